@@ -1,0 +1,1 @@
+"""Floor 3: tasks that wait for verdicts."""
