@@ -1,0 +1,171 @@
+"""One LeadSquared account: its hosts, its keys, and the checks that catch a wrong one before the first call."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from airflow_provider_leadsquared.api.endpoints import LEAD_CAPTURE, AsyncApi, Host
+from airflow_provider_leadsquared.api.errors import ConfigurationError
+
+#: Regions whose async host LeadSquared documents. Others exist; their host is typed in.
+REGIONS: dict[str, tuple[str, str]] = {
+    "in21": ("asyncapi-in21.leadsquared.com", "api-in21.leadsquared.com"),
+    "us11": ("asyncapi-us11.leadsquared.com", "api-us11.leadsquared.com"),
+    "sg": ("asyncapi.leadsquared.com", "api.leadsquared.com"),
+}
+
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+_WHERE_KEYS_ARE = "LeadSquared shows it under My Profile > Settings > API and Webhooks"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    Where an account lives and what opens it.
+
+    :param async_url: Scheme and host of the Async API, no path.
+    :param sync_url: Scheme and host of the synchronous API, no path.
+    :param access_key: One user's access key. Never shown.
+    :param secret_key: That user's secret key. Never shown.
+    :param async_api_key: The tenant's ``x-api-key`` for the async host. Never shown.
+    :param lead_capture: The calls of asynchronous lead capture, with this account's paths.
+    :param sandbox_speed: How many of the server's seconds pass in one of ours. 1, but for a sped-up sandbox.
+    """
+
+    async_url: str
+    sync_url: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    async_api_key: str = field(repr=False)
+    lead_capture: AsyncApi = LEAD_CAPTURE
+    sandbox_speed: float = 1.0
+
+    def url(self, host: Host) -> str:
+        """Return scheme and host of the given side."""
+        return self.async_url if host is Host.ASYNC else self.sync_url
+
+    @classmethod
+    def from_settings(
+        cls,
+        *,
+        host: str | None,
+        access_key: str | None,
+        secret_key: str | None,
+        port: int | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Account:
+        """
+        Check the fields of a connection and make an account of them.
+
+        :param host: The async host. Empty when ``extra`` names a region.
+        :param access_key: The connection's login.
+        :param secret_key: The connection's password.
+        :param port: Only for hosts that are not LeadSquared's own.
+        :param extra: ``async_api_key``; and as needed ``region``, ``sync_host``, ``paths``, ``allow_other_hosts``,
+            ``sandbox_speed``.
+        :raises ConfigurationError: A field is missing or wrong. The text names it and the remedy, never its value.
+        """
+        extra = extra or {}
+        async_host, sync_host = _hosts(f"{host}:{port}" if host and port else host, extra)
+        allow_other = _truth("allow_other_hosts", extra.get("allow_other_hosts", False))
+        account = cls(
+            async_url=_base_url("host", async_host, allow_other=allow_other),
+            sync_url=_base_url("sync_host", sync_host, allow_other=allow_other),
+            access_key=_key("login (access key)", access_key),
+            secret_key=_key("password (secret key)", secret_key),
+            async_api_key=_key("extra 'async_api_key' (x-api-key)", extra.get("async_api_key")),
+        )
+        if account.secret_key.startswith("u$r") and not account.access_key.startswith("u$r"):
+            _refuse("login and password look swapped: the access key, which begins 'u$r', belongs into login")
+        if urlsplit(account.async_url).netloc.startswith(("api-", "api.")):
+            _refuse("host holds the synchronous host (api…); write the async one (asyncapi…), or choose a region")
+        if urlsplit(account.sync_url).netloc.startswith("asyncapi"):
+            _refuse("sync_host holds the async host (asyncapi…); write the synchronous one (api…)")
+        try:
+            calls = LEAD_CAPTURE.with_paths(dict(extra.get("paths") or {}))
+        except (TypeError, ValueError) as error:
+            _refuse(f"extra 'paths': {error}")
+        return replace(account, lead_capture=calls, sandbox_speed=_speed(extra, account.async_url))
+
+
+def _hosts(host: str | None, extra: dict[str, Any]) -> tuple[str, str]:
+    region, sync_host = (str(extra.get(name) or "").strip() for name in ("region", "sync_host"))
+    async_host = (host or "").strip()
+    if region and region not in REGIONS:
+        _refuse(f"unknown region; write one of {', '.join(REGIONS)}, or the async host into host")
+    if not async_host and not region:
+        _refuse(f"host is empty: choose a region, or write the async host ({_WHERE_KEYS_ARE} > Async API)")
+    if not async_host:
+        async_host = REGIONS[region][0]
+    if not sync_host:
+        bare = urlsplit(async_host if "//" in async_host else f"//{async_host}").hostname or ""
+        if bare.startswith("asyncapi"):
+            sync_host = bare.removeprefix("async")
+        elif region:
+            sync_host = REGIONS[region][1]
+        elif _LOOPBACK.fullmatch(bare):
+            sync_host = async_host  # a sandbox serves both sides on one port
+        else:
+            _refuse("extra 'sync_host' is missing: it cannot be told from a host that does not begin with 'asyncapi'")
+    return async_host, sync_host
+
+
+def _base_url(field_name: str, host: str, *, allow_other: bool) -> str:
+    try:
+        parts = urlsplit(host if "//" in host else f"https://{host}")
+        name, port = parts.hostname or "", parts.port
+    except ValueError:
+        _refuse(f"{field_name} is no host name; write for example asyncapi-in21.leadsquared.com")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        _refuse(f"{field_name} holds more than a host; keys belong into login, password and extra 'async_api_key'")
+    if parts.path.strip("/"):
+        _refuse(f"{field_name} holds a path ({parts.path}); write the host name only, paths are added to it")
+    if not re.fullmatch(r"[A-Za-z0-9.:-]+", name):
+        _refuse(f"{field_name} is no host name; write for example asyncapi-in21.leadsquared.com")
+    loopback = _LOOPBACK.fullmatch(name) is not None
+    if parts.scheme not in ("http", "https"):
+        _refuse(f"{field_name} begins with {parts.scheme}://; LeadSquared speaks https")
+    if parts.scheme == "http" and not loopback:
+        _refuse(f"{field_name} begins with http://, which shows the keys to the network; write https:// or no scheme")
+    if not (loopback or allow_other or name.endswith(".leadsquared.com")):
+        _refuse(
+            f"{field_name} is no *.leadsquared.com host, and keys are sent to no other; "
+            "if it is right, set extra 'allow_other_hosts' to true"
+        )
+    shown = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}"
+
+
+def _key(field_name: str, value: object) -> str:
+    if value is None or value == "":
+        _refuse(f"{field_name} is empty; {_WHERE_KEYS_ARE}")
+    if not isinstance(value, str) or not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
+        _refuse(f"{field_name} holds a blank or an unusual character; copy it again")
+    return value
+
+
+def _truth(field_name: str, value: object) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        _refuse(f"extra '{field_name}' must be true or false")
+    return value
+
+
+def _speed(extra: dict[str, Any], async_url: str) -> float:
+    try:
+        speed = float(extra.get("sandbox_speed") or 1)
+    except (TypeError, ValueError):
+        speed = 0.0
+    if not 1 <= speed <= 100_000:
+        _refuse("extra 'sandbox_speed' must be a number from 1 to 100000")
+    if speed != 1 and not _LOOPBACK.fullmatch(urlsplit(async_url).hostname or ""):
+        _refuse("extra 'sandbox_speed' is only for a sandbox on this machine; remove it")
+    return speed
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise ConfigurationError(f"LeadSquared connection: {problem}")

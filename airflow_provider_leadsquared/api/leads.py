@@ -1,0 +1,286 @@
+"""
+From what a data engineer has to what LeadSquared takes.
+
+A lead comes as a mapping of schema names to Python values, or as the API's own list of attribute/value pairs. It
+leaves as a :class:`Lead`: the body to send, the key by which LeadSquared will match it, and a fingerprint.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import math
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, Literal
+
+from airflow_provider_leadsquared.api.errors import LeadSquaredError
+from airflow_provider_leadsquared.api.schema import first_error
+
+NullPolicy = Literal["skip", "clear"]
+
+#: A body larger than this is refused. LeadSquared documents no limit; its gateway is on AWS, whose queues take 256
+#: KiB a message, and the queue's message holds more than the body.
+LARGEST_BODY = 200_000
+
+#: System fields and pseudo-attributes by their exact names, to catch the wrong case.
+_SYSTEM_NAMES = {
+    name.lower(): name
+    for name in (
+        "Company",
+        "EmailAddress",
+        "FirstName",
+        "LastName",
+        "Mobile",
+        "Notes",
+        "OwnerId",
+        "Phone",
+        "ProspectID",
+        "ProspectStage",
+        "RelatedCompanyId",
+        "SearchBy",
+        "Source",
+        "SourceCampaign",
+        "SourceContent",
+        "SourceMedium",
+        "TimeZone",
+        "Twitter",
+        "Website",
+    )
+}
+#: The attributes by which Lead.Capture looks for an existing lead, in its order.
+_MATCH_ATTRIBUTES = ("ProspectID", "EmailAddress", "Phone")
+
+
+class InvalidLeadError(LeadSquaredError, ValueError):
+    """
+    A lead that our own check refused; it was not sent.
+
+    :param attribute: The attribute at fault, empty where it is the lead as a whole.
+    :param rule: The rule that it broke, one word.
+    :param problem: What is wrong and what to do, without any value.
+    """
+
+    def __init__(self, attribute: str, rule: str, problem: str) -> None:
+        super().__init__(f"{attribute}: {problem}" if attribute else problem)
+        self.attribute, self.rule, self.problem = attribute, rule, problem
+
+    def __reduce__(self) -> tuple[type[InvalidLeadError], tuple[str, str, str]]:
+        return type(self), (self.attribute, self.rule, self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """
+    A checked lead, ready to be sent.
+
+    :param body: The JSON array of attribute/value pairs, UTF-8. Never shown.
+    :param match_key: The attribute and value by which LeadSquared will look for an existing lead, the value in one
+        spelling; None where it will create a lead at each call. Never shown.
+    :param fingerprint: Hash of names and values, whatever their order; 32 hexadecimal digits.
+    """
+
+    body: bytes = field(repr=False)
+    match_key: tuple[str, str] | None = field(repr=False)
+    fingerprint: str
+
+
+def encode_lead(
+    lead: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    null_policy: NullPolicy = "skip",
+    search_by: str | None = None,
+) -> Lead:
+    """
+    Check one lead and write it as LeadSquared takes it.
+
+    Text stays as it is; numbers become plain decimals; booleans ``true`` and ``false``; a date, and a datetime taken
+    to UTC (one without a zone is taken for UTC), ``YYYY-MM-DD HH:MM:SS``; a mapping becomes a custom field set.
+
+    :param lead: ``{"EmailAddress": …, "mx_City": …}``, or ``[{"Attribute": …, "Value": …}, …]``.
+    :param null_policy: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
+    :param search_by: The attribute by which LeadSquared shall match, where the lead itself names none.
+    :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
+    """
+    texts: dict[str, str | dict[str, str]] = {}
+    for attribute, value in _attributes(lead):
+        if attribute in texts:
+            raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
+        if isinstance(value, Mapping):
+            inner = {str(name): _text(f"{attribute}.{name}", item) for name, item in value.items() if item is not None}
+            if inner or null_policy == "clear":
+                texts[attribute] = inner
+        elif value is not None:
+            texts[attribute] = _text(attribute, value)
+        elif null_policy == "clear":
+            texts[attribute] = ""
+    _check(texts)
+    if search_by and "SearchBy" not in texts:
+        texts["SearchBy"] = search_by
+    match_key = _match_key(texts)
+    body = json.dumps([_pair(name, value) for name, value in texts.items()], ensure_ascii=False).encode()
+    if len(body) > LARGEST_BODY:
+        largest = max(texts, key=lambda name: len(str(texts[name])))
+        raise InvalidLeadError(
+            largest, "too_large", f"the lead is {len(body):,} bytes, the limit is {LARGEST_BODY:,}; shorten this value"
+        )
+    canonical = json.dumps(texts, ensure_ascii=False, sort_keys=True).encode()
+    return Lead(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
+
+
+def values_of(body: bytes | str) -> list[str]:
+    """Return every value in a submitted body, for masking; an unreadable body has none."""
+    try:
+        pairs = json.loads(body)
+        found = [[pair, *(pair.get("Fields") or ())] for pair in pairs if pair.get("Attribute") != "SearchBy"]
+        return [str(pair["Value"]) for group in found for pair in group]
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return []
+
+
+def _attributes(lead: object) -> Iterable[tuple[str, Any]]:
+    """Read both forms of a lead as names and values."""
+    if isinstance(lead, Mapping):
+        if set(lead) == {"Attribute", "Value"}:
+            raise InvalidLeadError(
+                "", "shape", "is a single attribute/value pair; a lead in that form is a list of pairs"
+            )
+        pairs = list(lead.items())
+    elif isinstance(lead, Sequence) and not isinstance(lead, (str, bytes)):
+        pairs = [_read_pair(pair) for pair in lead]
+    else:
+        raise InvalidLeadError("", "shape", f"is a {type(lead).__name__}; a lead is a dict or a list of pairs")
+    for name, value in pairs:
+        if not isinstance(name, str):
+            raise InvalidLeadError("", "attribute_name", f"an attribute name is a {type(name).__name__}, not text")
+        yield name, value
+
+
+def _read_pair(pair: object) -> tuple[str, Any]:
+    if not isinstance(pair, Mapping) or not {"Attribute"} <= set(pair) <= {"Attribute", "Value", "Fields"}:
+        raise InvalidLeadError("", "shape", "a pair must hold Attribute and Value (and Fields for a field set) only")
+    if "Fields" in pair:
+        fields = pair["Fields"]
+        if not isinstance(fields, Sequence) or isinstance(fields, (str, bytes)):
+            raise InvalidLeadError(str(pair["Attribute"]), "shape", "Fields must be a list of pairs")
+        return pair["Attribute"], dict(_read_pair(inner) for inner in fields)
+    return pair["Attribute"], pair.get("Value")
+
+
+def _check(texts: dict[str, str | dict[str, str]]) -> None:
+    """Hold the lead against its JSON Schema, and its names against the exact spelling of those that are known."""
+    for name in texts:
+        exact = _SYSTEM_NAMES.get(name.lower()) or ("mx_" + name[3:] if name[:3].lower() == "mx_" else name)
+        if exact != name:
+            raise InvalidLeadError(name, "attribute_name", f"names are case-sensitive; write {exact!r}")
+    error = first_error("lead", texts)
+    if error is None:
+        return
+    if not error.path and error.validator == "minProperties":
+        raise InvalidLeadError("", "empty", "has no attribute with a value; nothing to send")
+    where = ".".join(str(step) for step in error.path)
+    if error.validator == "pattern":
+        name = str(error.instance)
+        where = f"{where}.{name}" if where else name
+        wanted = (
+            "a field set holds 'Status' and 'mx_CustomObject_<n>'"
+            if error.path
+            else "a schema name has letters, digits and underscores only"
+        )
+        bare = re.sub(r"\W", "", name)
+        hint = f"; did you mean {_SYSTEM_NAMES[bare.lower()]!r}?" if bare.lower() in _SYSTEM_NAMES else ""
+        raise InvalidLeadError(where, "attribute_name", wanted + hint)
+    raise InvalidLeadError(where, str(error.validator), "is an empty field set; leave it out")
+
+
+def _match_key(texts: dict[str, str | dict[str, str]]) -> tuple[str, str] | None:
+    """Tell by what LeadSquared will match: the order of its page, SearchBy unless all three are there."""
+    present = [name for name in _MATCH_ATTRIBUTES if texts.get(name)]
+    wanted = texts.get("SearchBy")
+    if wanted:
+        # The lead id is spelled ProspectId as a SearchBy value and ProspectID as an attribute.
+        name = "ProspectID" if wanted == "ProspectId" else str(wanted)
+        if name not in texts:
+            raise InvalidLeadError("SearchBy", "search_by", f"names {name!r}, which the lead does not have")
+        if len(present) < len(_MATCH_ATTRIBUTES):
+            present = [name] if texts[name] else []
+    if not present:
+        return None
+    value = str(texts[present[0]]).strip().casefold()
+    return present[0], re.sub(r"[\s().-]", "", value) if present[0] == "Phone" else value
+
+
+def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"Attribute": name, "Value": value}
+    return {
+        "Attribute": name,
+        "Value": "",
+        "Fields": [{"Attribute": inner, "Value": text} for inner, text in value.items()],
+    }
+
+
+def _text(attribute: str, value: Any) -> str:
+    """Write one value as text, or raise InvalidLeadError."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, str):
+        return _encodable(attribute, value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.date):
+        return _timestamp(attribute, value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    try:
+        if isinstance(value, Integral):
+            return str(int(value))
+        if isinstance(value, (Decimal, Real)):
+            return _decimal(attribute, value)
+    except ValueError:  # Python refuses to write out integers of more than 4,300 digits
+        raise InvalidLeadError(attribute, "too_large", "the number is too long to be written out") from None
+    raise InvalidLeadError(
+        attribute, "value_type", f"cannot send a {type(value).__name__}; send text, a number, a date or a boolean"
+    )
+
+
+def _encodable(attribute: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidLeadError(
+            attribute, "text", "holds half of a surrogate pair, which is no text; read the source with its encoding"
+        ) from None
+    return text
+
+
+def _decimal(attribute: str, number: Decimal | Real) -> str:
+    if isinstance(number, Decimal):
+        finite, exact = number.is_finite(), number
+    else:
+        finite = math.isfinite(number)
+        exact = Decimal(repr(float(number))) if finite else Decimal(0)
+    if not finite:
+        raise InvalidLeadError(attribute, "not_finite", "is NaN or infinite; send None where there is no value")
+    return format(exact, "f")
+
+
+def _timestamp(attribute: str, value: dt.date) -> str:
+    nothing = InvalidLeadError(
+        attribute, "value_type", "is no moment that can be written; send None where there is no value"
+    )
+    if value != value:  # pandas' NaT, the only date that differs from itself
+        raise nothing
+    try:
+        if not isinstance(value, dt.datetime):
+            return f"{value.isoformat()} 00:00:00"
+        if value.tzinfo is not None:
+            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        return value.isoformat(sep=" ", timespec="seconds")
+    except (ValueError, OverflowError):
+        raise nothing from None

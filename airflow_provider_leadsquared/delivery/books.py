@@ -1,0 +1,102 @@
+"""The books of a task: every row that was read, in exactly one state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airflow_provider_leadsquared.delivery.verdicts import State
+
+
+class BooksError(AssertionError):
+    """The states do not add up to the rows that were read: a fault of this package, never of the data."""
+
+
+class Accounted(Protocol):
+    """Anything that is in a state for a reason."""
+
+    @property
+    def state(self) -> State:
+        """The state."""
+
+    @property
+    def reason_class(self) -> str | None:
+        """Why, in one word; None where there is nothing to explain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """
+    How many rows are in which state.
+
+    :param read: Rows that were read.
+    :param states: Rows per state; states without a row are absent.
+    :param reasons: Rows per state and reason class, only for states that need a reason.
+    """
+
+    read: int
+    states: Mapping[State, int]
+    reasons: Mapping[tuple[State, str], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Accounted], *, read: int) -> Books:
+        """
+        Count rows by state.
+
+        :param rows: Every row, each once.
+        :param read: How many rows were read, counted where they were read.
+        :raises BooksError: The two do not agree.
+        """
+        rows = list(rows)
+        states = Counter(row.state for row in rows)
+        if states.total() != read:
+            raise BooksError(f"{read} rows were read, but {states.total()} are accounted for: {_line(read, states)}")
+        reasons = Counter((row.state, row.reason_class or "no reason given") for row in rows if row.state.is_reject)
+        return cls(read, dict(states), dict(reasons))
+
+    @property
+    def rejects(self) -> int:
+        """Rows that the CRM did not take: invalid, in doubt, rejected or failed."""
+        return sum(count for state, count in self.states.items() if state.is_reject)
+
+    def tolerates(self, allowed: float) -> bool:
+        """
+        Tell whether there are no more rejects than allowed.
+
+        :param allowed: A number of rows as an ``int``, or a share of the rows read as a ``float`` from 0.0 to 1.0.
+        """
+        limit = allowed * self.read if isinstance(allowed, float) else allowed
+        return self.rejects <= limit
+
+    def __str__(self) -> str:
+        return _line(self.read, self.states)
+
+    def why(self) -> str:
+        """Name the rejects by state and reason, most frequent first: ``rejected: 3 MXDuplicateEntryException; …``."""
+        ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
+        return "; ".join(f"{state.value}: {count:,} {reason}" for (state, reason), count in ordered)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return plain counts, for XCom: ``{"read": 3, "created": 2, "rejected": 1}``."""
+        return {"read": self.read, **{state.value: self.states[state] for state in State if state in self.states}}
+
+
+def check_allowed_rejects(allowed: object) -> None:
+    """
+    Check an author's ``allowed_rejects``.
+
+    :raises ValueError: It is neither a count nor a share.
+    """
+    count = isinstance(allowed, int) and not isinstance(allowed, bool) and allowed >= 0
+    share = isinstance(allowed, float) and 0.0 <= allowed <= 1.0
+    if not count and not share:
+        raise ValueError(
+            f"allowed_rejects is {allowed!r}; write a number of rows (int) or a share from 0.0 to 1.0 (float)"
+        )
+
+
+def _line(read: int, states: Mapping[State, int]) -> str:
+    parts = [f"{state.value} {states[state]:,}" for state in State if states.get(state)]
+    return f"read {read:,} = {' + '.join(parts) or '0'}"

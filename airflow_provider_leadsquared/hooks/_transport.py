@@ -1,0 +1,129 @@
+"""
+Putting a request on the wire: ``requests`` for one call, ``aiohttp`` for many.
+
+Exceptions of both libraries quote the URL, and with it the keys, so none of them leaves this module: each becomes
+one of ours, without its cause.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from airflow_provider_leadsquared.api.errors import NoAnswerError, NoConnectionError, UnexpectedAnswerError
+from airflow_provider_leadsquared.api.messages import Answer, Request
+
+if TYPE_CHECKING:
+    import aiohttp
+    import requests
+
+#: A longer answer is cut off and refused. Lead field metadata of large accounts, the longest answer, is a few MB.
+LARGEST_ANSWER = 32 * 1024 * 1024
+
+_QUERY = re.compile(r"\?[^\s\"']*")
+
+
+def send(session: requests.Session, request: Request, timeout: float) -> Answer:
+    """
+    Make one call.
+
+    :param timeout: Seconds to connect, and to wait for each part of the answer.
+    :raises NoConnectionError: Nothing was sent.
+    :raises NoAnswerError: It was sent, and no whole answer came.
+    :raises UnexpectedAnswerError: The answer is too long.
+    """
+    import requests
+    import urllib3
+
+    try:
+        with session.request(
+            request.endpoint.method,
+            request.url,
+            headers=dict(request.headers),
+            data=request.body,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = response.raw.read(LARGEST_ANSWER + 1, decode_content=True)
+            answer = _answer(request, response.status_code, body, response.headers.get("Content-Type", ""))
+    except requests.exceptions.ConnectionError as error:
+        reason = getattr(error.args[0] if error.args else None, "reason", None)
+        sent = not isinstance(reason, (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError)) and (
+            not isinstance(reason, urllib3.exceptions.NewConnectionError)
+        )
+        kind = type(reason or error).__name__
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        sent, kind = True, type(error).__name__
+    else:
+        return answer
+    raise _failure(request, sent=sent, kind=kind)
+
+
+async def send_async(session: aiohttp.ClientSession, request: Request) -> Answer:
+    """
+    Make one of many calls.
+
+    :raises NoConnectionError: Nothing was sent.
+    :raises NoAnswerError: It was sent, and no whole answer came.
+    :raises UnexpectedAnswerError: The answer is too long.
+    """
+    import aiohttp
+    from yarl import URL
+
+    try:
+        async with session.request(
+            request.endpoint.method,
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            allow_redirects=False,
+        ) as response:
+            parts, size = [], 0
+            async for part in response.content.iter_chunked(1 << 16):
+                parts.append(part)
+                size += len(part)
+                if size > LARGEST_ANSWER:
+                    break
+            answer = _answer(request, response.status, b"".join(parts), response.content_type)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        sent, kind = False, type(error).__name__
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        sent, kind = True, type(error).__name__
+    else:
+        return answer
+    raise _failure(request, sent=sent, kind=kind)
+
+
+def _answer(request: Request, status_code: int, body: bytes, content_type: str) -> Answer:
+    if len(body) > LARGEST_ANSWER:
+        raise UnexpectedAnswerError(
+            f"{request.label}: HTTP {status_code} with more than {LARGEST_ANSWER:,} bytes, cut off; "
+            "check the connection's hosts"
+        )
+    media_type = content_type.partition(";")[0].strip()
+    return Answer(status_code, body, media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "")
+
+
+def _failure(request: Request, *, sent: bool, kind: str) -> NoAnswerError | NoConnectionError:
+    if sent:
+        return NoAnswerError(f"{request.label}: sent, but no whole answer came back ({kind})")
+    return NoConnectionError(f"{request.label}: no connection ({kind}); check host, network and proxy")
+
+
+class QueryFilter(logging.Filter):
+    """Cut queries out of log records: urllib3 logs every path with its query at DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record without any query; never drops it."""
+        record.msg, record.args = _QUERY.sub("?***", record.getMessage()), ()
+        return True
+
+
+def guard_library_logs() -> None:
+    """Put the filter on the loggers of the HTTP libraries, once."""
+    for name in ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, QueryFilter) for each in logger.filters):
+            logger.addFilter(QueryFilter())
