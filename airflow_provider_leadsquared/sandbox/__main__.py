@@ -1,0 +1,106 @@
+"""The command line: ``python -m airflow_provider_leadsquared.sandbox``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.clock import Clock
+from airflow_provider_leadsquared.sandbox.fields import LeadField
+from airflow_provider_leadsquared.sandbox.server import Server
+from airflow_provider_leadsquared.sandbox.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the sandbox until it is told to end.
+
+    :param argv: Arguments; the process's own when left out.
+    :return: Exit code: 0 after Ctrl-C or SIGTERM, 1 when it could not start, 2 for wrong arguments.
+    """
+    parser = _parser()
+    arguments = vars(parser.parse_args(argv))
+    try:
+        settings = Settings().changed({spec.name: arguments[spec.name] for spec in fields(Settings)})
+        added = _read_fields(arguments["fields"])
+        clock = Clock(arguments["speed"])
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if arguments["verbose"]:
+        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    server = Server(Account(settings, added, clock), arguments["open_control"])
+    try:
+        asyncio.run(_serve(server, arguments["host"], arguments["port"], arguments["port_file"]))
+    except OSError as error:
+        sys.stderr.write(f"sandbox cannot start: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        pass  # Ctrl-C in the instant before the signal handlers are in place
+    return 0
+
+
+async def _serve(server: Server, host: str, port: int, port_file: Path | None) -> None:
+    end = asyncio.Event()
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(sent, end.set)
+    port = await server.start(host, port)
+    try:
+        if port_file:
+            port_file.write_text(f"{port}\n")
+        sys.stdout.write(f"LeadSquared sandbox on http://{host}:{port} (page: http://{host}:{port}/)\n")
+        sys.stdout.flush()
+        await end.wait()
+    finally:
+        await server.stop()
+
+
+def _read_fields(path: Path | None) -> list[LeadField]:
+    described = json.loads(path.read_text()) if path else []
+    if not isinstance(described, list):
+        raise ValueError(f"{path} is not a list of lead fields")  # noqa: TRY004 - the file is at fault
+    return [LeadField.from_json(one) for one in described]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_leadsquared.sandbox",
+        description="A LeadSquared to run on one's own machine. Both hosts are served on one port.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8778, help="port to listen on, 0 for a free one")
+    parser.add_argument("--port-file", type=Path, help="file to write the port to once it is open")
+    parser.add_argument("--speed", type=float, default=1.0, help="sandbox seconds per real second; 0: moved by hand")
+    parser.add_argument("--fields", type=Path, help="JSON file with a list of further lead fields")
+    parser.add_argument(
+        "--open-control", action="store_true", help="let other machines use the page, the controls and the read-back"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log a line per event, without keys or lead data")
+    group = parser.add_argument_group("switches", "also set at run time with POST /sandbox/switches")
+    for spec in fields(Settings):
+        flag, text = f"--{spec.name.replace('_', '-')}", spec.metadata["help"]
+        if isinstance(spec.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=spec.default, help=text)
+        elif isinstance(spec.default, tuple):
+            item = type(spec.default[0])
+            group.add_argument(flag, nargs="*", type=item, metavar="VALUE", default=spec.default, help=text)
+        else:
+            choices = spec.metadata["choices"] or None
+            metavar = None if choices else "VALUE"
+            group.add_argument(
+                flag, type=type(spec.default), choices=choices, metavar=metavar, default=spec.default, help=text
+            )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Every switch of the sandbox: its default, its choices and what it means, in one table for CLI, HTTP and code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+DOCUMENTED_RETRIES = (30.0, 120.0, 420.0, 900.0, 1800.0, 2700.0, 3600.0, 5400.0, 7200.0, 10800.0)
+
+
+def _switch(default: Any, help_text: str, *choices: str, minimum: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "choices": choices, "minimum": minimum})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one sandbox account is like; the defaults follow LeadSquared's documents, else the likelier reading."""
+
+    # Keys and hosts
+    access_key: str = _switch("u$r" + "0badcafe" * 4, "access key of the only user")
+    secret_key: str = _switch("feedbeef" * 5, "secret key of the only user")
+    api_key: str = _switch("SandboxKey" * 4, "x-api-key of the async host")
+    async_host: str = _switch("", "home host of the async API; calls naming another Host get 401. Empty: any host")
+    sync_host: str = _switch("", "home host of the sync API; calls naming another Host get 401. Empty: any host")
+    async_header_keys: bool = _switch(False, "accept x-LSQ-* headers on async submissions (documented: query only)")
+    metrics: bool = _switch(True, "this account has the metrics endpoints")
+    metrics_need_keys: bool = _switch(False, "metrics want the key pair in the query too")
+    metrics_rate_key: str = _switch(
+        "ProcessingRatePerMinute",
+        "spelling of the rate in metrics",
+        "ProcessingRatePerMinute",
+        "ProcessingratePerMinute",
+    )
+
+    # Queue and retries
+    rate: float = _switch(60000.0, "attempts the queue makes per sandbox minute", minimum=0.001)
+    queue_delay: float = _switch(1.0, "sandbox seconds before a request's first attempt", minimum=0)
+    ladder: str = _switch("gaps", "listed retry times count from the last attempt or from the first", "gaps", "offsets")
+    retries: tuple[float, ...] = _switch(DOCUMENTED_RETRIES, "listed retry times in sandbox seconds")
+    between_retries: str = _switch("In-Queue", "status shown between retries, such as In-Queue, ERROR or FAILURE")
+    word_queued: str = _switch("In-Queue", "status of a request that waits")
+    word_success: str = _switch("Success", "status of a captured lead")
+    word_rejected: str = _switch("FAILURE", "final status after an application error")
+    word_failed: str = _switch("ERROR", "final status after the last retry")
+
+    # Shapes of answers
+    status_id_key: str = _switch(
+        "RequestId", "spelling of the id in status answers", "RequestId", "RequestID", "requestid"
+    )
+    status_message: str = _switch(
+        "string", "Message of a status answer: JSON in a string, or an object", "string", "object"
+    )
+    rejection_shape: str = _switch(
+        "failure", "a rejected lead shows as a failed request, or as Success with an error inside", "failure", "inner"
+    )
+    unknown_request: str = _switch("404", "answer to an unknown RequestID; 200 lacks TaskStatus", "404", "200", "400")
+    error_http: str = _switch("500", "HTTP code of application errors on the sync host", "500", "200")
+
+    # Call limit
+    rate_limit: int = _switch(0, "sync calls allowed per 5 sandbox seconds; 0: no limit", minimum=0)
+    rate_limit_shape: str = _switch("429", "how an exceeded limit is told", "429", "403", "200")
+    rate_limit_async: bool = _switch(False, "count async calls too (documented: no limit)")
+
+    # Capture rules
+    unique_fields: tuple[str, ...] = _switch(("EmailAddress", "Phone"), "fields whose values belong to one lead only")
+    country_code: str = _switch("91", "default country code of phones")
+    async_update_behavior: bool = _switch(True, "async capture honours LeadUpdateBehavior")
+    unknown_update_behavior: str = _switch("reject", "an unknown LeadUpdateBehavior", "reject", "ignore")
+    source_on_recapture: str = _switch("keep", "source fields of a lead captured again", "keep", "overwrite")
+    attribute_case: str = _switch("exact", "letter case of attribute names", "exact", "ignore")
+    repeated_attribute: str = _switch("reject", "one attribute twice in one lead", "reject", "last")
+    overlong: str = _switch("truncate", "text longer than its field", "reject", "truncate", "accept")
+    wrong_type: str = _switch("reject", "value that is not of its field's type", "reject", "accept")
+    dropdown: str = _switch("reject", "value outside a dropdown's options", "reject", "accept")
+    null_value: str = _switch("clear", "null as a value", "clear", "ignore", "reject")
+    mandatory: str = _switch("reject", "new lead without a mandatory field", "reject", "accept")
+
+    def changed(self, changes: Mapping[str, object]) -> Settings:
+        """
+        Return these settings with some switches set anew.
+
+        :param changes: Switch names and their new values.
+        :raises ValueError: When a switch or a value does not exist; nothing is changed then.
+        """
+        known = {spec.name: spec for spec in fields(self)}
+        checked: dict[str, Any] = {}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"there is no switch {name!r}")
+            checked[name] = _fitted(name, value, known[name].default, known[name].metadata)
+        return replace(self, **checked)
+
+    def as_json(self) -> dict[str, object]:
+        """Return every switch and its value."""
+        return {spec.name: getattr(self, spec.name) for spec in fields(self)}
+
+
+def _fitted(name: str, value: object, default: object, rules: Mapping[str, Any]) -> object:
+    """Return the value in the switch's own type, or say why it does not fit."""
+    fitted = _as_type_of(default, value)
+    if fitted is None:
+        raise ValueError(f"switch {name!r} does not take {value!r}")
+    if rules["choices"] and fitted not in rules["choices"]:
+        raise ValueError(f"switch {name!r} is one of {', '.join(rules['choices'])}")
+    if rules["minimum"] is not None and not (isinstance(fitted, (int, float)) and fitted >= rules["minimum"]):
+        raise ValueError(f"switch {name!r} is at least {rules['minimum']:g}")
+    return fitted
+
+
+def _as_type_of(default: object, value: object) -> object | None:
+    if isinstance(default, tuple) and isinstance(value, (list, tuple)):
+        parts = [_as_type_of(default[0], part) for part in value]
+        negative = any(isinstance(part, float) and part < 0 for part in parts)
+        return None if None in parts or negative else tuple(parts)
+    if isinstance(default, bool) or isinstance(value, bool):
+        return value if isinstance(default, bool) and isinstance(value, bool) else None
+    if isinstance(default, float) and isinstance(value, (int, float)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(default, str) and isinstance(value, int):
+        return str(value)  # choices such as 404 read naturally as numbers
+    return value if type(value) is type(default) else None
