@@ -18,7 +18,8 @@ class Clock:
     def __init__(self, speed: float = 1.0, start: float | None = None) -> None:
         self._anchor_real = time.time()
         self._anchor_monotonic = time.monotonic()
-        self._anchor = self._anchor_real if start is None else start
+        # Moved by hand it begins at a whole second, which keeps sums of whole seconds exact.
+        self._anchor = start if start is not None else self._anchor_real if speed else float(int(self._anchor_real))
         self._speed = 0.0
         self.set_speed(speed)
 
