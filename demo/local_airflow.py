@@ -1,0 +1,475 @@
+"""
+A real Airflow on this machine's loopback, for demonstrations and end-to-end tests.
+
+`LocalAirflow` runs the API server, scheduler, DAG processor and triggerer that a deployment runs, with the
+LocalExecutor and an SQLite database, in a temporary home of its own, and talks to them over the public REST API. The
+user's own Airflow, its home and its environment variables play no part, and nothing is left behind: neither a process
+nor a file.
+
+Run as a script, this file is the guard: the process that ends an Airflow when its owner says so or is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import requests
+
+LOOPBACK = "127.0.0.1"
+FINISHED = frozenset({"success", "failed"})
+TAIL_LINES = 30
+GRACE_SECONDS = 2.0
+END = "end\n"
+
+
+class LocalAirflowError(RuntimeError):
+    """The local Airflow, or a DAG in it, is not as it should be; the message says what and shows the log's end."""
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One task of one run, as the REST API tells it."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    start_date: datetime | None
+    end_date: datetime | None
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """Read one task instance of the API's answer."""
+        return cls(
+            task_id=data["task_id"],
+            map_index=data["map_index"],
+            state=data["state"],
+            try_number=data["try_number"],
+            start_date=_moment(data["start_date"]),
+            end_date=_moment(data["end_date"]),
+        )
+
+
+class LocalAirflow:
+    """
+    An Airflow that lives as long as a `with` block.
+
+    Entering returns once the API server, scheduler, DAG processor and triggerer are healthy and the awaited DAGs can
+    be triggered. If that does not come about, everything is ended again and `LocalAirflowError` says why. Leaving ends
+    every process, running tasks included, and removes the home. So does the death of the owning process, however it
+    comes.
+
+    `home` is the temporary `AIRFLOW_HOME`: the database, task logs under `logs/`, and each component's own log.
+
+    :param dags: folder of DAG files; new files in it are found within seconds
+    :param dag_ids: DAGs to wait for
+    :param env: environment of all components, such as `AIRFLOW_CONN_…`; overrides what is set here
+    :param port: port of the API server; any free one by default
+    :param start_timeout: seconds until a start counts as failed
+    """
+
+    home: Path
+    _guard: subprocess.Popen[str]
+
+    def __init__(
+        self,
+        dags: str | os.PathLike[str],
+        *,
+        dag_ids: Iterable[str] = (),
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        start_timeout: float = 120,
+    ) -> None:
+        self.dags = Path(dags).resolve()
+        self.dag_ids = tuple(dag_ids)
+        self.start_timeout = start_timeout
+        self.port = port or 0
+        self._extra_env = dict(env or {})
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._complaints: set[tuple[str, str]] = set()
+        self._secret = secrets.token_urlsafe(64)
+        self._http = requests.Session()
+        self._http.trust_env = False  # neither a proxy nor a .netrc stands between us and loopback
+
+    @property
+    def url(self) -> str:
+        """The address of the web interface and the API; it needs no login."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> Self:
+        """Start everything and wait until it can be used."""
+        deadline = time.monotonic() + self.start_timeout
+        self.port = _usable_port(self.port)
+        self.home = Path(tempfile.mkdtemp(prefix="local-airflow-"))
+        # In a session of its own, so that Ctrl-C in a terminal does not reach it.
+        self._guard = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(self.home)], stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            # An empty settings file keeps components from writing one each, with secrets that differ.
+            (self.home / "airflow.cfg").touch()
+            # The API server is the slowest to start and needs the database last, so the two are made at once.
+            self._start("api-server", "api-server")
+            self._migrate(deadline)
+            # Their log servers would listen on all interfaces, and have nobody to serve here.
+            self._start("scheduler", "scheduler", "--skip-serve-logs")
+            self._start("dag-processor", "dag-processor")
+            self._start("triggerer", "triggerer", "--skip-serve-logs")
+            self._log_in(deadline)
+            self._await_health(deadline)
+            self.wait_for_dags(*self.dag_ids, timeout=deadline - time.monotonic())
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End everything, whatever happened inside."""
+        self.stop()
+
+    def stop(self) -> None:
+        """
+        End every process and remove the home.
+
+        Processes are asked to end, and killed if they have not after two seconds. A second call does nothing.
+
+        :raises LocalAirflowError: something is left
+        """
+        self._http.close()
+        if self._guard.returncode is not None:
+            return
+        self._guard.communicate(END, timeout=30)
+        for process in self._processes.values():
+            process.poll()  # takes note of its end
+        if self._guard.returncode != 0:
+            raise LocalAirflowError(f"Something of the Airflow in {self.home} could not be ended or removed.")
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
+        """
+        Start a run of a DAG.
+
+        :return: the run's id
+        """
+        body: dict[str, Any] = {"logical_date": None, "conf": dict(conf or {})}
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        return str(self.api("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def dag_run_state(self, dag_id: str, run_id: str) -> str:
+        """Tell a run's state: `queued`, `running`, `success` or `failed`."""
+        return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """Tell the state of every task of a run, in the order in which they were created."""
+        rows = self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
+        return [TaskInstance.read(row) for row in rows]
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
+        """Read a value that a task has pushed; it is a `LocalAirflowError` if there is none."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.api("GET", path, params={"map_index": map_index, "stringify": False})["value"]
+
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
+    ) -> str:
+        """
+        Read a task's log as text, a line for each record with everything the record holds.
+
+        :param try_number: the latest by default
+        """
+        if try_number is None:
+            try_number = self._task_instance(dag_id, run_id, task_id, map_index)["try_number"]
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.api("GET", path, params={"map_index": map_index, "full_content": True})["content"]
+        return "\n".join(_log_line(record) for record in content)
+
+    def rendered_fields(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
+        """Read a task's template fields as the web interface shows them."""
+        return dict(self._task_instance(dag_id, run_id, task_id, map_index)["rendered_fields"])
+
+    def wait(
+        self,
+        dag_id: str,
+        run_id: str,
+        timeout: float,
+        on_tick: Callable[[list[TaskInstance]], None] | None = None,
+        *,
+        interval: float = 0.5,
+    ) -> str:
+        """
+        Wait until a run has ended.
+
+        :param on_tick: called at every look, and once more at the end, with the run's task instances
+        :param interval: seconds between two looks
+        :return: `success` or `failed`
+        :raises TimeoutError: the run is still going; the message tells the state of its tasks
+        :raises LocalAirflowError: a component of Airflow has died
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self.check()
+            state = self.dag_run_state(dag_id, run_id)
+            if on_tick is not None:
+                on_tick(self.task_instances(dag_id, run_id))
+            if state in FINISHED:
+                return state
+            if time.monotonic() > deadline:
+                tasks = ", ".join(f"{task.task_id} {task.state}" for task in self.task_instances(dag_id, run_id))
+                raise TimeoutError(f"Run {run_id} of {dag_id} is still {state} after {timeout:g} s: {tasks}.")
+            time.sleep(interval)
+
+    def wait_for_dags(self, *dag_ids: str, timeout: float = 30) -> None:
+        """
+        Wait until these DAGs have been parsed and can be triggered.
+
+        :raises LocalAirflowError: a file of the DAG folder turned out not to import (the message holds its traceback;
+            each such finding is raised once), or the DAGs did not appear in time
+        """
+        deadline = time.monotonic() + timeout
+        while missing := set(dag_ids).difference(dag["dag_id"] for dag in self._pages("dags", "dags")):
+            self.check()
+            names = ", ".join(sorted(missing))
+            for problem in self._pages("importErrors", "import_errors"):
+                complaint = (problem["filename"], problem["timestamp"])
+                if complaint not in self._complaints:
+                    self._complaints.add(complaint)
+                    raise LocalAirflowError(
+                        f"No {names} yet: {problem['filename']} does not import.\n{problem['stack_trace']}"
+                    )
+            if time.monotonic() > deadline:
+                raise LocalAirflowError(
+                    f"{self.dags} did not bring {names} within {timeout:.0f} s.\n{self._tail('dag-processor')}"
+                )
+            time.sleep(0.2)
+
+    def check(self) -> None:
+        """Make sure that every component is running; otherwise show the end of its log."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                raise LocalAirflowError(f"Airflow's {name} ended with exit code {code}.\n{self._tail(name)}")
+
+    def api(self, method: str, path: str, **arguments: Any) -> Any:
+        """
+        Call the public REST API.
+
+        :param path: what follows `/api/v2/`
+        :param arguments: as `requests` takes them
+        :return: the decoded answer
+        :raises LocalAirflowError: the API says no, or does not answer
+        """
+        try:
+            response = self._http.request(method, f"{self.url}/api/v2/{path}", timeout=30, **arguments)
+        except requests.RequestException as error:
+            self.check()
+            raise LocalAirflowError(f"Airflow's API does not answer.\n{self._tail('api-server')}") from error
+        if not response.ok:
+            raise LocalAirflowError(f"{method} {path}: {response.status_code} {response.text[:2000]}")
+        return response.json() if response.content else None
+
+    def _pages(self, path: str, name: str) -> Iterator[dict[str, Any]]:
+        """Read a collection to its end."""
+        seen, total = 0, 1
+        while seen < total:
+            page = self.api("GET", path, params={"limit": 100, "offset": seen})
+            yield from page[name]
+            seen, total = seen + max(len(page[name]), 1), page["total_entries"]
+
+    def _task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> Any:
+        return self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}")
+
+    def _migrate(self, deadline: float) -> None:
+        """Create the database."""
+        process = self._start("migration", "db", "migrate")
+        try:
+            code = process.wait(max(deadline - time.monotonic(), 1))
+        except subprocess.TimeoutExpired:
+            raise self._too_slow("migration") from None
+        if code != 0:
+            raise LocalAirflowError(f"Airflow's database could not be created.\n{self._tail('migration')}")
+        del self._processes["migration"]
+
+    def _log_in(self, deadline: float) -> None:
+        """Wait until the API server answers, and get a token for it."""
+        while True:
+            self.check()
+            with contextlib.suppress(requests.RequestException):
+                token = self._http.get(f"{self.url}/auth/token", timeout=5).json()["access_token"]
+                self._http.headers["Authorization"] = f"Bearer {token}"
+                # The API that tasks use is built at its first call, which takes seconds; better now than in a task.
+                self._http.get(f"{self.url}/execution/health", timeout=max(deadline - time.monotonic(), 1))
+                return
+            if time.monotonic() > deadline:
+                raise self._too_slow("api-server")
+            time.sleep(0.1)
+
+    def _await_health(self, deadline: float) -> None:
+        """Wait until the API calls every component healthy."""
+        while True:
+            self.check()
+            health = self.api("GET", "monitor/health")
+            ailing = [part.replace("_", "-") for part, condition in health.items() if condition["status"] != "healthy"]
+            if not ailing:
+                return
+            if time.monotonic() > deadline:
+                raise self._too_slow(ailing[0])
+            time.sleep(0.1)
+
+    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start an Airflow command in a session of its own, known to the guard."""
+        with self._log(name).open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "airflow", *command],
+                env=self._environment(),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes[name] = process
+        print(process.pid, file=self._guard.stdin, flush=True)
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        """
+        Compose the environment of all components.
+
+        What the user's environment says to Airflow is left out, and so are proxies: the components talk to each other
+        over loopback.
+        """
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AIRFLOW", "_AIRFLOW")) and not name.lower().endswith("_proxy")
+        }
+        return {
+            **inherited,
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": LOOPBACK,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secret,
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False",  # done before they start
+            # New DAG files are looked for every second instead of every five minutes.
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            **self._extra_env,
+        }
+
+    def _log(self, name: str) -> Path:
+        return self.home / f"{name}.log"
+
+    def _tail(self, name: str) -> str:
+        """Quote the end of a component's log."""
+        log = self._log(name)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join([f"The end of its log ({log.name}):", *lines[-TAIL_LINES:]])
+
+    def _too_slow(self, name: str) -> LocalAirflowError:
+        return LocalAirflowError(
+            f"Airflow's {name} was not ready {self.start_timeout:g} s after the start.\n{self._tail(name)}"
+        )
+
+
+def _usable_port(port: int) -> int:
+    """Make sure that a port of loopback is free; 0 picks one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left by a server counts as free
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise LocalAirflowError(
+                f"Port {port} on {LOOPBACK} is taken; name another, or none to get a free one."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _log_line(record: str | dict[str, Any]) -> str:
+    """Write a log record in one line: time, level, message, and whatever else it holds."""
+    if isinstance(record, str):
+        return record
+    rest = dict(record)
+    head = [str(rest.pop(name)) for name in ("timestamp", "level", "event") if rest.get(name)]
+    return " ".join([*head, json.dumps(rest, default=str)] if rest else head)
+
+
+def _guard(home: Path) -> None:
+    """
+    Note the process numbers read from standard input; once told to, or alone, end those families and the home.
+
+    Ends with exit code 1 if something is left.
+    """
+    leaders = []
+    for line in sys.stdin:
+        if line == END:
+            break
+        with contextlib.suppress(psutil.NoSuchProcess):
+            leaders.append(psutil.Process(int(line)))
+    family: set[psutil.Process] = set()
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        family |= _family(leaders)  # the second time, whatever was started in the meantime counts as well
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while (family := set(filter(_is_alive, family))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    shutil.rmtree(home, ignore_errors=True)
+    sys.exit(bool(family or home.exists()))
+
+
+def _family(leaders: list[psutil.Process]) -> set[psutil.Process]:
+    """
+    Find all processes that these session leaders have brought about.
+
+    A task is in a process group of its own but stays in the leader's session, also when its parent is gone; what a task
+    has started in yet another session is found as a descendant.
+    """
+    # A number that now belongs to another process is no longer ours; one that belongs to none may still name a session.
+    sessions = {leader.pid for leader in leaders if leader.is_running() or not psutil.pid_exists(leader.pid)}
+    family = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) in sessions:
+                family |= {process, *process.children(recursive=True)}
+    return family
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+if __name__ == "__main__":
+    _guard(Path(sys.argv[1]))
