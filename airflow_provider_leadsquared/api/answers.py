@@ -346,7 +346,8 @@ def _status(request_id: str, task: dict[str, Any]) -> RequestStatus:
             kind = str(inner.get("exceptiontype") or "") or None
             return _failure(request_id, RequestState.FAILED, text, values, kind)
     if state is RequestState.SUCCEEDED:
-        raise UnexpectedAnswerError(f"the status of {request_id} says Success without saying what was captured")
+        # The outer yes alone is no yes: the inner answer is the CRM's.
+        return RequestStatus(request_id, RequestState.UNKNOWN, reason="says Success, but not what was captured")
     if state in (RequestState.FAILED, RequestState.ERROR):
         return _failure(request_id, state, str(task.get("statusreason") or ""), values, None)
     return RequestStatus(request_id, state)

@@ -71,11 +71,6 @@ class RetryLadder:
         """The last retry of the longer reading, in seconds: 32,970 for the documented list."""
         return self.gates()[-1]
 
-    @property
-    def earliest_end(self) -> float:
-        """The last retry of the shorter reading, in seconds: 10,800 for the documented list."""
-        return min(self.as_gaps()[-1], max(self.as_offsets()))
-
     def faster(self, speed: float) -> RetryLadder:
         """
         Return this ladder as it looks on a clock that runs ``speed`` times faster.

@@ -18,6 +18,10 @@ from airflow_provider_leadsquared.delivery.verdicts import NEXT, State, Verdict
 _CHUNK_BYTES = 60_000
 
 
+#: What a row is recognised by between tries: its key, what is sent (or its receipt), and which of several alike.
+Identity = tuple[str | None, str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
@@ -26,7 +30,8 @@ class Entry:
     :param row: The row's position in the run, from 0.
     :param state: Where the row stands.
     :param key: What identifies the row to its owner; None where the author named no key.
-    :param fingerprint: Hash of what is sent.
+    :param fingerprint: Hash of what is sent; empty where only the receipt is known.
+    :param copy: Counts rows that are alike in all of this, from 0.
     :param request_id: LeadSquared's receipt.
     :param accepted_at: When LeadSquared accepted it, seconds since the epoch.
     :param settled_at: When its verdict was learnt, seconds since the epoch.
@@ -39,6 +44,7 @@ class Entry:
     state: State
     key: str | None = None
     fingerprint: str = ""
+    copy: int = 0
     request_id: str | None = None
     accepted_at: float | None = None
     settled_at: float | None = None
@@ -72,6 +78,11 @@ class Entry:
         )
 
     @property
+    def identity(self) -> Identity:
+        """Tell which row this is, whatever its position: a list that was changed or re-ordered keeps its receipts."""
+        return self.key, self.fingerprint or self.request_id or "", self.copy
+
+    @property
     def name(self) -> str:
         """Name the row in messages: its key, or its position counted from 1."""
         return self.key if self.key is not None else f"row {self.row + 1}"
@@ -82,11 +93,11 @@ class Records:
     """
     What a ledger holds.
 
-    :param entries: The newest entry of each row, by row.
+    :param entries: The newest entry of each row.
     :param marks: Small facts about the run as a whole, by name.
     """
 
-    entries: Mapping[int, Entry] = field(default_factory=dict)
+    entries: Mapping[Identity, Entry] = field(default_factory=dict)
     marks: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,7 +120,7 @@ class MemoryLedger:
     """A ledger that lasts as long as the process: what is left where Airflow keeps no task state (below 3.3)."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[Identity, Entry] = {}
         self._marks: dict[str, Any] = {}
 
     def load(self) -> Records:
@@ -118,7 +129,7 @@ class MemoryLedger:
 
     def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
         """Keep entries and marks in memory."""
-        self._entries.update({entry.row: entry for entry in entries})
+        self._entries.update({entry.identity: entry for entry in entries})
         self._marks.update(marks or {})
 
 
@@ -148,12 +159,12 @@ class TaskStateLedger:
 
     def load(self) -> Records:
         """Return all that was written; of a row's entries the last one counts."""
-        entries: dict[int, Entry] = {}
+        entries: dict[Identity, Entry] = {}
         chunk = 0
         while (lines := self._store.get(self._name(chunk))) is not None:
             for line in lines:
                 entry = _read(line)
-                entries[entry.row] = entry
+                entries[entry.identity] = entry
             chunk += 1
         self._chunks = chunk
         return Records(entries, self._store.get("ledger/marks") or {})
@@ -194,6 +205,7 @@ def _line(entry: Entry) -> list[Any]:
         entry.state.value,
         entry.key,
         entry.fingerprint,
+        entry.copy,
         entry.request_id,
         entry.accepted_at,
         entry.settled_at,

@@ -13,6 +13,10 @@ from enum import StrEnum
 from airflow_provider_leadsquared.api.answers import RequestState, RequestStatus
 from airflow_provider_leadsquared.api.errors import LeadSquaredError, UnknownRequestError
 
+#: The reason class of a request that LeadSquared does not know.
+UNKNOWN_REQUEST = "UnknownRequest"
+#: The reason class of an answer that cannot be read as an end nor as waiting.
+UNCLEAR_STATUS = "UnclearStatus"
 #: Seconds after acceptance in which LeadSquared may not know a RequestId yet.
 UNKNOWN_GRACE = 30.0
 
@@ -112,8 +116,6 @@ def judge(
             return Verdict(State.REJECTED, reason_class=told.exception_type, reason=told.reason)
         final = told.state is RequestState.FAILED or ladder_ended
         return Verdict(State.FAILED if final else State.OPEN, reason_class=told.exception_type, reason=told.reason)
+    if told.state is RequestState.UNKNOWN:
+        return Verdict(State.OPEN, reason_class=UNCLEAR_STATUS, reason=told.reason or "a status word that is not known")
     return Verdict(State.OPEN)
-
-
-#: The reason class of a request that LeadSquared does not know.
-UNKNOWN_REQUEST = "UnknownRequest"

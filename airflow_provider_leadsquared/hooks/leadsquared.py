@@ -24,6 +24,7 @@ from airflow_provider_leadsquared.api.errors import (
     LeadSquaredError,
     NoSuchPathError,
     RateLimitError,
+    RejectedError,
     UnexpectedAnswerError,
     UnknownRequestError,
     WrongRegionError,
@@ -274,22 +275,25 @@ class LeadSquaredHook(BaseHook):
 
         async def outcome_of(session: aiohttp.ClientSession, item: Any) -> _Told | LeadSquaredError:
             nonlocal stopped_by, any_success
-            doubts = 0
+            doubts: list[LeadSquaredError] = []
             while True:
                 while (wait := pace.hold(time.monotonic())) and stopped_by is None:
                     await asyncio.sleep(min(wait, 1.0))
                 try:
                     told = await call(session, item)
                 except LeadSquaredError as error:
-                    doubts += error.in_doubt
+                    doubts += [error] if error.in_doubt else []
                     if error.transient:
                         pace.failed(error, time.monotonic())
                     fatal = isinstance(error, _FATAL) or (isinstance(error, UnexpectedAnswerError) and not any_success)
                     if fatal or pace.exhausted(time.monotonic()):
                         stopped_by = stopped_by or error
-                    repeat = error.transient and (not error.in_doubt or (may_repeat(item) and doubts < _ATTEMPTS))
-                    if stopped_by or not repeat:
+                    repeat = error.transient and (not error.in_doubt or (may_repeat(item) and len(doubts) < _ATTEMPTS))
+                    if isinstance(error, RejectedError):
                         return error
+                    if stopped_by or not repeat:
+                        # A later sending that was certainly not taken does not lift the doubt about an earlier one.
+                        return doubts[-1] if doubts else error
                 else:
                     any_success = True
                     pace.succeeded()
@@ -359,10 +363,9 @@ class LeadSquaredHook(BaseHook):
         yield from (f"key pair: {problem}" for problem in problems)
 
     def _async_key_problems(self) -> Iterator[str]:
-        with _collected() as problems:
-            # An invented RequestId is unknown; that the gateway lets the call through is the test.
-            with suppress(UnknownRequestError):
-                self.get_request_status(str(uuid.uuid4()))
+        # An invented RequestId is unknown; that the gateway lets the call through is the test.
+        with _collected() as problems, suppress(UnknownRequestError):
+            self.get_request_status(str(uuid.uuid4()))
         yield from (f"async host and async API key: {problem}" for problem in problems)
 
 

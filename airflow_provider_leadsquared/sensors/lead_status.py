@@ -1,0 +1,188 @@
+"""The task that waits until LeadSquared has judged every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from pendulum import duration, from_timestamp
+
+from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.task_state import open_ledger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.delivery.books import Books
+    from airflow_provider_leadsquared.delivery.ledger import Entry, Ledger
+    from airflow_provider_leadsquared.sensors._look import Look
+
+#: Seconds that LeadSquared's queue may add to its longest ladder before the sensor says "still open".
+BACKLOG = 3600.0
+
+_NAMED_ROWS = 20
+
+
+class LeadStatusSensor(BaseSensorOperator):
+    """
+    Wait until every request has its verdict, looking when LeadSquared may have made one.
+
+    LeadSquared judges a request at its first attempt or at one of ten retries. The sensor looks shortly after each of
+    these moments, counted from the time of acceptance, and in between gives its slot back. What it learnt survives
+    reschedules, retries and clears on Airflow 3.3 and later.
+
+    The task returns, also when it fails, ``{"books": {…}, "results": [{"row", "key", "request_id", "verdict",
+    "lead_id", "reason_class", "reason"}, …]}``.
+
+    :param request_ids: A RequestId, a list of them, or a capture's output. (templated)
+    :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
+        share of all (``float``).
+    :param retry_intervals: LeadSquared's retry intervals in seconds, should they change. Default: the documented list.
+    :param leadsquared_conn_id: The LeadSquared connection. (templated)
+    :param timeout: Seconds after the last acceptance at which the task fails with "still open". Default 36,570: the
+        longest reading of the ladder and an hour of backlog. It does not restart at a retry, as Airflow's own does.
+        ``execution_timeout`` counts one poke only.
+    :param mode: ``reschedule`` by default; ``poke`` keeps the slot.
+    :param retries: 2 by default, 30 s apart: Airflow 3 can fail a healthy sensor by mistake, and a poke is safe to
+        repeat.
+    :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
+    :raises LeadsNotDelivered: More requests were rejected or failed than allowed. Not retried.
+    :raises LeadsStillOpen: Time ran out. Not retried; clearing the task goes on looking.
+    :raises LeadSquaredError: LeadSquared cannot be asked: keys refused, wrong host.
+    """
+
+    template_fields: Sequence[str] = ("request_ids", "leadsquared_conn_id")
+    ui_color = "#e8eef7"
+
+    def __init__(
+        self,
+        *,
+        request_ids: Any,
+        allowed_rejects: float = 0,
+        retry_intervals: Sequence[float] | None = None,
+        leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        ours = {
+            "mode": "reschedule",
+            "timeout": RetryLadder().longest + BACKLOG,
+            "retries": 2,
+            "retry_delay": duration(seconds=30),
+            "trigger_rule": "none_skipped",
+        }
+        # A DAG's default_args are the author's word and outrank ours.
+        theirs = kwargs.get("default_args") or {}
+        super().__init__(**{**{name: theirs.get(name, value) for name, value in ours.items()}, **kwargs})
+        self.request_ids = request_ids
+        self.allowed_rejects = allowed_rejects
+        self.retry_intervals = retry_intervals
+        self.leadsquared_conn_id = leadsquared_conn_id
+        self._ledger: Ledger | None = None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Take one look; see the class."""
+        from airflow_provider_leadsquared.delivery.books import check_allowed_rejects
+        from airflow_provider_leadsquared.sensors._look import look
+
+        check_allowed_rejects(self.allowed_rejects)
+        if self._ledger is None:
+            self._ledger = open_ledger(context, self.log, without_it="Each poke asks for every request again.")
+        found = look(self._hook, self._ledger, self._receipts(), self._ladder)
+        if found.next_at is None:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))
+        now = time.time()
+        deadline = max(entry.accepted_at or now for entry in found.open) + self.timeout
+        if now >= deadline:
+            raise self._out_of_time(context, found)
+        # Airflow reads this right after the poke, in both modes.
+        self.poke_interval = max(min(found.next_at, deadline) - now, 0.0)
+        self._report(found, now)
+        return PokeReturnValue(is_done=False)
+
+    @cached_property
+    def _hook(self) -> LeadSquaredHook:
+        return LeadSquaredHook(self.leadsquared_conn_id)
+
+    @property
+    def _ladder(self) -> RetryLadder:
+        ladder = RetryLadder.of_seconds(list(self.retry_intervals)) if self.retry_intervals else RetryLadder()
+        return ladder.faster(self._hook.account.sandbox_speed)
+
+    def _receipts(self) -> list[Entry]:
+        from airflow_provider_leadsquared.sensors._look import read_receipts
+
+        if self.request_ids is None:
+            raise LeadsNotDelivered(
+                "No receipts: the upstream capture ended before it returned any. Its log says why; nothing waits here"
+            )
+        receipts = read_receipts(self.request_ids)
+        if not receipts and not isinstance(self.request_ids, dict):
+            raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
+        return receipts
+
+    def _report(self, found: Look, now: float) -> None:
+        if found.trouble is not None:
+            self.log.warning("LeadSquared could not be asked: %s", found.trouble)
+        self.log.info(
+            "Asked for %s of %s requests, %s are open. Next look at %s, in %.0f s",
+            f"{found.asked:,}",
+            f"{len(found.entries):,}",
+            f"{len(found.open):,}",
+            from_timestamp(now + self.poke_interval).isoformat(timespec="seconds"),
+            self.poke_interval,
+        )
+
+    def _conclude(self, context: Context, found: Look) -> dict[str, Any]:
+        """Balance the books and say whether the task is green."""
+        books = self._balance(found)
+        output = _output(books, found.entries)
+        rejects = [entry for entry in found.entries if entry.state.is_reject]
+        for entry in rejects[:_NAMED_ROWS]:
+            reason = ", ".join(filter(None, (entry.state.value, entry.reason_class, entry.reason)))
+            self.log.warning("%s (request %s): %s", entry.name, entry.request_id, reason)
+        if len(rejects) > _NAMED_ROWS:
+            self.log.warning("… and %s more; all are in this task's XCom", f"{len(rejects) - _NAMED_ROWS:,}")
+        if not books.tolerates(self.allowed_rejects):
+            context["ti"].xcom_push(key="return_value", value=output)
+            raise LeadsNotDelivered(
+                f"The CRM did not take {books.rejects:,} of {books.read:,} leads ({books.why()}). "
+                "Mend these rows and send them again, or set allowed_rejects. Each row's reason is in this task's XCom"
+            )
+        return output
+
+    def _out_of_time(self, context: Context, found: Look) -> LeadsStillOpen:
+        context["ti"].xcom_push(key="return_value", value=_output(self._balance(found), found.entries))
+        notes = sorted({entry.reason_class for entry in found.open if entry.reason_class})
+        return LeadsStillOpen(
+            f"{len(found.open):,} of {len(found.entries):,} requests are still open after {self.timeout:,.0f} s"
+            f"{' (' + ', '.join(notes) + ')' if notes else ''}. LeadSquared may still decide them: clear this task "
+            "with a longer timeout to go on looking, and do not send these leads again"
+        )
+
+    def _balance(self, found: Look) -> Books:
+        from airflow_provider_leadsquared.delivery.books import Books
+
+        books = Books.of(found.entries, read=len(found.entries))
+        self.log.info("Books: %s", books)
+        return books
+
+
+def _output(books: Books, entries: Sequence[Entry]) -> dict[str, Any]:
+    return {"books": books.as_dict(), "results": [_result(entry) for entry in entries]}
+
+
+def _result(entry: Entry) -> dict[str, Any]:
+    return {
+        "row": entry.row + 1,
+        "key": entry.key,
+        "request_id": entry.request_id,
+        "verdict": entry.state.value,
+        "lead_id": entry.lead_id,
+        "reason_class": entry.reason_class,
+        "reason": entry.reason,
+    }
