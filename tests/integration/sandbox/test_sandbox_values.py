@@ -1,0 +1,163 @@
+"""How values are kept, and what happens to those that do not fit."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def kept(crm, attribute, value):
+    """Return the value as stored, or the name of the exception."""
+    answer = crm.capture({attribute: value})
+    return answer.get("ExceptionType") or crm.values(answer)[attribute]
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("9000000001", "+91-9000000001"),
+        ("90000 00001", "+91-9000000001"),
+        ("+91-9000000001", "+91-9000000001"),
+        ("+919000000001", "+91-9000000001"),
+        ("+1 (415) 555-0123", "+1-4155550123"),
+        ("+971501234567", "+971-501234567"),
+    ],
+)
+def test_phones_are_kept_with_country_code_and_dash(crm, sent, stored):
+    assert kept(crm, "Phone", sent) == stored
+
+
+def test_the_default_country_code_is_the_accounts(crm, sandbox):
+    sandbox.switch(country_code="65")
+    assert kept(crm, "Phone", "90000001") == "+65-90000001"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "sent", "stored"),
+    [
+        ("mx_Age", "42", "42"),
+        ("mx_Revenue", "1E+5", "100000"),
+        ("mx_Subscribed", "true", "1"),
+        ("mx_Subscribed", "False", "0"),
+        ("mx_Signed_Up_On", "2024-03-01 09:30:00", "2024-03-01 09:30:00.000"),
+        ("mx_Date_Of_Birth", "1990-05-06", "1990-05-06 00:00:00.000"),
+        ("mx_Age", 42, "42"),
+        ("mx_Subscribed", True, "1"),
+        ("FirstName", "Zoë 🙂", "Zoë 🙂"),
+        ("FirstName", "", ""),
+    ],
+)
+def test_values_are_kept_in_the_form_of_their_type(crm, attribute, sent, stored):
+    assert kept(crm, attribute, sent) == stored
+
+
+WRONG = [
+    ("Phone", "call me"),
+    ("Phone", "12"),
+    ("Phone", "+0"),
+    ("EmailAddress", "meera at example.org"),
+    ("mx_Age", "forty"),
+    ("mx_Age", "NaN"),
+    ("mx_Age", "1e999999"),
+    ("mx_Subscribed", "perhaps"),
+    ("mx_Signed_Up_On", "01/03/2024"),
+]
+
+
+@pytest.mark.parametrize(("attribute", "sent"), WRONG)
+def test_a_value_of_the_wrong_type_is_refused(crm, attribute, sent):
+    assert kept(crm, attribute, sent) == "MXInvalidInputException"
+
+
+@pytest.mark.parametrize(("attribute", "sent"), WRONG)
+def test_a_value_of_the_wrong_type_is_kept_as_it_is_by_switch(crm, sandbox, attribute, sent):
+    sandbox.switch(wrong_type="accept")
+    assert kept(crm, attribute, sent) == sent
+
+
+@pytest.mark.parametrize(
+    ("overlong", "outcome"), [("truncate", "x" * 200), ("reject", "MXInvalidInputException"), ("accept", "x" * 201)]
+)
+def test_overlong_text_is_cut_refused_or_kept_by_switch(crm, sandbox, overlong, outcome):
+    sandbox.switch(overlong=overlong)
+    assert kept(crm, "FirstName", "x" * 201) == outcome
+
+
+@pytest.mark.parametrize(("dropdown", "outcome"), [("reject", "MXInvalidInputException"), ("accept", "Lead")])
+def test_a_value_outside_a_dropdown_is_refused_or_kept_by_switch(crm, sandbox, dropdown, outcome):
+    sandbox.switch(dropdown=dropdown)
+    assert kept(crm, "mx_Plan", "Lead") == outcome
+
+
+@pytest.mark.parametrize(("null_value", "city"), [("clear", ""), ("ignore", "Pune")])
+def test_null_clears_or_is_ignored_by_switch(crm, sandbox, null_value, city):
+    sandbox.switch(null_value=null_value)
+    crm.capture({"EmailAddress": "a@example.org", "mx_City": "Pune"})
+    assert crm.values(crm.capture({"EmailAddress": "a@example.org", "mx_City": None}))["mx_City"] == city
+
+
+def test_null_is_refused_by_switch(crm, sandbox):
+    sandbox.switch(null_value="reject")
+    assert kept(crm, "mx_City", None) == "MXInvalidInputException"
+
+
+def test_unknown_attributes_reject_the_whole_lead_and_are_all_named(crm, sandbox):
+    refused = crm.capture({"FirstName": "Meera", "mx_Nope": "1", "Nor_This": "2"})
+    assert refused == {
+        "Status": "Error",
+        "ExceptionType": "MXUnknownAttributeException",
+        "ExceptionMessage": "Attribute(s) does not exist - mx_Nope, Nor_This.",
+    }
+    assert sandbox.leads() == []
+
+
+@pytest.mark.parametrize(("case", "outcome"), [("exact", "MXUnknownAttributeException"), ("ignore", None)])
+def test_letter_case_of_attributes_counts_by_switch(crm, sandbox, case, outcome):
+    sandbox.switch(attribute_case=case)
+    assert crm.capture({"firstname": "Meera"}).get("ExceptionType") == outcome
+
+
+@pytest.mark.parametrize(("repeated", "outcome"), [("reject", "MXInvalidInputException"), ("last", None)])
+def test_an_attribute_given_twice_is_refused_or_the_last_counts_by_switch(crm, sandbox, repeated, outcome):
+    sandbox.switch(repeated_attribute=repeated)
+    twice = [{"Attribute": "FirstName", "Value": "A"}, {"Attribute": "FirstName", "Value": "B"}]
+    assert crm.capture(twice).get("ExceptionType") == outcome
+    assert [lead["values"] for lead in sandbox.leads()] == ([] if outcome else [{"FirstName": "B"}])
+
+
+def test_a_lead_without_attributes_is_refused(crm):
+    assert crm.capture([])["ExceptionType"] == "MXInvalidInputException"
+
+
+def test_a_custom_field_set_keeps_its_members(crm):
+    assert kept(crm, "mx_KYC", {"Status": "Pending", "mx_CustomObject_1": "doc-1.png"}) == {
+        "Status": "Pending",
+        "mx_CustomObject_1": "doc-1.png",
+    }
+
+
+def test_members_of_a_custom_field_set_are_updated_one_by_one(crm):
+    lead = {"EmailAddress": "a@example.org", "mx_KYC": {"Status": "Pending", "mx_CustomObject_1": "doc-1.png"}}
+    crm.capture(lead)
+    again = crm.capture({"EmailAddress": "a@example.org", "mx_KYC": {"Status": "Done"}})
+    assert crm.values(again)["mx_KYC"] == {"Status": "Done", "mx_CustomObject_1": "doc-1.png"}
+
+
+def test_an_unknown_member_of_a_custom_field_set_is_refused(crm):
+    assert kept(crm, "mx_KYC", {"mx_Nope": "1"}) == "MXUnknownAttributeException"
+
+
+def test_members_of_a_plain_field_are_refused(crm):
+    assert kept(crm, "mx_City", {"Status": "1"}) == "MXInvalidInputException"
+
+
+@pytest.mark.parametrize(("mandatory", "outcome"), [("reject", "MXMandatoryAttributeMissingException"), ("accept", None)])
+def test_a_new_lead_lacks_a_mandatory_field(leadsquared_sandbox_factory, crm, mandatory, outcome):
+    crm.sandbox = leadsquared_sandbox_factory(fields=[{"SchemaName": "LastName", "IsMandatory": True}])
+    crm.sandbox.switch(mandatory=mandatory)
+    assert crm.capture({"FirstName": "Meera"}).get("ExceptionType") == outcome
+
+
+def test_a_known_lead_need_not_repeat_a_mandatory_field(leadsquared_sandbox_factory, crm):
+    crm.sandbox = leadsquared_sandbox_factory(fields=[{"SchemaName": "LastName", "IsMandatory": True}])
+    crm.capture({"LastName": "Iyer", "EmailAddress": "a@example.org"})
+    assert not crm.capture({"EmailAddress": "a@example.org"})["IsCreated"]
