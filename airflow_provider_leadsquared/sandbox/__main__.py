@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if arguments["verbose"]:
-        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
+        logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+        # Debug level, so that a host program's own log stays free of our events unless it asks for them.
+        logging.getLogger(__package__).setLevel(logging.DEBUG)
     server = Server(Account(settings, added, clock), arguments["open_control"])
     try:
         asyncio.run(_serve(server, arguments["host"], arguments["port"], arguments["port_file"]))

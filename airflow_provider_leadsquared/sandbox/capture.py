@@ -65,7 +65,7 @@ def read_pairs(text: str) -> list[Pair]:
     :raises ValueError: When it is not one array of attribute/value pairs.
     """
     try:
-        items = json.loads(text, parse_constant=_refuse_constant)
+        items = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(items, list):
@@ -75,6 +75,9 @@ def read_pairs(text: str) -> list[Pair]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _pair(item: object) -> Pair:

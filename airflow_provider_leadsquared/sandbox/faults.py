@@ -1,9 +1,10 @@
 """
 Faults on request: which there are, whom they strike, and what they do to one call.
 
-A fault strikes in one of four ways: at the door (before the call is answered), instead of the proper answer, after
-the answer is known, or in the queue (the fate of the request that the call submits). For each way, the first fault
-that matches a call strikes it; the others wait.
+A fault strikes in one of six ways: at the door (before the call is carried out), instead of the proper answer, after
+the call is carried out, by delay of the answer, in the queue (the fate of the request that the call submits), or in
+the view (what later looks at that request show). For each way, the first fault that matches a call strikes it; the
+others wait.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Way(Enum):
     """Where in a call's life a fault strikes."""
 
     DOOR = auto()
-    DELAY = auto()
     INSTEAD = auto()
     AFTER = auto()
+    DELAY = auto()
     QUEUE = auto()
     VIEW = auto()
 
@@ -47,7 +48,7 @@ _ANSWER = {"accepted": False}
 
 KINDS: Mapping[str, Kind] = {
     "refuse": Kind(Way.DOOR, {}, "drop the connection unread, as a host that is down"),
-    "slow": Kind(Way.DELAY, {"seconds": 1.0}, "wait that many real seconds first"),
+    "slow": Kind(Way.DELAY, {"seconds": 1.0}, "carry the call out, then keep its answer for that many real seconds"),
     "unavailable": Kind(Way.INSTEAD, _ANSWER, "503 with a page"),
     "rate_limit": Kind(
         Way.INSTEAD,
@@ -141,13 +142,13 @@ class Fault:
         kind = KINDS[given.pop("kind")]
         conditions = {name: given.pop(name) for name, fits in _CONDITIONS.items() if name in given}
         for name, value in conditions.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, _CONDITIONS[name])):
+            if value is not None and not _is_sound(value, _CONDITIONS[name]):
                 raise ValueError(f"{name} does not take {value!r}")
         if (endpoint := conditions.get("endpoint")) is not None and endpoint not in endpoints:
             raise ValueError(f"endpoint is one of {', '.join(sorted(endpoints))}")
         if ("attribute" in conditions) != ("value" in conditions):
             raise ValueError("attribute and value come together")
-        if not 0 <= conditions.get("share", 1) <= 1:
+        if conditions.get("share", 1) > 1:
             raise ValueError("share is between 0 and 1")
         parameters = dict(kind.parameters)
         for name, value in given.items():
@@ -208,6 +209,13 @@ _CONDITIONS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
+def _is_sound(value: object, wanted: type | tuple[type, ...]) -> bool:
+    """Say whether a value is of a type and, where it counts something, not negative; an empty list says nothing."""
+    if isinstance(value, bool) and wanted is not bool:
+        return False
+    return isinstance(value, wanted) and value != () and not (isinstance(value, (int, float)) and not value >= 0)
+
+
 def _fitted(name: str, value: object, default: object, choices: tuple[object, ...] | None) -> object:
     if isinstance(default, str) and type(value) is int:
         value = str(value)  # shapes such as 429 read naturally as numbers
@@ -215,7 +223,7 @@ def _fitted(name: str, value: object, default: object, choices: tuple[object, ..
         value = float(value)
     if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(word, str) for word in value):
         value = tuple(value)
-    if type(value) is not type(default) or (choices and value not in choices):
+    if type(value) is not type(default) or not _is_sound(value, type(default)) or (choices and value not in choices):
         raise ValueError(f"{name} does not take {value!r}")
     return value
 

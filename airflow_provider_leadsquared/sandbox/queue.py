@@ -206,7 +206,7 @@ class Queue:
 
     def _note(self, request: Request, at: float, outcome: str) -> None:
         request.attempts.append(Attempt(at, self._real(at), outcome))
-        _LOG.info("request %s: attempt %d: %s", request.id, len(request.attempts), outcome)
+        _LOG.debug("request %s: attempt %d: %s", request.id, len(request.attempts), outcome)
 
     def _settle(self, request: Request, state: State, at: float) -> None:
         self._move(request, state)

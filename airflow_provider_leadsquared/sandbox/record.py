@@ -14,8 +14,8 @@ class Post:
     """
     One POST received.
 
-    ``http`` is the code the client was sent, None when it got no answer; ``request_id`` is set whenever a request
-    was queued, even if the client never heard of it.
+    ``body`` is None when none was read; ``http`` is the code sent, None when no answer was; ``request_id`` is set
+    whenever a request was queued, even if the client never heard of it.
     """
 
     number: int

@@ -121,11 +121,11 @@ class Server:
         if Way.DOOR in plan.struck:
             self._record(call, None, plan.names)
             return _drop(request)
-        if (slow := plan.parameters(Way.DELAY, "slow")) is not None:
-            await asyncio.sleep(slow["seconds"])
         answer = protocol.answer(account, call, plan)
         is_lost = Way.AFTER in plan.struck
         self._record(call, answer, plan.names, is_lost)
+        if (slow := plan.parameters(Way.DELAY, "slow")) is not None:
+            await asyncio.sleep(slow["seconds"])
         return await _lose(request, answer, plan) if is_lost else _response(answer)
 
     def _lead_of(self, call: Call) -> dict[str, str | None]:
@@ -144,12 +144,12 @@ class Server:
         if call.endpoint.method == "POST":
             behavior = call.query.get("leadupdatebehavior")
             number = len(account.posts) + 1
-            account.posts.append(Post(number, at, real, name, behavior, call.body, faults, http, request_id))
+            account.posts.append(Post(number, at, real, name, behavior, call.body or None, faults, http, request_id))
         elif name == "status":
             status = answer.status if answer and not is_lost else None
             asked = call.query.get("requestid", "")
             account.looks.append(Look(len(account.looks) + 1, at, real, asked, http, status, faults))
-        _LOG.info("%s: %s %s %s", name, http or "no answer", request_id or "", " ".join(faults))
+        _LOG.debug("%s: %s %s %s", name, http or "no answer", request_id or "", " ".join(faults))
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         return _response(messages.no_such_path(is_async=not request.path.startswith("/v2/")))

@@ -164,7 +164,9 @@ def test_rule_13_holds_for_updates_too(crm, meera):
 
 def test_rule_13_counts_only_the_fields_the_account_calls_unique(crm, sandbox, meera):
     sandbox.switch(unique_fields=["EmailAddress"])
-    assert crm.capture({"EmailAddress": "n@example.org", "Phone": "9000000001", "SearchBy": "EmailAddress"})["IsCreated"]
+    assert crm.capture({"EmailAddress": "n@example.org", "Phone": "9000000001", "SearchBy": "EmailAddress"})[
+        "IsCreated"
+    ]
 
 
 def test_every_capture_posts_its_own_activity(crm, sandbox, meera):

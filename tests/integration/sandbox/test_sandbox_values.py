@@ -150,7 +150,9 @@ def test_members_of_a_plain_field_are_refused(crm):
     assert kept(crm, "mx_City", {"Status": "1"}) == "MXInvalidInputException"
 
 
-@pytest.mark.parametrize(("mandatory", "outcome"), [("reject", "MXMandatoryAttributeMissingException"), ("accept", None)])
+@pytest.mark.parametrize(
+    ("mandatory", "outcome"), [("reject", "MXMandatoryAttributeMissingException"), ("accept", None)]
+)
 def test_a_new_lead_lacks_a_mandatory_field(leadsquared_sandbox_factory, crm, mandatory, outcome):
     crm.sandbox = leadsquared_sandbox_factory(fields=[{"SchemaName": "LastName", "IsMandatory": True}])
     crm.sandbox.switch(mandatory=mandatory)
