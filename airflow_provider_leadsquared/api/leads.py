@@ -237,13 +237,13 @@ def _text(attribute: str, value: Any) -> str:
         return _timestamp(attribute, value)
     if isinstance(value, uuid.UUID):
         return str(value)
-    try:
-        if isinstance(value, Integral):
+    if isinstance(value, Integral):
+        try:
             return str(int(value))
-        if isinstance(value, (Decimal, Real)):
-            return _decimal(attribute, value)
-    except ValueError:  # Python refuses to write out integers of more than 4,300 digits
-        raise InvalidLeadError(attribute, "too_large", "the number is too long to be written out") from None
+        except ValueError:  # Python refuses to write out integers of more than 4,300 digits
+            raise InvalidLeadError(attribute, "too_large", "the number is too long to be written out") from None
+    if isinstance(value, (Decimal, Real)):
+        return _decimal(attribute, value)
     raise InvalidLeadError(
         attribute, "value_type", f"cannot send a {type(value).__name__}; send text, a number, a date or a boolean"
     )

@@ -15,6 +15,8 @@ from airflow_provider_leadsquared.api.errors import LeadSquaredError, UnknownReq
 
 #: The reason class of a request that LeadSquared does not know.
 UNKNOWN_REQUEST = "UnknownRequest"
+#: The reason class of a refusal, and of a system error, for which LeadSquared gave no name.
+UNNAMED_REFUSAL, UNNAMED_ERROR = "ApplicationError", "SystemError"
 #: The reason class of an answer that cannot be read as an end nor as waiting.
 UNCLEAR_STATUS = "UnclearStatus"
 #: Seconds after acceptance in which LeadSquared may not know a RequestId yet.
@@ -113,9 +115,9 @@ def judge(
     if told.state in (RequestState.FAILED, RequestState.ERROR):
         refused = told.is_application_error or (told.state is RequestState.FAILED and told.exception_type is None)
         if refused:
-            return Verdict(State.REJECTED, reason_class=told.exception_type, reason=told.reason)
-        final = told.state is RequestState.FAILED or ladder_ended
-        return Verdict(State.FAILED if final else State.OPEN, reason_class=told.exception_type, reason=told.reason)
+            return Verdict(State.REJECTED, reason_class=told.exception_type or UNNAMED_REFUSAL, reason=told.reason)
+        state = State.FAILED if told.state is RequestState.FAILED or ladder_ended else State.OPEN
+        return Verdict(state, reason_class=told.exception_type or UNNAMED_ERROR, reason=told.reason)
     if told.state is RequestState.UNKNOWN:
         return Verdict(State.OPEN, reason_class=UNCLEAR_STATUS, reason=told.reason or "a status word that is not known")
     return Verdict(State.OPEN)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 import uuid
+from asyncio import sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -277,16 +278,16 @@ class LeadSquaredHook(BaseHook):
             nonlocal stopped_by, any_success
             doubts: list[LeadSquaredError] = []
             while True:
-                while (wait := pace.hold(time.monotonic())) and stopped_by is None:
-                    await asyncio.sleep(min(wait, 1.0))
+                while (wait := pace.hold(monotonic())) and stopped_by is None:
+                    await sleep(min(wait, 1.0))
                 try:
                     told = await call(session, item)
                 except LeadSquaredError as error:
                     doubts += [error] if error.in_doubt else []
                     if error.transient:
-                        pace.failed(error, time.monotonic())
+                        pace.failed(error, monotonic())
                     fatal = isinstance(error, _FATAL) or (isinstance(error, UnexpectedAnswerError) and not any_success)
-                    if fatal or pace.exhausted(time.monotonic()):
+                    if fatal or pace.exhausted(monotonic()):
                         stopped_by = stopped_by or error
                     repeat = error.transient and (not error.in_doubt or (may_repeat(item) and len(doubts) < _ATTEMPTS))
                     if isinstance(error, RejectedError):

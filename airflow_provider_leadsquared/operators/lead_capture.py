@@ -126,12 +126,13 @@ class LeadCaptureOperator(BaseOperator):
         from airflow_provider_leadsquared.operators._submission import Submission
 
         self._check_arguments()
+        hook = LeadSquaredHook(self.leadsquared_conn_id)
+        hook.account  # noqa: B018 - a wrong connection is an error before anything else is done
         batch = self._read_batch()
         if not batch.entries:
             raise AirflowSkipException("leads is empty: there is nothing to send")
         ledger = open_ledger(context, self.log, without_it="A retry of this task would send every lead again.")
         batch.resume(ledger.load().entries)
-        hook = LeadSquaredHook(self.leadsquared_conn_id)
         self._announce(batch)
         submission = Submission(batch, hook, ledger, self.log, stopping=lambda: self._stopping)
         stopped_by = asyncio.run(
@@ -200,10 +201,8 @@ class LeadCaptureOperator(BaseOperator):
     def _problem(self, batch: Batch, books: Books, stopped_by: LeadSquaredError | None) -> Exception | None:
         left = len(batch.to_send())
         if left:
-            why = (
-                f" Sending stopped: {stopped_by}." if stopped_by else " The task was stopped." if self._stopping else ""
-            )
-            return LeadsUnsent(f"{left:,} leads are not sent or in doubt.{why} A retry sends just these. {books.why()}")
+            why = stopped_by or ("the task was stopped" if self._stopping else "LeadSquared did not take them")
+            return LeadsUnsent(f"{left:,} leads are not sent or in doubt: {why}. A retry sends just these")
         if not books.tolerates(self.allowed_rejects):
             doubt = [entry.name for entry in batch.entries if entry.state.value == "in_doubt"]
             named = f" In doubt, and not sent again: {', '.join(doubt[:_NAMED_ROWS])}." if doubt else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +78,7 @@ def look(
     receipts: Iterable[Entry],
     ladder: RetryLadder,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float],
 ) -> Look:
     """
     Take one look; safe to repeat at any point.
@@ -88,6 +87,7 @@ def look(
     not taken and is repeated soon; if it refuses the keys, what was learnt is kept and the error goes on.
 
     :param ladder: LeadSquared's retries on our clock.
+    :param clock: Tells the time in seconds since the epoch.
     :raises LeadSquaredError: Asking again would not help: keys refused, wrong host, no LeadSquared at all.
     """
     now = clock()

@@ -92,7 +92,7 @@ class LeadStatusSensor(BaseSensorOperator):
         check_allowed_rejects(self.allowed_rejects)
         if self._ledger is None:
             self._ledger = open_ledger(context, self.log, without_it="Each poke asks for every request again.")
-        found = look(self._hook, self._ledger, self._receipts(), self._ladder)
+        found = look(self._hook, self._ledger, self._receipts(), self._ladder, clock=time.time)
         if found.next_at is None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))
         now = time.time()

@@ -1,0 +1,326 @@
+"""The operator, from rows to receipts, against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import jinja2.nativetypes
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
+from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
+from tests.integration.conftest import Task, capture, connect, leads
+
+
+def sent_addresses(sandbox):
+    return [post["lead"]["EmailAddress"] for post in sandbox.posts()]
+
+
+def test_every_lead_is_sent_once_and_has_the_receipt_that_leadsquared_gave(sandbox, clock):
+    receipts = capture(Task(), leads(250))["receipts"]
+    given = {post["lead"]["EmailAddress"]: post["request_id"] for post in sandbox.posts()}
+    assert len(sandbox.posts()) == 250
+    assert {f"lead{r['key'][1:]}@example.org": r["request_id"] for r in receipts} == given
+
+
+def test_a_receipt_holds_row_key_request_id_and_time_and_nothing_of_the_lead(sandbox, clock):
+    receipt = capture(Task(), leads(1))["receipts"][0]
+    assert receipt == {
+        "row": 1,
+        "key": "k0",
+        "request_id": sandbox.posts()[0]["request_id"],
+        "accepted_at": "2027-01-15T08:00:00.000+00:00",
+    }
+
+
+def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
+    row = {
+        "EmailAddress": "v@example.org",
+        "FirstName": "Zoë 🚀",
+        "mx_City": "Pune {{ ds }}",
+        "mx_Score": Decimal("12.50"),
+        "mx_Born": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "mx_Member": True,
+        "LastName": None,
+    }
+    capture(Task(), [row], key=None)
+    assert sandbox.posts()[0]["lead"] == {
+        "EmailAddress": "v@example.org",
+        "FirstName": "Zoë 🚀",
+        "mx_City": "Pune {{ ds }}",
+        "mx_Score": "12.50",
+        "mx_Born": "2026-01-02 03:04:05",
+        "mx_Member": "true",
+    }
+
+
+def test_null_policy_clear_empties_the_attribute(sandbox, clock):
+    capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], key=None, null_policy="clear")
+    assert sandbox.posts()[0]["lead"]["mx_City"] == ""
+
+
+def test_lead_update_behavior_and_search_by_reach_leadsquared(sandbox, clock):
+    capture(Task(), leads(1), lead_update_behavior="DoNotUpdate", search_by="EmailAddress")
+    post = sandbox.posts()[0]
+    assert (post["update_behavior"], post["lead"]["SearchBy"]) == ("DoNotUpdate", "EmailAddress")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"EmailAddress": float("nan")}, "EmailAddress: is NaN"),
+        ({"EmailAddress": "a@example.org", "mx_Tags": ["x"]}, "mx_Tags: cannot send a list"),
+        ({"emailaddress": "a@example.org"}, "write 'EmailAddress'"),
+        ({"EmailAddress": "a@example.org", "First Name": "A"}, "did you mean 'FirstName'"),
+        ({"EmailAddress": "a@example.org", "Notes": "x" * 300_000}, "Notes: the lead is 300,"),
+        ({"mx_City": "Pune"}, "has none of ProspectID, EmailAddress, Phone"),
+        ({}, "no attribute with a value"),
+    ],
+)
+def test_a_bad_lead_is_set_aside_with_attribute_and_rule_and_the_rest_goes(sandbox, clock, task_log, bad, reason):
+    task = Task()
+    with pytest.raises(LeadsNotDelivered, match="1 of 3 leads were set aside"):
+        capture(task, [*leads(2), {"id": "bad", **bad}])
+    assert len(sandbox.posts()) == 2
+    assert len(task.pushed["receipts"]) == 2
+    assert reason in task_log()
+
+
+@pytest.mark.parametrize(("allowed", "green"), [(0, False), (1, True), (0.2, False), (0.34, True), (1.0, True)])
+def test_allowed_rejects_is_a_count_or_a_share(sandbox, clock, allowed, green):
+    rows = [*leads(2), {"id": "bad", "mx_City": "Pune"}]
+    if green:
+        assert capture(Task(), rows, allowed_rejects=allowed)["books"] == {"read": 3, "invalid": 1, "open": 2}
+    else:
+        with pytest.raises(LeadsNotDelivered, match="no_match_key"):
+            capture(Task(), rows, allowed_rejects=allowed)
+
+
+@pytest.mark.parametrize("allowed", [True, -1, 1.5, "3", None])
+def test_a_wrong_allowed_rejects_is_refused_before_anything_is_sent(sandbox, clock, allowed):
+    with pytest.raises(ValueError, match="allowed_rejects"):
+        capture(Task(), leads(1), allowed_rejects=allowed)
+    assert sandbox.posts() == []
+
+
+def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock):
+    rows = [*leads(2), {"id": "later", "EmailAddress": "LEAD0@example.org", "mx_City": "Kochi"}]
+    assert capture(Task(), rows)["books"] == {"read": 3, "superseded": 1, "open": 2}
+    assert set(sent_addresses(sandbox)) == {"lead1@example.org", "LEAD0@example.org"}
+
+
+def test_a_key_given_twice_is_set_aside(sandbox, clock):
+    rows = [*leads(1), {"id": "k0", "EmailAddress": "other@example.org"}]
+    assert capture(Task(), rows, allowed_rejects=1)["books"] == {"read": 2, "invalid": 1, "open": 1}
+
+
+def test_no_leads_is_a_skip_that_says_so(sandbox):
+    with pytest.raises(AirflowSkipException, match="nothing to send"):
+        capture(Task(), [])
+
+
+@pytest.mark.parametrize("given", [None, "leads.csv", 17, {"EmailAddress": "a@example.org"}])
+def test_leads_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, given):
+    with pytest.raises(ValueError, match="pass a list of leads"):
+        LeadCaptureOperator(task_id="capture", leads=given).execute(Task().context())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"key": "EmailAddress"}, "personal data"),
+        ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior"),
+        ({"null_policy": "drop"}, "null_policy"),
+        ({"concurrency": 0}, "concurrency"),
+    ],
+)
+def test_a_wrong_argument_is_named_before_anything_is_sent(sandbox, arguments, named):
+    with pytest.raises(ValueError, match=named):
+        capture(Task(), leads(1), **arguments)
+    assert sandbox.posts() == []
+
+
+def rendered(operator):
+    operator.render_template_fields({"ds": "2026-01-01"}, jinja2.nativetypes.NativeEnvironment())
+    return operator
+
+
+def test_leads_show_themselves_as_a_number_before_and_after_rendering():
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(3))
+    assert (str(operator.leads), str(rendered(operator).leads)) == ("3 leads", "3 leads")
+
+
+def test_text_inside_leads_is_never_rendered(sandbox, clock):
+    operator = rendered(LeadCaptureOperator(task_id="capture", leads=leads(1, mx_City="{{ ds }}")))
+    operator.execute(Task().context())
+    assert sandbox.posts()[0]["lead"]["mx_City"] == "{{ ds }}"
+
+
+def test_leads_may_come_from_a_callable_that_airflow_calls_when_it_renders(sandbox, clock):
+    operator = LeadCaptureOperator(task_id="capture", leads=lambda context, jinja_env: leads(2), key="id")
+    assert rendered(operator).execute(Task().context())["books"] == {"read": 2, "open": 2}
+    assert str(operator.leads) == "2 leads"
+
+
+def test_leads_may_be_pairs_as_in_leadsquareds_own_documents(sandbox, clock):
+    pairs = [{"Attribute": "EmailAddress", "Value": "p@example.org"}, {"Attribute": "id", "Value": 7}]
+    assert capture(Task(), [pairs])["receipts"][0]["key"] == "7"
+    assert sandbox.posts()[0]["lead"] == {"EmailAddress": "p@example.org"}
+
+
+def test_a_second_try_sends_nothing_that_has_a_receipt(sandbox, clock):
+    task = Task()
+    first = capture(task, leads(30))
+    assert capture(task, leads(30)) == first
+    assert len(sandbox.posts()) == 30
+
+
+def test_a_second_try_knows_rows_by_key_and_values_not_by_position(sandbox, clock):
+    task = Task()
+    first = {r["key"]: r["request_id"] for r in capture(task, leads(3))["receipts"]}
+    changed = [{"id": "new", "EmailAddress": "new@example.org"}, *reversed(leads(3))]
+    changed[1] = changed[1] | {"mx_City": "Kochi"}
+    second = {r["key"]: r["request_id"] for r in capture(task, changed)["receipts"]}
+    assert {key: second[key] for key in ("k0", "k1")} == {key: first[key] for key in ("k0", "k1")}
+    assert second["k2"] != first["k2"]
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_a_try_cut_off_at_a_ledger_write_is_taken_up_without_a_lost_or_doubled_lead(sandbox, clock, write):
+    task = Task()
+    task.store.fail_at_write = write
+    with pytest.raises(ConnectionError):
+        capture(task, leads(40))
+    assert capture(task, leads(40))["books"] == {"read": 40, "open": 40}
+    sandbox.advance(60)
+    assert len(sandbox.leads()) == 40
+
+
+def test_intents_are_written_before_anything_is_sent(sandbox, clock):
+    task = Task()
+    task.store.fail_at_write = 1
+    with pytest.raises(ConnectionError):
+        capture(task, leads(3))
+    assert sandbox.posts() == []
+
+
+def test_a_lost_answer_is_sent_again_if_leadsquared_can_match_the_lead(sandbox, clock, no_waits):
+    sandbox.fault("lost_answer", endpoint="capture", calls=1)
+    assert capture(Task(), leads(5))["books"] == {"read": 5, "open": 5}
+    assert len(sandbox.posts()) == 6
+
+
+def test_a_lost_answer_is_never_sent_again_without_a_match_key(sandbox, clock, no_waits):
+    sandbox.fault("lost_answer", endpoint="capture", calls=1)
+    rows = [{"id": n, "FirstName": f"N{n}"} for n in range(3)]
+    task = Task()
+    for _ in range(2):
+        with pytest.raises(LeadsNotDelivered, match="In doubt, and not sent again: [012]"):
+            capture(task, rows, require_match_key=False)
+    assert len(sandbox.posts()) == 3
+
+
+def test_an_outage_leaves_the_rest_unsent_for_the_next_try(sandbox, clock, no_waits):
+    task = Task()
+    sandbox.fault("refuse", endpoint="capture", skip=20)
+    with pytest.raises(LeadsUnsent, match="A retry sends just these"):
+        capture(task, leads(60))
+    sandbox.clear_faults()
+    assert capture(task, leads(60))["books"] == {"read": 60, "open": 60}
+    sandbox.advance(60)
+    assert len(sandbox.leads()) == 60
+
+
+def test_keys_revoked_in_the_middle_stop_the_run_at_once(sandbox, clock):
+    task = Task()
+    sandbox.fault("keys_revoked", endpoint="capture", skip=50)
+    with pytest.raises(LeadsUnsent, match="keys were refused"):
+        capture(task, leads(400))
+    assert len(sandbox.posts()) < 100
+    sandbox.clear_faults()
+    assert capture(task, leads(400))["books"] == {"read": 400, "open": 400}
+
+
+def test_a_server_that_answers_html_stops_the_run_at_once_and_names_the_hosts(sandbox, clock):
+    sandbox.fault("garbage", endpoint="capture", shape="html")
+    with pytest.raises(LeadsUnsent, match="check the connection's hosts"):
+        capture(Task(), leads(400))
+    assert len(sandbox.posts()) <= 32
+
+
+def test_the_wrong_region_is_named(sandbox, clock):
+    sandbox.fault("wrong_host", host="asyncapi-us11.leadsquared.com")
+    with pytest.raises(LeadsUnsent, match=r"asyncapi-us11\.leadsquared\.com"):
+        capture(Task(), leads(1))
+
+
+@pytest.mark.parametrize("shape", ["429", "403", "200"])
+def test_a_rate_limit_is_waited_out_in_each_of_its_shapes(sandbox, clock, no_waits, shape):
+    sandbox.fault("rate_limit", endpoint="capture", shape=shape, skip=5, calls=3)
+    assert capture(Task(), leads(40))["books"] == {"read": 40, "open": 40}
+    assert sum(no_waits) >= 5.0
+
+
+def test_a_refusal_at_submission_is_a_verdict_of_its_row_alone(sandbox, clock):
+    sandbox.fault("error", exception="MXInvalidInputException", message="no", endpoint="capture", calls=1)
+    books = capture(Task(), leads(5), allowed_rejects=1)["books"]
+    assert books == {"read": 5, "open": 4, "rejected": 1}
+
+
+def test_a_stopped_task_sends_no_further_row_and_says_so(sandbox, clock):
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(10), key="id")
+    operator.on_kill()
+    with pytest.raises(LeadsUnsent, match="10 leads are not sent or in doubt: the task was stopped"):
+        operator.execute(Task().context())
+    assert sandbox.posts() == []
+
+
+def test_no_connection_is_an_error_that_names_it(monkeypatch, tmp_path):
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(1), leadsquared_conn_id="nowhere")
+    with pytest.raises(Exception, match="nowhere"):
+        operator.execute(Task().context())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"extra": {"async_api_key": ""}}, "async_api_key"),
+        ({"host": "http://asyncapi-in21.leadsquared.com"}, "https://"),
+        ({"host": "https://asyncapi-in21.leadsquared.com/v2"}, "path"),
+        ({"host": "crm.example.com"}, "allow_other_hosts"),
+        ({"login": "f" * 40, "password": "u$r" + "0" * 32}, "swapped"),
+    ],
+)
+def test_a_wrong_connection_is_named_before_anything_is_sent(sandbox, monkeypatch, changes, named):
+    connect(monkeypatch, sandbox, **changes)
+    with pytest.raises(ConfigurationError, match=named):
+        capture(Task(), leads(1))
+    assert sandbox.posts() == []
+
+
+def test_progress_is_told_in_rows_rate_and_refusals(sandbox, clock, task_log):
+    capture(Task(), leads(3))
+    assert "Submitted 3 of 3 leads" in task_log()
+
+
+def test_without_a_state_store_the_task_says_loudly_that_a_retry_sends_again(sandbox, clock, task_log):
+    capture(Task(has_store=False), leads(1))
+    assert "A retry of this task would send every lead again" in task_log()
+
+
+def test_a_ledger_write_waits_for_a_quarter_of_a_second_at_most(sandbox, clock):
+    from airflow_provider_leadsquared.operators import _submission
+
+    async def slowly():
+        for row in range(3):
+            yield row, None
+            await asyncio.sleep(0.3)
+
+    async def groups():
+        return [group async for group in _submission._grouped(slowly())]
+
+    assert len(asyncio.run(groups())) == 3

@@ -1,0 +1,270 @@
+"""The sensor, from RequestIds to verdicts, in virtual time against the sandbox."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedAnswerError
+from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from tests.integration.conftest import Task, capture, connect, leads, wait_for
+
+
+def test_each_request_ends_with_the_verdict_and_lead_id_that_the_crm_stores(sandbox, clock):
+    receipts = capture(Task(), [*leads(3), {"id": "bad", "EmailAddress": "bad@example.org", "mx_Nope": "x"}])
+    task = Task()
+    with pytest.raises(LeadsNotDelivered):
+        wait_for(task, clock, receipts)
+    truth = {request["request_id"]: request for request in sandbox.requests()}
+    for result in task.pushed["results"]:
+        stored = truth[result["request_id"]]
+        assert (result["verdict"], result["lead_id"]) == (
+            ("created", stored["lead_id"]) if stored["state"] == "succeeded" else ("rejected", None)
+        )
+
+
+def test_a_lead_that_the_crm_knows_is_updated(sandbox, clock):
+    wait_for(Task(), clock, capture(Task(), leads(1)))
+    results = wait_for(Task(), clock, capture(Task(), leads(1, FirstName="Meera")))["results"]
+    assert [result["verdict"] for result in results] == ["updated"]
+
+
+@pytest.mark.parametrize("reading", ["gaps", "offsets"])
+@pytest.mark.parametrize("failures", [0, 1, 3, 7, 10])
+def test_a_request_is_seen_right_after_the_retry_at_which_it_passes(sandbox, clock, reading, failures):
+    sandbox.switch(ladder=reading)
+    sandbox.fault("system_errors", count=failures)
+    receipts = capture(Task(), leads(1))
+    accepted = clock.now
+    wait_for(Task(), clock, receipts)
+    ladder = RetryLadder()
+    gates = (0.0, *(ladder.as_gaps() if reading == "gaps" else ladder.as_offsets()))
+    assert clock.now - accepted - gates[failures] <= 10.0
+
+
+def test_a_request_that_outlives_all_retries_is_failed_with_its_reason(sandbox, clock):
+    sandbox.fault("system_errors", count=11)
+    task = Task()
+    with pytest.raises(LeadsNotDelivered, match="failed: 1"):
+        wait_for(task, clock, capture(Task(), leads(1)))
+    assert task.pushed["results"][0]["reason_class"] is not None
+
+
+def test_system_errors_shown_as_error_between_retries_are_no_verdict(sandbox, clock):
+    sandbox.switch(between_retries="ERROR")
+    sandbox.fault("system_errors", count=4)
+    results = wait_for(Task(), clock, capture(Task(), leads(1)))["results"]
+    assert results[0]["verdict"] == "created"
+
+
+def test_looks_are_never_closer_than_ten_seconds_and_few(sandbox, clock):
+    sandbox.fault("system_errors", count=10)
+    wait_for(Task(), clock, capture(Task(), leads(1)))
+    looks = [look["at"] for look in sandbox.looks()]
+    assert min(later - earlier for earlier, later in zip(looks, looks[1:], strict=False)) >= 10.0
+    assert len(looks) <= 40
+
+
+def test_a_settled_request_is_never_asked_again(sandbox, clock):
+    sandbox.fault("system_errors", count=3, attribute="EmailAddress", value="lead0@example.org")
+    receipts = capture(Task(), leads(2))
+    task = Task()
+    wait_for(task, clock, receipts)
+    quick = receipts["receipts"][1]["request_id"]
+    assert len([look for look in sandbox.looks() if look["request_id"] == quick]) == 1
+
+
+def test_a_cleared_sensor_keeps_what_it_learnt(sandbox, clock):
+    receipts, task = capture(Task(), leads(2)), Task()
+    first = wait_for(task, clock, receipts)
+    looks = len(sandbox.looks())
+    assert wait_for(task, clock, receipts) == first
+    assert len(sandbox.looks()) == looks
+
+
+def test_without_a_state_store_the_sensor_says_so_and_still_settles_all(sandbox, clock, task_log):
+    receipts = capture(Task(), leads(3))
+    output = wait_for(Task(has_store=False), clock, receipts)
+    assert output["books"] == {"read": 3, "created": 3}
+    assert "Each poke asks for every request again" in task_log()
+
+
+def test_running_out_of_time_is_still_open_never_failed(sandbox, clock):
+    sandbox.fault("silent_loss")
+    receipts, task = capture(Task(), leads(1)), Task()
+    accepted = clock.now
+    with pytest.raises(LeadsStillOpen, match="1 of 1 requests are still open"):
+        wait_for(task, clock, receipts)
+    assert clock.now - accepted == pytest.approx(36_570)
+    assert task.pushed["results"][0]["verdict"] == "open"
+
+
+def test_the_deadline_counts_from_acceptance_across_retries(sandbox, clock):
+    sandbox.fault("silent_loss")
+    receipts = capture(Task(), leads(1))
+    clock.advance(3_000)
+    with pytest.raises(LeadsStillOpen):
+        wait_for(Task(), clock, receipts, timeout=2_000)
+
+
+def test_an_unknown_request_id_is_failed_within_a_minute(sandbox, clock):
+    started, task = clock.now, Task()
+    with pytest.raises(LeadsNotDelivered, match="UnknownRequest"):
+        wait_for(task, clock, str(uuid.uuid4()))
+    assert clock.now - started <= 60
+
+
+@pytest.mark.parametrize("shape", ["404", "200", "400"])
+def test_a_request_that_is_unknown_at_first_is_no_failure(sandbox, clock, shape):
+    sandbox.switch(unknown_request=shape)
+    sandbox.fault("hidden", looks=1)
+    assert wait_for(Task(), clock, capture(Task(), leads(1)))["books"] == {"read": 1, "created": 1}
+
+
+def test_ids_that_are_no_uuids_are_set_aside_and_the_rest_is_settled(sandbox, clock):
+    good, task = capture(Task(), leads(1))["receipts"][0]["request_id"], Task()
+    with pytest.raises(LeadsNotDelivered, match="not_a_request_id"):
+        wait_for(task, clock, [good, "12345"])
+    assert [result["verdict"] for result in task.pushed["results"]] == ["created", "invalid"]
+
+
+def test_a_request_id_given_twice_is_asked_and_counted_once(sandbox, clock):
+    request_id = capture(Task(), leads(1))["receipts"][0]["request_id"]
+    assert wait_for(Task(), clock, [request_id, request_id])["books"]["read"] == 1
+
+
+def test_the_outputs_of_a_mapped_capture_are_taken_together(sandbox, clock):
+    outputs = [capture(Task(), leads(2)[:1]), capture(Task(), leads(2)[1:])]
+    assert wait_for(Task(), clock, outputs)["books"] == {"read": 2, "created": 2}
+
+
+def test_the_crms_reason_is_kept_without_the_address_that_it_quotes(sandbox, clock, task_log):
+    wait_for(Task(), clock, capture(Task(), [{"id": 1, "EmailAddress": "one@example.org", "Phone": "+91-9000000001"}]))
+    clash = {"id": 2, "EmailAddress": "two@example.org", "Phone": "+91-9000000001"}
+    receipts = capture(Task(), [clash], search_by="EmailAddress")
+    task = Task()
+    with pytest.raises(LeadsNotDelivered) as raised:
+        wait_for(task, clock, receipts)
+    shown = str(raised.value) + str(task.pushed) + task_log() + str(task.store.values)
+    assert "MXDuplicateEntryException" in shown
+    assert "9000000001" not in shown
+    assert "example.org" not in shown
+
+
+@pytest.mark.parametrize(("allowed", "green"), [(0, False), (1, True), (0.4, False), (0.5, True)])
+def test_rejects_make_the_task_red_unless_allowed(sandbox, clock, allowed, green):
+    receipts = capture(Task(), [*leads(1), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}])
+    task = Task()
+    if green:
+        assert wait_for(task, clock, receipts, allowed_rejects=allowed)["books"]["rejected"] == 1
+    else:
+        with pytest.raises(LeadsNotDelivered, match="MXUnknownAttributeException"):
+            wait_for(task, clock, receipts, allowed_rejects=allowed)
+
+
+def test_an_outage_during_a_look_is_no_failure(sandbox, clock, no_waits):
+    receipts = capture(Task(), leads(3))
+    clock.advance(5)
+    sandbox.fault("unavailable", endpoint="status", calls=400)
+    task = Task()
+    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
+    assert not sensor.poke(task.context())
+    sandbox.clear_faults()
+    assert wait_for(task, clock, receipts)["books"] == {"read": 3, "created": 3}
+
+
+def test_keys_revoked_during_a_look_fail_the_try_and_keep_what_was_learnt(sandbox, clock):
+    sandbox.fault("system_errors", count=1, attribute="EmailAddress", value="lead0@example.org")
+    receipts, task = capture(Task(), leads(2)), Task()
+    clock.advance(5)
+    LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
+    clock.advance(60)
+    sandbox.fault("keys_revoked", endpoint="status")
+    with pytest.raises(AuthenticationError):
+        LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
+    sandbox.clear_faults()
+    assert wait_for(task, clock, receipts)["books"] == {"read": 2, "created": 2}
+
+
+@pytest.mark.parametrize("shape", ["html", "broken_json", "empty"])
+def test_a_server_that_is_no_leadsquared_fails_the_try_at_once(sandbox, clock, shape):
+    receipts = capture(Task(), leads(2))
+    clock.advance(5)
+    sandbox.fault("garbage", endpoint="status", shape=shape)
+    with pytest.raises(UnexpectedAnswerError, match="check the connection's hosts"):
+        LeadStatusSensor(task_id="wait", request_ids=receipts).poke(Task().context())
+
+
+@pytest.mark.parametrize("step", [-3_600, 3_600])
+def test_a_clock_that_jumps_an_hour_neither_hangs_nor_invents_a_verdict(sandbox, clock, step):
+    sandbox.fault("system_errors", count=2)
+    receipts, task = capture(Task(), leads(1)), Task()
+    LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
+    clock.now += step
+    before = clock.now
+    assert wait_for(task, clock, receipts)["books"] == {"read": 1, "created": 1}
+    assert clock.now - before <= 3_600
+
+
+def test_a_status_that_flaps_ends_with_what_the_crm_stores(sandbox, clock):
+    sandbox.fault("flap", looks=4, words=["In-Queue", "ERROR"])
+    assert wait_for(Task(), clock, capture(Task(), leads(1)))["books"] == {"read": 1, "created": 1}
+
+
+@pytest.mark.parametrize(
+    "switches", [{"rejection_shape": "inner"}, {"status_message": "object"}, {"status_id_key": "RequestID"}]
+)
+def test_every_documented_shape_of_a_status_is_understood(sandbox, clock, switches):
+    sandbox.switch(**switches)
+    receipts = capture(Task(), [*leads(1), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}])
+    books = wait_for(Task(), clock, receipts, allowed_rejects=1)["books"]
+    assert books == {"read": 2, "created": 1, "rejected": 1}
+
+
+def test_a_faster_sandbox_is_looked_at_on_its_own_clock(sandbox, clock, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"sandbox_speed": 60})
+    assert LeadStatusSensor(task_id="wait", request_ids="x")._ladder.gates()[0] == pytest.approx(0.5)
+
+
+def test_a_capture_that_gave_nothing_is_named():
+    with pytest.raises(LeadsNotDelivered, match="No receipts"):
+        LeadStatusSensor(task_id="wait", request_ids=None).poke(Task().context())
+
+
+def test_a_capture_whose_leads_were_all_set_aside_leaves_nothing_to_wait_for(sandbox, clock):
+    output = capture(Task(), [{"id": 1, "mx_City": "Pune"}], allowed_rejects=1)
+    assert wait_for(Task(), clock, output)["books"] == {"read": 0}
+
+
+@pytest.mark.parametrize("given", [[], "", 17, {"foo": 1}])
+def test_request_ids_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, clock, given):
+    with pytest.raises((ValueError, LeadsNotDelivered), match=r"pass a RequestId|not_a_request_id"):
+        wait_for(Task(), clock, given)
+
+
+def test_the_sensor_reschedules_by_default_and_may_be_retried():
+    sensor = LeadStatusSensor(task_id="wait", request_ids="x")
+    assert (sensor.mode, sensor.retries, sensor.trigger_rule, sensor.timeout) == (
+        "reschedule",
+        2,
+        "none_skipped",
+        36_570,
+    )
+
+
+def test_the_dags_default_args_outrank_the_sensors_defaults():
+    with DAG("d", schedule=None, default_args={"retries": 5, "mode": "poke"}):
+        sensor = LeadStatusSensor(task_id="wait", request_ids="x")
+    assert (sensor.retries, sensor.mode) == (5, "poke")
+
+
+def test_poke_mode_keeps_its_slot_and_ends_alike(sandbox, clock, monkeypatch):
+    sandbox.fault("system_errors", count=2)
+    receipts = capture(Task(), leads(1))
+    monkeypatch.setattr("airflow.sdk.bases.sensor.time.sleep", clock.advance)
+    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts, mode="poke")
+    assert sensor.execute(Task().context())["books"] == {"read": 1, "created": 1}
