@@ -116,7 +116,7 @@ class LocalAirflow:
         """Start everything and wait until it can be used."""
         deadline = time.monotonic() + self.start_timeout
         self.port = _usable_port(self.port)
-        self.home = Path(tempfile.mkdtemp(prefix="local-airflow-"))
+        self.home = Path(tempfile.mkdtemp(prefix="local-airflow-")).resolve()
         # In a session of its own, so that Ctrl-C in a terminal does not reach it.
         self._guard = subprocess.Popen(
             [sys.executable, "-P", __file__, str(self.home)], stdin=subprocess.PIPE, text=True, start_new_session=True
@@ -124,6 +124,7 @@ class LocalAirflow:
         try:
             # An empty settings file keeps components from writing one each, with secrets that differ.
             (self.home / "airflow.cfg").touch()
+            (self.home / "tmp").mkdir()
             # The API server is the slowest to start and needs the database last, so the two are made at once.
             self._start("api-server", "api-server")
             self._migrate(deadline)
@@ -308,14 +309,17 @@ class LocalAirflow:
 
     def _log_in(self, deadline: float) -> None:
         """Wait until the API server answers, and get a token for it."""
+        token = self._first_answer("/auth/token", deadline).json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+        # The API that tasks use is built at its first call, which takes seconds; better now than in a task.
+        self._first_answer("/execution/health", deadline)
+
+    def _first_answer(self, path: str, deadline: float) -> requests.Response:
+        """Ask the API server until it answers, and look after the others meanwhile."""
         while True:
             self.check()
             with contextlib.suppress(requests.RequestException):
-                token = self._http.get(f"{self.url}/auth/token", timeout=5).json()["access_token"]
-                self._http.headers["Authorization"] = f"Bearer {token}"
-                # The API that tasks use is built at its first call, which takes seconds; better now than in a task.
-                self._http.get(f"{self.url}/execution/health", timeout=max(deadline - time.monotonic(), 1))
-                return
+                return self._http.get(self.url + path, timeout=1)
             if time.monotonic() > deadline:
                 raise self._too_slow("api-server")
             time.sleep(0.1)
@@ -377,6 +381,7 @@ class LocalAirflow:
             # New DAG files are looked for every second instead of every five minutes.
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            "TMPDIR": str(self.home / "tmp"),  # tasks that are killed leave temporary files
             **self._extra_env,
         }
 
@@ -435,7 +440,7 @@ def _guard(home: Path) -> None:
             leaders.append(psutil.Process(int(line)))
     family: set[psutil.Process] = set()
     for end in (psutil.Process.terminate, psutil.Process.kill):
-        family |= _family(leaders)  # the second time, whatever was started in the meantime counts as well
+        family |= _family(leaders, home)  # the second time, whatever was started in the meantime counts as well
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)
@@ -446,19 +451,20 @@ def _guard(home: Path) -> None:
     sys.exit(bool(family or home.exists()))
 
 
-def _family(leaders: list[psutil.Process]) -> set[psutil.Process]:
+def _family(leaders: list[psutil.Process], home: Path) -> set[psutil.Process]:
     """
     Find all processes that these session leaders have brought about.
 
     A task is in a process group of its own but stays in the leader's session, also when its parent is gone; what a task
-    has started in yet another session is found as a descendant.
+    has started in yet another session is found as a descendant. A leader whose owner died before it could name it is
+    known by the folder in which it runs.
     """
     # A number that now belongs to another process is no longer ours; one that belongs to none may still name a session.
     sessions = {leader.pid for leader in leaders if leader.is_running() or not psutil.pid_exists(leader.pid)}
     family = set()
     for process in psutil.process_iter():
-        with contextlib.suppress(OSError, psutil.NoSuchProcess):
-            if os.getsid(process.pid) in sessions:
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) in sessions or process.cwd() == str(home):
                 family |= {process, *process.children(recursive=True)}
     return family
 
