@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     server = Server(Account(settings, added, clock), arguments["open_control"])
     try:
         asyncio.run(_serve(server, arguments["host"], arguments["port"], arguments["port_file"]))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sys.stderr.write(f"sandbox cannot start: {error}\n")
         return 1
     except KeyboardInterrupt:

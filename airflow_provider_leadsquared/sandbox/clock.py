@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+_END = 253_000_000_000.0
+"""The last moment, in the year 9987: later ones could not be told as dates."""
+
 
 class Clock:
     """
@@ -49,10 +52,10 @@ class Clock:
         Jump forward.
 
         :param seconds: How far; time never runs backwards.
-        :raises ValueError: When negative or not finite.
+        :raises ValueError: When negative, or too far to be told as a date.
         """
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"the clock goes forward only, not by {seconds} seconds")
+        if not 0 <= seconds <= _END - self.now():
+            raise ValueError(f"the clock goes forward only, and not beyond its dates: {seconds} seconds")
         self._move_anchor(self.now() + seconds)
 
     def set_speed(self, speed: float) -> None:
@@ -60,10 +63,10 @@ class Clock:
         Run at another speed from now on.
 
         :param speed: Sandbox seconds per real second, 0 to stand still.
-        :raises ValueError: When negative or not finite.
+        :raises ValueError: When negative or more than a million.
         """
-        if not 0 <= speed < float("inf"):
-            raise ValueError(f"a speed is 0 or more, not {speed}")
+        if not 0 <= speed <= 1_000_000:
+            raise ValueError(f"a speed is between 0 and a million, not {speed}")
         self._move_anchor(self.now())
         self._speed = speed
 

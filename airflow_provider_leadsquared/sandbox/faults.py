@@ -47,7 +47,7 @@ class Kind:
 _ANSWER = {"accepted": False}
 
 KINDS: Mapping[str, Kind] = {
-    "refuse": Kind(Way.DOOR, {}, "drop the connection unread, as a host that is down"),
+    "refuse": Kind(Way.DOOR, {}, "reset the connection with the body unread, as a host that is down"),
     "slow": Kind(Way.DELAY, {"seconds": 1.0}, "carry the call out, then keep its answer for that many real seconds"),
     "unavailable": Kind(Way.INSTEAD, _ANSWER, "503 with a page"),
     "rate_limit": Kind(
@@ -65,6 +65,7 @@ KINDS: Mapping[str, Kind] = {
             **_ANSWER,
         },
         "LeadSquared's error body under any HTTP code, 200 included",
+        {"http": tuple(range(200, 600))},
     ),
     "gateway": Kind(Way.INSTEAD, {"http": 504, **_ANSWER}, "the gateway's own error", {"http": (429, 500, 502, 504)}),
     "garbage": Kind(
@@ -125,7 +126,11 @@ class Fault:
     share: float = 1.0
     seed: int = 0
     struck: int = 0
-    _chance: random.Random = field(default_factory=random.Random)
+    _chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Reproducible by design: the same seed strikes the same calls.
+        self._chance = random.Random(self.seed)  # noqa: S311
 
     @classmethod
     def from_json(cls, raw: object, endpoints: frozenset[str]) -> Fault:
@@ -140,11 +145,12 @@ class Fault:
             raise ValueError(f"a fault is an object whose kind is one of {', '.join(KINDS)}")
         given = dict(raw)
         kind = KINDS[given.pop("kind")]
-        conditions = {name: given.pop(name) for name, fits in _CONDITIONS.items() if name in given}
+        conditions = {name: given.pop(name, None) for name in _CONDITIONS}
+        conditions = {name: value for name, value in conditions.items() if value is not None}
         for name, value in conditions.items():
-            if value is not None and not _is_sound(value, _CONDITIONS[name]):
+            if not _is_sound(value, _CONDITIONS[name]):
                 raise ValueError(f"{name} does not take {value!r}")
-        if (endpoint := conditions.get("endpoint")) is not None and endpoint not in endpoints:
+        if "endpoint" in conditions and conditions["endpoint"] not in endpoints:
             raise ValueError(f"endpoint is one of {', '.join(sorted(endpoints))}")
         if ("attribute" in conditions) != ("value" in conditions):
             raise ValueError("attribute and value come together")
@@ -155,10 +161,7 @@ class Fault:
             if name not in parameters:
                 raise ValueError(f"{raw['kind']} takes no {name!r}")
             parameters[name] = _fitted(name, value, parameters[name], kind.choices.get(name))
-        fault = cls(raw["kind"], parameters, **conditions)
-        # Reproducible by design: the same seed strikes the same calls.
-        fault._chance = random.Random(fault.seed)  # noqa: S311
-        return fault
+        return cls(raw["kind"], parameters, **conditions)
 
     def strikes(self, endpoint: str, lead: FindLead) -> bool:
         """

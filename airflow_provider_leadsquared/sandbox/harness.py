@@ -55,15 +55,15 @@ class Sandbox:
         """
         Begin to serve; return once the port is open.
 
-        :raises OSError: When the port cannot be had.
+        :raises OSError: When the port cannot be had; OverflowError when there is no such port.
         """
         started = threading.Event()
-        failure: list[OSError] = []
+        failure: list[Exception] = []
 
         async def serve() -> None:
             try:
                 self.port = await self._server.start("127.0.0.1", self.port)
-            except OSError as error:
+            except Exception as error:  # whatever it is, the waiting caller must hear of it
                 failure.append(error)
                 started.set()
                 return

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_leadsquared.sandbox import messages
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.capture import read_pairs
 from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input
-from airflow_provider_leadsquared.sandbox.faults import Plan, Way
+from airflow_provider_leadsquared.sandbox.faults import Fault, Plan, Way
 from airflow_provider_leadsquared.sandbox.messages import Answer
 from airflow_provider_leadsquared.sandbox.queue import State
 
@@ -75,30 +75,30 @@ def answer(account: Account, call: Call, plan: Plan) -> Answer:
     if instead is None:
         return _proper_answer(account, call, plan)
     proper = _proper_answer(account, call, plan) if instead.parameters.get("accepted") else None
-    replaced = _answer_instead(account, call, instead.kind, instead.parameters)
+    replaced = _answer_instead(account, call, instead)
     if proper is not None:
         # The record still tells what was done, although the client will not know.
-        return Answer(replaced.http, replaced.body, replaced.headers, replaced.content_type, proper.request_id)
+        return replace(replaced, request_id=proper.request_id)
     return replaced
 
 
-def _answer_instead(account: Account, call: Call, kind: str, parameters: Mapping[str, object]) -> Answer:
-    p = parameters
-    match kind:
+def _answer_instead(account: Account, call: Call, fault: Fault) -> Answer:
+    p = fault.parameters
+    match fault.kind:
         case "unavailable":
             return Answer(
                 503, b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>", {}, "text/html"
             )
         case "rate_limit":
-            return messages.over_limit(str(p["shape"]), int(str(p["limit"])))
+            return messages.over_limit(p["shape"], p["limit"])
         case "error":
-            return messages.error(MXError(str(p["exception"]), str(p["message"])), int(str(p["http"])))
+            return messages.error(MXError(p["exception"], p["message"]), p["http"])
         case "gateway":
-            return messages.gateway(int(str(p["http"])))
+            return messages.gateway(p["http"])
         case "garbage":
-            return messages.garbage(str(p["shape"]), call.endpoint.name, int(str(p["megabytes"])))
+            return messages.garbage(p["shape"], call.endpoint.name, p["megabytes"])
         case "wrong_host":
-            return messages.wrong_host(str(p["host"]))
+            return messages.wrong_host(p["host"])
         case "keys_revoked":
             return messages.wrong_keys() if call.endpoint.needs_pair else messages.forbidden()
         case _:

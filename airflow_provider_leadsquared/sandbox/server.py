@@ -12,6 +12,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_leadsquared.sandbox import messages, protocol
 from airflow_provider_leadsquared.sandbox.account import Account
@@ -23,6 +24,9 @@ from airflow_provider_leadsquared.sandbox.protocol import ENDPOINTS, Call, Endpo
 from airflow_provider_leadsquared.sandbox.record import Look, Post, lead_in
 
 _LOG = logging.getLogger(__name__)
+_HTTP_LOG = logging.getLogger(f"{__name__}.http")
+# What aiohttp says of a malformed call quotes it, with the keys in it.
+_HTTP_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 _TICK = 0.1
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,8 +55,13 @@ class Server:
         :param port: Port, 0 for a free one.
         :raises OSError: When the address cannot be had.
         """
-        # Hung calls must not outlive their client, nor hold up the end; the access log would show keys.
-        self._runner = web.AppRunner(self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            self._app(),
+            access_log=None,  # it would show keys
+            logger=_HTTP_LOG,
+            handler_cancellation=True,  # a hung call must not outlive its client
+            shutdown_timeout=0.1,
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port, reuse_address=True).start()
@@ -114,7 +123,9 @@ class Server:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _response(messages.gateway(413))
+            answer = messages.gateway(413)
+            self._record(Call(endpoint, {}, {}), answer, [])
+            return _response(answer)
         query = {name.lower(): value for name, value in reversed([*request.query.items()])}
         call = Call(endpoint, query, {name.lower(): value for name, value in request.headers.items()}, body)
         plan = account.faults.plan(endpoint.name, lambda: self._lead_of(call), endpoint.name == "capture")
@@ -149,10 +160,15 @@ class Server:
             status = answer.status if answer and not is_lost else None
             asked = call.query.get("requestid", "")
             account.looks.append(Look(len(account.looks) + 1, at, real, asked, http, status, faults))
-        _LOG.debug("%s: %s %s %s", name, http or "no answer", request_id or "", " ".join(faults))
+        # An id that is not ours may be anything, lead data included.
+        known = request_id if request_id in account.queue.requests else ""
+        _LOG.debug("%s: %s %s %s", name, http or "no answer", known, " ".join(faults))
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
-        return _response(messages.no_such_path(is_async=not request.path.startswith("/v2/")))
+        nowhere = Endpoint("unknown", request.method, request.path)
+        answer = messages.no_such_path(nowhere.is_async)
+        self._record(Call(nowhere, {}, {}), answer, [])
+        return _response(answer)
 
     # The sandbox's own addresses
 

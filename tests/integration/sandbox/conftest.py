@@ -8,11 +8,6 @@ import pytest
 import requests
 
 from airflow_provider_leadsquared.sandbox import Sandbox
-from airflow_provider_leadsquared.sandbox.pytest_plugin import (  # noqa: F401 - fixtures and hook, found by name
-    leadsquared_sandbox,
-    leadsquared_sandbox_factory,
-    pytest_configure,
-)
 
 CAPTURE = "/lead/capture"
 SYNC_CAPTURE = "/v2/LeadManagement.svc/Lead.Capture"
@@ -70,7 +65,7 @@ def pairs(lead: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def sandbox(leadsquared_sandbox_factory: Callable[..., Sandbox]) -> Sandbox:  # noqa: F811
+def sandbox(leadsquared_sandbox_factory: Callable[..., Sandbox]) -> Sandbox:
     """Time stands still, and a lead is first attempted one second after its acceptance."""
     return leadsquared_sandbox_factory(speed=0)
 

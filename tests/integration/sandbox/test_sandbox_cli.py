@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -106,6 +107,15 @@ def test_the_log_shows_events_but_neither_keys_nor_lead_data(run):
     assert not any(secret in log for secret in secrets)
 
 
+def test_a_malformed_call_is_not_quoted_on_the_log(run):
+    process, url = run("-v")
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+        client.sendall(b"POST /lead/capture?secretKey=canary HTTP/9.x\r\n\r\n")
+        assert b"400" in client.recv(100)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == ""
+
+
 def test_the_help_explains_every_switch_with_its_default(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--help"])
@@ -132,6 +142,11 @@ def test_a_fields_file_that_is_no_list_ends_with_code_2(tmp_path, capsys):
         main(["--fields", str(tmp_path / "fields.json")])
     assert end.value.code == 2
     assert "not a list" in capsys.readouterr().err
+
+
+def test_a_port_that_cannot_be_ends_with_code_1(capsys):
+    assert main(["--port", "70000"]) == 1
+    assert "cannot start" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_ends_with_code_1(sandbox, capsys):

@@ -291,6 +291,11 @@ def test_faults_of_one_group_take_turns(crm, sandbox):
     assert [submit(crm).status_code for _ in range(3)] == [504, 503, 200]
 
 
+def test_a_condition_of_null_is_no_condition(crm, sandbox):
+    sandbox.fault("gateway", endpoint=None, attribute=None, value=None, skip=None, calls=None, share=None, seed=None)
+    assert submit(crm).status_code == 504
+
+
 def test_a_fault_counts_whom_it_struck(crm, sandbox):
     sandbox.fault("gateway", calls=5)
     submit(crm)
@@ -308,6 +313,7 @@ def test_cleared_faults_strike_no_more(crm, sandbox):
     [
         {"kind": "nope"},
         {"kind": "gateway", "http": 418},
+        {"kind": "error", "http": 9999},
         {"kind": "gateway", "nope": 1},
         {"kind": "gateway", "endpoint": "nope"},
         {"kind": "gateway", "calls": "two"},

@@ -51,6 +51,18 @@ def test_refused_posts_are_on_record_too(crm, own):
     assert [(post["http"], post["request_id"]) for post in own("GET", "posts")["items"]] == [(401, None)]
 
 
+def test_posts_to_nowhere_are_on_record_too(crm, own):
+    crm.post("/lead/nowhere", LEAD)
+    crm.post("/v2/Nowhere", LEAD)
+    posts = own("GET", "posts")["items"]
+    assert [(post["endpoint"], post["http"]) for post in posts] == [("unknown", 403), ("unknown", 404)]
+
+
+def test_a_post_that_is_too_long_is_on_record_too(crm, own):
+    crm.post("/lead/capture", {"FirstName": "x" * 11_000_000})
+    assert [post["http"] for post in own("GET", "posts")["items"]] == [413]
+
+
 def test_a_post_without_a_readable_lead_is_on_record_without_lead(crm, own):
     crm.post("/lead/capture", "nonsense")
     assert [(post["http"], post["lead"]) for post in own("GET", "posts")["items"]] == [(400, None)]
@@ -143,7 +155,7 @@ def test_the_speed_is_set_over_http(own):
     assert own("POST", "clock", {"speed": 6})["speed"] == 6
 
 
-@pytest.mark.parametrize("wrong", [{"advance": -1}, {"advance": "1"}, {"to": 5}, {"speed": -1}, []])
+@pytest.mark.parametrize("wrong", [{"advance": -1}, {"advance": "1"}, {"to": 5}, {"speed": -1}, {"speed": 1e7}, []])
 def test_a_clock_that_cannot_be_is_refused(own, wrong):
     assert own("POST", "clock", wrong)[0] == 400
 
@@ -200,6 +212,11 @@ def test_a_reset_forgets_everything_but_the_clock(crm, sandbox, own):
     now = sandbox.now()
     assert own("POST", "reset")["requests"] == 0
     assert (own("GET", "faults"), own("GET", "switches")["rate"], sandbox.now()) == ([], 60000, now)
+
+
+def test_other_machines_neither_see_nor_control(monkeypatch, own):
+    monkeypatch.setattr("airflow_provider_leadsquared.sandbox.server._is_loopback", lambda address: False)
+    assert own("GET", "leads")[0] == 403
 
 
 def test_a_body_that_is_no_json_is_refused(sandbox):
