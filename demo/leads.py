@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 FEWEST, MOST = 20, 900
 COURSES = ("Data Engineering", "Statistics", "Product Design")
@@ -27,16 +26,28 @@ _COLUMNS = ("ID", "First Name", "Last Name", "Email", "Phone", "City", "Course",
 
 
 class Kind(Enum):
-    """The kinds of lead, each with its share of the file."""
+    """The kinds of lead that are not ordinary."""
 
-    KNOWN = 0.10  # the CRM has a lead of this e-mail address: updated
-    STUMBLES = 0.04  # meets a system error twice before it passes
-    CORRECTED = 0.02  # the next row has the same e-mail address: superseded
-    UNKNOWN_FIELD = 0.02  # fills a column for which the CRM has no field: rejected
-    PHONE_TAKEN = 0.02  # its telephone number belongs to another lead: rejected
-    WRONG_COURSE = 0.01  # none of the dropdown's options: rejected
-    LONG_CITY = 0.005  # longer than the field: rejected
-    NAMELESS = 0.015  # neither e-mail address nor telephone: invalid, never sent
+    KNOWN = "the CRM has a lead of this e-mail address: updated"
+    STUMBLES = "meets a system error twice before it passes"
+    CORRECTED = "the next row has the same e-mail address: superseded"
+    UNKNOWN_FIELD = "fills a column for which the CRM has no field: rejected"
+    PHONE_TAKEN = "its telephone number belongs to another lead: rejected"
+    WRONG_COURSE = "none of the dropdown's options: rejected"
+    LONG_CITY = "longer than the field: rejected"
+    NAMELESS = "neither e-mail address nor telephone: invalid, never sent"
+
+
+_SHARES = {
+    Kind.KNOWN: 0.1,
+    Kind.STUMBLES: 0.04,
+    Kind.CORRECTED: 0.02,
+    Kind.UNKNOWN_FIELD: 0.02,
+    Kind.PHONE_TAKEN: 0.02,
+    Kind.WRONG_COURSE: 0.01,
+    Kind.LONG_CITY: 0.005,
+    Kind.NAMELESS: 0.015,
+}
 
 
 @dataclass
@@ -81,7 +92,7 @@ def invent_leads(count: int) -> InventedLeads:
 
 def _spread(count: int) -> Mapping[int, Kind]:
     """Spread the kinds evenly over the file, with ordinary rows between them."""
-    kinds = [kind for kind in Kind for _ in range(max(1, round(kind.value * count)))]
+    kinds = [kind for kind, share in _SHARES.items() for _ in range(max(1, round(share * count)))]
     return {at * count // len(kinds): kind for at, kind in enumerate(kinds)}
 
 
@@ -100,7 +111,7 @@ def _ordinary(number: int) -> dict[str, str]:
     }
 
 
-def _make_trouble(invented: InventedLeads, row: dict[str, str], following: dict[str, Any], kind: Kind) -> None:
+def _make_trouble(invented: InventedLeads, row: dict[str, str], following: dict[str, str], kind: Kind) -> None:
     match kind:
         case Kind.KNOWN:
             invented.known.append({"EmailAddress": row["Email"], "FirstName": row["First Name"]})

@@ -14,9 +14,6 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-#: States of the capture task in which a row has no request; all others are told by the sensor.
-NOT_SENT = ("invalid", "superseded")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -51,6 +48,7 @@ class Record:
     posts: Sequence[Json]
     requests: Sequence[Json]
     leads: Sequence[Json]
+    looks: Sequence[Json]
     known: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -105,7 +103,7 @@ def _matched_by(lead: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _unbalanced(read: int, reported: Reported) -> Iterator[Mismatch]:
-    """Do the books of both tasks add up, and does the sensor take over where the capture ends?"""
+    """Ask whether the books of both tasks add up, and whether the sensor takes over where the capture ends."""
     for name, books, expected in (
         ("capture", reported.capture["books"], read),
         ("wait", reported.wait["books"], len(reported.receipts)),
@@ -118,7 +116,7 @@ def _unbalanced(read: int, reported: Reported) -> Iterator[Mismatch]:
 
 
 def _wrong_rows(rows: Sequence[Row], reported: Reported) -> Iterator[Mismatch]:
-    """Has every row exactly one verdict: set aside by the capture, or one receipt and one result?"""
+    """Ask whether every row has exactly one verdict: set aside by the capture, or one receipt and one result."""
     aside = set_aside(rows)
     for name, told in (("receipt", reported.receipts), ("result", reported.results)):
         counts = Counter(one["row"] - 1 for one in told)
@@ -136,7 +134,7 @@ def _wrong_rows(rows: Sequence[Row], reported: Reported) -> Iterator[Mismatch]:
 
 
 def _wrong_posts(rows: Sequence[Row], reported: Reported, record: Record) -> Iterator[Mismatch]:
-    """Was every row with a receipt sent once and as it stands in the file, and nothing else?"""
+    """Ask whether every row with a receipt was sent once and as it stands in the file, and nothing else was."""
     posts: dict[str | None, list[Json]] = defaultdict(list)
     for post in record.posts:
         if post["endpoint"] == "capture":
@@ -152,7 +150,7 @@ def _wrong_posts(rows: Sequence[Row], reported: Reported, record: Record) -> Ite
 
 
 def _wrong_verdicts(reported: Reported, record: Record) -> Iterator[Mismatch]:
-    """Is every verdict what became of the request, and did the sensor keep to the capture's receipts?"""
+    """Ask whether every verdict is what became of the request that the row has a receipt for."""
     requests = {request["request_id"]: request for request in record.requests}
     keys = {receipt["request_id"]: receipt["key"] for receipt in reported.receipts}
     for result in reported.results:
@@ -171,7 +169,7 @@ def _wrong_verdicts(reported: Reported, record: Record) -> Iterator[Mismatch]:
 
 
 def _wrong_leads(reported: Reported, record: Record) -> Iterator[Mismatch]:
-    """Are the CRM's leads those it had and those reported as created, each once?"""
+    """Ask whether the CRM's leads are those it had and those reported as created, each once."""
     stored = {lead["id"] for lead in record.leads}
     made = Counter(result["lead_id"] for result in reported.results if result["verdict"] == "created")
     for result in reported.results:

@@ -1,0 +1,163 @@
+"""What the demonstration prints at its end."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from airflow_provider_leadsquared.api.retries import RetryLadder
+from demo.truth import Json, Mismatch, Record, Reported, Row, set_aside
+
+WIDTH = 98
+#: Status looks further apart than this many seconds belong to two looks of the sensor.
+_PAUSE = 3.0
+_MOST_MISMATCHES = 20
+
+
+def heading(text: str) -> str:
+    """Write a heading."""
+    return f"\n{text}\n{'-' * len(text)}"
+
+
+def paragraph(text: str) -> str:
+    """Break a text into lines."""
+    return textwrap.fill(" ".join(text.split()), WIDTH)
+
+
+def books(reported: Reported) -> Iterator[str]:
+    """Tell how many rows are in which state, by task."""
+    yield heading("What became of the leads")
+    for task, output in (("capture", reported.capture), ("wait", reported.wait)):
+        counts = dict(output["books"])
+        read = counts.pop("read")
+        yield f"{task:<8} {read:5,} = " + " + ".join(f"{state} {count:,}" for state, count in counts.items())
+    yield paragraph(
+        """The task "capture" sends the file. A lead that LeadSquared has accepted is "open": it is in a queue and not
+        yet in the CRM. The task "wait" asks until each of them has its verdict. Every row is in exactly one state."""
+    )
+
+
+def rejects(rows: Sequence[Row], reported: Reported, allowed: float, colours: dict[str, str]) -> Iterator[str]:
+    """Tell why leads are not in the CRM, each reason with one row, and what the tasks' colours say."""
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for at, why in set_aside(rows).items():
+        reasons[why].append(rows[at].key)
+    for result in reported.results:
+        if result["reason_class"]:
+            reasons[result["verdict"], result["reason_class"]].append(result["key"])
+    yield heading("Why some leads were not taken")
+    if reasons:
+        yield from _table(
+            ("rows", "verdict", "reason", "for example"),
+            [
+                (f"{len(keys):,}", verdict, reason, keys[0])
+                for (verdict, reason), keys in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+            ],
+        )
+    else:
+        yield "All were taken."
+    red = [task for task, state in colours.items() if state != "success"]
+    if red:
+        verdict = f"The run allows {allowed:.0%} of the rows to be refused. More were, so red: {', '.join(red)}."
+    else:
+        verdict = f"""The tasks are green because the run allows {allowed:.0%} of the rows to be refused
+        (allowed_rejects). Without that they are red as soon as the CRM does not take a single row; the others are
+        delivered all the same. A superseded row is no reject: a later row for the same lead was sent instead."""
+    yield paragraph(verdict)
+
+
+def looks(record: Record, speed: float) -> Iterator[str]:
+    """Put the sensor's looks beside the times at which LeadSquared tries again."""
+    yield heading("When the sensor looked")
+    if not record.requests:
+        yield "Nothing was accepted, so there was nothing to look for."
+        return
+    last_accepted = max(request["accepted_real"] for request in record.requests)
+    ladder, real = RetryLadder(), RetryLadder().faster(speed)
+    left = list(_sensor_looks(record, last_accepted))
+    right = [
+        (f"retry {number}", _listed(listed), f"{gap:.0f} s", f"{offset:.0f} s")
+        for number, (listed, gap, offset) in enumerate(
+            zip(ladder.as_offsets(), real.as_gaps(), real.as_offsets(), strict=True), 1
+        )
+    ][: max(len(left), 3)]
+    yield f"{'the sensor':<38} LeadSquared's retries, in our time if they count"
+    yield from _table(
+        ("look at", "asked", "settled", "open", "  ", "", "listed", "from the last try", "from the first"),
+        [(*(one or ("",) * 4), "  ", *(other or ("",) * 4)) for one, other in zip_longest(left, right)],
+    )
+    yield paragraph(
+        f"""Times are seconds after the last lead was accepted. LeadSquared lists its retry times but not from when
+        they count, so the sensor looks after both, and between two looks it occupies no worker. The sandbox counts
+        from the last try; its clock runs {speed:g} times faster than ours."""
+    )
+    slowest = max(record.requests, key=lambda request: len(request["attempts"]))
+    if len(slowest["attempts"]) > 1:
+        stumbled = sum(len(request["attempts"]) > 1 for request in record.requests)
+        tried = [f"{attempt['at_real'] - slowest['accepted_real']:.1f}" for attempt in slowest["attempts"]]
+        yield paragraph(
+            f"""{stumbled:,} leads met system errors, which the demonstration had ordered. One of them was really
+            tried at {", ".join(tried)} s, and nobody had to send it again."""
+        )
+
+
+def truth(rows: Sequence[Row], record: Record, found: Sequence[Mismatch]) -> Iterator[str]:
+    """Tell whether what the tasks reported is true."""
+    yield heading("Is it true?")
+    sent = sum(post["endpoint"] == "capture" for post in record.posts)
+    yield paragraph(
+        f"""Compared, row by row, with the sandbox's own record of {sent:,} POSTs, {len(record.requests):,} requests
+        and {len(record.leads):,} leads ({len(record.known):,} of them were there before)."""
+    )
+    if not found:
+        yield paragraph(
+            f"""Yes. Each of the {len(rows):,} rows has exactly one verdict, and it is the right one, with the right
+            lead; each was sent once or, where it had to be, not at all; the CRM holds no lead too many."""
+        )
+        return
+    yield f"No. {len(found):,} mismatches:"
+    for mismatch in found[:_MOST_MISMATCHES]:
+        yield f"  {mismatch.key}: {mismatch.problem}"
+    if len(found) > _MOST_MISMATCHES:
+        yield f"  … and {len(found) - _MOST_MISMATCHES:,} more"
+
+
+def _sensor_looks(record: Record, since: float) -> Iterator[tuple[str, str, str, str]]:
+    """Gather status looks into the sensor's looks: when, how many asked, settled, and open afterwards."""
+    left = len(record.requests)
+    for burst in _bursts(record.looks):
+        settled = sum(look["status"] not in (None, "In-Queue") for look in burst)
+        left -= settled
+        yield f"{burst[0]['at_real'] - since:.1f} s", f"{len(burst):,}", f"{settled:,}", f"{left:,}"
+
+
+def _bursts(looks: Iterable[Json]) -> Iterator[list[Json]]:
+    burst: list[Json] = []
+    for look in looks:
+        if burst and look["at_real"] - burst[-1]["at_real"] > _PAUSE:
+            yield burst
+            burst = []
+        burst.append(look)
+    if burst:
+        yield burst
+
+
+def _listed(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """Align columns: those of numbers to the right, words to the left."""
+    widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
+    numeric = [all(row[at][:1].isdigit() or not row[at] for row in rows) for at in range(len(header))]
+    for row in (header, *rows):
+        cells = [
+            f"{cell:>{width}}" if is_number else f"{cell:<{width}}"
+            for cell, width, is_number in zip(row, widths, numeric, strict=True)
+        ]
+        yield "  ".join(cells).rstrip()
