@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 from asyncio import sleep
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from time import monotonic
@@ -194,14 +194,14 @@ class LeadSquaredHook(BaseHook):
             return False, "; ".join(problems)
         return True, "Hosts, key pair and async API key are accepted."
 
-    async def submit_leads(
+    def submit_leads(
         self,
         leads: AsyncIterator[tuple[_Name, Lead]],
         *,
         lead_update_behavior: str | None = None,
         concurrency: int = 16,
         give_up_after: float = 120.0,
-    ) -> AsyncIterator[tuple[_Name, answers.Acceptance | LeadSquaredError]]:
+    ) -> AsyncGenerator[tuple[_Name, answers.Acceptance | LeadSquaredError]]:
         """
         Submit many leads at once and yield what LeadSquared said of each, as it comes.
 
@@ -220,19 +220,17 @@ class LeadSquaredHook(BaseHook):
             request = messages.submit_lead(account, lead.body, lead_update_behavior=lead_update_behavior)
             return answers.read_acceptance(request, await send_async(session, request))
 
-        run = self._many(
+        return self._many(
             leads,
             submit,
             may_repeat=lambda lead: lead.match_key is not None,
             concurrency=concurrency,
             give_up_after=give_up_after,
         )
-        async for outcome in run:
-            yield outcome
 
-    async def get_request_statuses(
+    def get_request_statuses(
         self, request_ids: Iterable[str], *, concurrency: int = 8, give_up_after: float = 30.0
-    ) -> AsyncIterator[tuple[str, answers.RequestStatus | LeadSquaredError]]:
+    ) -> AsyncGenerator[tuple[str, answers.RequestStatus | LeadSquaredError]]:
         """
         Ask what became of many requests and yield each answer as it comes.
 
@@ -250,9 +248,7 @@ class LeadSquaredHook(BaseHook):
             for request_id in request_ids:
                 yield request_id, request_id
 
-        run = self._many(named(), ask, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
-        async for outcome in run:
-            yield outcome
+        return self._many(named(), ask, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
 
     async def _many(
         self,
@@ -262,7 +258,7 @@ class LeadSquaredHook(BaseHook):
         may_repeat: Callable[[Any], bool],
         concurrency: int,
         give_up_after: float,
-    ) -> AsyncIterator[tuple[_Name, _Told | LeadSquaredError]]:
+    ) -> AsyncGenerator[tuple[_Name, _Told | LeadSquaredError]]:
         """Make a call for every item, many at once; see the public methods for what is promised."""
         import aiohttp
 

@@ -1,0 +1,65 @@
+"""
+What importing this package adds to a DAG file, beside what Airflow's own import costs.
+
+Each measurement is a fresh process; the two kinds take turns, so that a noisy machine slows both alike. Run it with
+``python benchmarks/import_cost.py [--runs N]``. It prints medians, and exits with 1 if the package adds more than 150
+ms or loads a library that only running tasks need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+LIMIT_MS = 150.0
+#: Libraries that a DAG file must not pay for.
+HEAVY = ("aiohttp", "jsonschema", "requests", "tenacity")
+
+_AIRFLOW = "import airflow.sdk; from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, DAG, PokeReturnValue"
+_OURS = (
+    "import airflow_provider_leadsquared.operators.lead_capture, airflow_provider_leadsquared.sensors.lead_status"
+)
+_PROBE = """
+import json, sys, time
+{airflow}
+before = set(sys.modules)
+start, cpu = time.perf_counter(), time.process_time()
+{measured}
+print(json.dumps({{
+    "wall": (time.perf_counter() - start) * 1000,
+    "cpu": (time.process_time() - cpu) * 1000,
+    "added": sorted({{name.split(".")[0] for name in set(sys.modules) - before}}),
+}}))
+"""
+
+
+def measure(before: str, measured: str) -> dict[str, object]:
+    """Run one fresh process and return wall and CPU milliseconds of ``measured``, and what it loaded."""
+    probe = _PROBE.format(airflow=before, measured=measured)
+    result: dict[str, object] = json.loads(subprocess.check_output([sys.executable, "-c", probe], text=True).splitlines()[-1])
+    return result
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--runs", type=int, default=7, help="processes of each kind (default %(default)s)")
+    runs = parser.parse_args().runs
+    airflow, ours = [], []
+    for _ in range(runs):
+        airflow.append(measure("", _AIRFLOW))
+        ours.append(measure(_AIRFLOW, _OURS))
+    for name, taken in (("airflow.sdk", airflow), ("this package, on top", ours)):
+        wall, cpu = (statistics.median(float(str(one[kind])) for one in taken) for kind in ("wall", "cpu"))
+        print(f"{name:22} {wall:8.0f} ms wall {cpu:8.0f} ms CPU   (median of {runs})")
+    heavy = sorted(set(HEAVY) & {name for one in ours for name in one["added"]})  # type: ignore[attr-defined]
+    print("loaded beside it:", ", ".join(heavy) or "none of " + ", ".join(HEAVY))
+    added = statistics.median(float(str(one["wall"])) for one in ours)
+    return int(added > LIMIT_MS or bool(heavy))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""The hook: single calls and many at once, against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+import pytest
+from airflow.sdk.log import redact
+
+from airflow_provider_leadsquared.api.answers import Acceptance, RequestState
+from airflow_provider_leadsquared.api.errors import (
+    AuthenticationError,
+    LeadSquaredError,
+    NoAnswerError,
+    NoConnectionError,
+    RateLimitError,
+    RejectedError,
+    ServerError,
+    UnexpectedAnswerError,
+    UnknownRequestError,
+)
+from airflow_provider_leadsquared.api.leads import encode_lead
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from tests.integration.conftest import connect
+
+LEAD = encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Asha"})
+
+
+def test_a_submitted_lead_can_be_followed_to_the_crm(sandbox):
+    hook = LeadSquaredHook()
+    request_id = hook.submit_lead(LEAD).request_id
+    assert hook.get_request_status(request_id).state is RequestState.QUEUED
+    sandbox.advance(5)
+    status = hook.get_request_status(request_id)
+    assert (status.state, status.capture.is_created) == (RequestState.SUCCEEDED, True)
+    assert status.capture.lead_id == sandbox.leads()[0]["id"]
+
+
+def test_a_synchronous_capture_answers_with_the_lead(sandbox):
+    first, second = (LeadSquaredHook().capture_lead(LEAD) for _ in range(2))
+    assert (first.is_created, second.is_created, second.lead_id) == (True, False, first.lead_id)
+
+
+def test_lead_update_behavior_is_honoured(sandbox):
+    hook = LeadSquaredHook()
+    hook.capture_lead(LEAD)
+    hook.capture_lead(
+        encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Other"}), lead_update_behavior="DoNotUpdate"
+    )
+    assert sandbox.leads()[0]["values"]["FirstName"] == "Asha"
+
+
+def test_queue_metrics_tell_how_many_wait(sandbox):
+    hook = LeadSquaredHook()
+    hook.submit_lead(LEAD)
+    assert hook.get_queue_metrics().pending == 1
+
+
+def test_queue_metrics_are_asked_with_the_key_pair_where_the_account_wants_it(sandbox):
+    sandbox.switch(metrics_need_keys=True)
+    assert LeadSquaredHook().get_queue_metrics().pending == 0
+
+
+def test_lead_fields_come_with_types_lengths_and_options(sandbox):
+    fields = {field.schema_name: field for field in LeadSquaredHook().get_lead_fields()}
+    assert fields["EmailAddress"].data_type == "Email"
+    assert any(field.options for field in fields.values())
+    assert not any(field.options for field in LeadSquaredHook().get_lead_fields(with_options=False))
+
+
+def test_an_unknown_request_is_told_apart(sandbox):
+    with pytest.raises(UnknownRequestError, match="does not know RequestId"):
+        LeadSquaredHook().get_request_status(str(uuid.uuid4()))
+
+
+def test_a_refused_lead_carries_leadsquareds_own_name_for_it(sandbox):
+    with pytest.raises(RejectedError) as raised:
+        LeadSquaredHook().capture_lead(encode_lead({"EmailAddress": "x@example.org", "mx_Nope": "1"}))
+    assert raised.value.exception_type == "MXUnknownAttributeException"
+    assert "mx_Nope" in raised.value.reason
+
+
+def test_a_call_that_is_not_answered_ends_after_the_timeout(sandbox):
+    sandbox.fault("lost_answer", how="hang", seconds=30)
+    with pytest.raises(NoAnswerError):
+        LeadSquaredHook(timeout=0.2).submit_lead(LEAD)
+
+
+def test_a_submission_is_made_once_whatever_happens_to_it(sandbox):
+    sandbox.fault("lost_answer", endpoint="capture")
+    with pytest.raises(NoAnswerError):
+        LeadSquaredHook().submit_lead(LEAD)
+    assert len(sandbox.posts()) == 1
+
+
+@pytest.mark.parametrize("fault", ["unavailable", "refuse", "reset", "lost_answer", "rate_limit", "gateway", "error"])
+def test_a_reading_call_is_made_again_while_its_failure_may_pass(sandbox, no_waits, fault):
+    sandbox.fault(fault, endpoint="lead_fields", calls=3)
+    assert LeadSquaredHook().get_lead_fields()
+    assert len(no_waits) == 3
+
+
+def test_a_reading_call_gives_up_after_four_times(sandbox, no_waits):
+    sandbox.fault("unavailable", endpoint="lead_fields")
+    with pytest.raises(ServerError):
+        LeadSquaredHook().get_lead_fields()
+    assert len(no_waits) == 3
+
+
+def test_nobody_listening_is_no_connection_and_nothing_sent(sandbox):
+    sandbox.stop()
+    with pytest.raises(NoConnectionError, match="check host, network and proxy"):
+        LeadSquaredHook().submit_lead(LEAD)
+
+
+def test_redirects_are_not_followed_with_keys(sandbox, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"paths": {"submit": "/sandbox/"}})
+    with pytest.raises(LeadSquaredError):
+        LeadSquaredHook().submit_lead(LEAD)
+
+
+def test_an_answer_without_end_is_cut_off(sandbox, monkeypatch):
+    monkeypatch.setattr("airflow_provider_leadsquared.hooks._transport.LARGEST_ANSWER", 1_000_000)
+    sandbox.fault("garbage", shape="huge", megabytes=5)
+    with pytest.raises(UnexpectedAnswerError, match="cut off"):
+        LeadSquaredHook().submit_lead(LEAD)
+
+
+# ---- the connection test -----------------------------------------------------------------------------------------
+
+
+def test_the_connection_test_says_that_all_is_well(sandbox):
+    assert LeadSquaredHook().test_connection() == (True, "Hosts, key pair and async API key are accepted.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "not_named"),
+    [
+        ({"password": "0" * 40}, "key pair", "async API key:"),
+        ({"login": "u$r" + "0" * 32}, "key pair", "async API key:"),
+        ({"extra": {"async_api_key": "0" * 40}}, "async API key", "key pair:"),
+        ({"extra": {"async_api_key": None}}, "'async_api_key'", "key pair:"),
+        ({"host": "ftp://x.leadsquared.com"}, "host begins with ftp", "key pair:"),
+    ],
+)
+def test_the_connection_test_names_what_is_wrong_and_shows_no_key(sandbox, monkeypatch, changes, named, not_named):
+    connect(monkeypatch, sandbox, **changes)
+    works, message = LeadSquaredHook().test_connection()
+    assert not works
+    assert named in message
+    assert not_named not in message
+    assert not any(key in message for key in (sandbox.access_key, sandbox.secret_key, sandbox.api_key, "0" * 32))
+
+
+def test_the_connection_test_names_the_right_host(sandbox, no_waits):
+    sandbox.fault("wrong_host", host="asyncapi-us11.leadsquared.com")
+    assert "asyncapi-us11.leadsquared.com; write that host" in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_says_that_nobody_answers(sandbox, no_waits):
+    sandbox.stop()
+    works, message = LeadSquaredHook().test_connection()
+    assert (works, message.count("no connection")) == (False, 2)
+
+
+def test_the_connection_test_never_raises():
+    works, message = LeadSquaredHook("nowhere").test_connection()
+    assert (works, "'nowhere'" in message) == (False, True)
+
+
+# ---- many at once ------------------------------------------------------------------------------------------------
+
+
+def submit(count, *, attributes=None, **arguments):
+    """Submit leads and return the outcomes by number, and what ended the run."""
+    outcomes = {}
+
+    async def numbered():
+        for number in range(count):
+            yield number, encode_lead(attributes or {"EmailAddress": f"many{number}@example.org"})
+
+    async def run():
+        try:
+            async for number, told in LeadSquaredHook(timeout=2).submit_leads(numbered(), **arguments):
+                outcomes[number] = told
+        except LeadSquaredError as error:
+            return error
+
+    return outcomes, asyncio.run(run())
+
+
+def test_many_leads_are_each_accepted_once(sandbox):
+    outcomes, ended = submit(500)
+    assert ended is None
+    assert {told.request_id for told in outcomes.values()} == {post["request_id"] for post in sandbox.posts()}
+
+
+def test_no_more_calls_than_allowed_are_under_way(sandbox):
+    sandbox.fault("slow", seconds=0.05)
+    _, ended = submit(12, concurrency=3)
+    times = sorted(post["at_real"] for post in sandbox.posts())
+    assert ended is None
+    assert all(times[index + 3] - times[index] >= 0.04 for index in range(len(times) - 3))
+
+
+def test_all_calls_share_one_back_off(sandbox, no_waits):
+    sandbox.fault("rate_limit", endpoint="capture", calls=16)
+    outcomes, ended = submit(40)
+    assert ended is None
+    assert all(isinstance(told, Acceptance) for told in outcomes.values())
+
+
+def test_a_rate_limit_that_never_ends_ends_the_run(sandbox, no_waits):
+    sandbox.fault("rate_limit", endpoint="capture")
+    outcomes, ended = submit(40, give_up_after=60)
+    assert isinstance(ended, RateLimitError)
+    assert len(outcomes) <= 16
+
+
+def test_refused_keys_end_the_run_with_every_drawn_lead_told(sandbox):
+    sandbox.fault("keys_revoked", endpoint="capture", skip=20)
+    outcomes, ended = submit(100)
+    assert isinstance(ended, AuthenticationError)
+    assert sum(isinstance(told, Acceptance) for told in outcomes.values()) == 20
+
+
+def test_a_lead_in_doubt_stays_so_when_a_later_sending_is_certainly_not_taken(sandbox, no_waits):
+    sandbox.fault("lost_answer", endpoint="capture", calls=1)
+    sandbox.fault("keys_revoked", endpoint="capture", skip=1)
+    outcomes, _ = submit(1)
+    assert outcomes[0].in_doubt
+
+
+def test_a_lead_without_a_match_key_is_not_sent_again_after_a_server_error(sandbox, no_waits):
+    sandbox.fault("error", endpoint="capture", calls=1, accepted=True)
+    outcomes, _ = submit(1, attributes={"FirstName": "Asha"})
+    assert isinstance(outcomes[0], ServerError)
+    assert len(sandbox.posts()) == 1
+
+
+def test_a_source_of_leads_that_fails_lets_calls_under_way_end(sandbox):
+    told = []
+
+    async def failing():
+        for number in range(3):
+            yield number, LEAD
+        raise OSError("the warehouse went away")
+
+    async def run():
+        async for outcome in LeadSquaredHook().submit_leads(failing(), concurrency=2):
+            told.append(outcome)
+
+    with pytest.raises(OSError, match="warehouse"):
+        asyncio.run(run())
+    assert len(told) == len(sandbox.posts()) == 3
+
+
+def test_a_caller_that_stops_listening_leaves_nothing_running(sandbox):
+    sandbox.fault("slow", seconds=0.2)
+
+    async def endless():
+        number = 0
+        while True:
+            yield number, LEAD
+            number += 1
+
+    async def run():
+        outcomes = LeadSquaredHook().submit_leads(endless(), concurrency=4)
+        await anext(outcomes)
+        await outcomes.aclose()
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert asyncio.run(run()) == []
+
+
+# ---- secrets -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["refuse", "reset", "lost_answer", "error", "keys_revoked", "garbage", "wrong_host"])
+def test_no_failure_shows_a_key_or_a_lead(sandbox, no_waits, caplog, fault):
+    sandbox.fault(fault)
+    with caplog.at_level(logging.DEBUG), pytest.raises(LeadSquaredError) as raised:
+        LeadSquaredHook().submit_lead(LEAD)
+    outcomes, ended = submit(1)
+    shown = caplog.text + str(raised.getrepr(style="native")) + repr((outcomes, ended))
+    for secret in (sandbox.access_key, sandbox.access_key.replace("$", "%24"), sandbox.secret_key, sandbox.api_key):
+        assert secret not in shown
+    assert "hook@example.org" not in shown
+
+
+def test_the_http_librarys_debug_log_has_no_query(sandbox, caplog):
+    with caplog.at_level(logging.DEBUG, logger="urllib3"):
+        LeadSquaredHook().submit_lead(LEAD)
+    assert "/lead/capture?***" in caplog.text
+
+
+def test_keys_are_masked_as_they_are_and_as_they_stand_in_a_url(sandbox):
+    LeadSquaredHook().account  # noqa: B018 - reading the connection registers its keys
+    text = f"{sandbox.access_key} {sandbox.access_key.replace('$', '%24')} {sandbox.secret_key} {sandbox.api_key}"
+    assert redact(text) == "*** *** *** ***"
