@@ -131,6 +131,14 @@ class Sandbox:
         """
         self._run(lambda: self._account.move_clock(seconds))
 
+    def set_speed(self, speed: float) -> None:
+        """
+        Let the clock run at another speed from now on.
+
+        :param speed: Sandbox seconds per real second; 0 to stand still.
+        """
+        self._run(lambda: self._account.move_clock(speed=speed))
+
     def switch(self, **switches: object) -> None:
         """
         Set switches.

@@ -209,6 +209,14 @@ def test_the_clock_goes_forward_only(seconds):
         Clock().advance(seconds)
 
 
+def test_a_sandbox_can_be_set_running(crm, sandbox):
+    sandbox.set_speed(1_000_000)
+    request_id = crm.submit(LEAD)
+    while sandbox.request(request_id)["state"] == "waiting":
+        pass
+    assert crm.task(request_id)["Status"] == "Success"
+
+
 def test_a_sandbox_with_a_running_clock_settles_requests_by_itself(crm, leadsquared_sandbox_factory):
     crm.sandbox = leadsquared_sandbox_factory(speed=1, queue_delay=0)
     assert crm.task(crm.submit(LEAD))["Status"] == "Success"
