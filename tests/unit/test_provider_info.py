@@ -12,6 +12,7 @@ from types import ModuleType
 
 import jsonschema
 import pytest
+from airflow.providers_manager import ProvidersManager
 
 import airflow_provider_leadsquared
 from airflow_provider_leadsquared.api.account import REGIONS
@@ -86,3 +87,9 @@ def test_the_form_of_airflow_3_1_behaves_alike():
 def test_reading_it_imports_nothing_of_the_package():
     source = files("airflow_provider_leadsquared").joinpath("get_provider_info.py").read_text()
     assert set(re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)) == {"__future__", "typing"}
+
+
+def test_airflow_lists_the_provider_and_its_hook():
+    manager = ProvidersManager()
+    assert INFO["package-name"] in manager.providers
+    assert manager.hooks["leadsquared"].hook_name == "LeadSquared"

@@ -1,0 +1,140 @@
+"""Both tasks under a real scheduler: looks on time, no look too many, nothing personal kept."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
+from airflow_provider_leadsquared.sandbox import Sandbox
+from demo.local_airflow import LocalAirflow
+
+SPEED = 12
+SIDE_BY_SIDE = 10
+
+DAGS = f"""
+from airflow.sdk import DAG
+from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+
+
+def pair(name):
+    capture = LeadCaptureOperator(
+        task_id=f"capture_{{name}}", leads=[{{"id": name, "EmailAddress": f"{{name}}@example.org"}}], key="id"
+    )
+    LeadStatusSensor(task_id=f"wait_{{name}}", request_ids=capture.output)
+
+
+with DAG("alone", schedule=None):
+    pair("alone")
+
+with DAG("side_by_side", schedule=None, max_active_tasks=32):
+    for number in range({SIDE_BY_SIDE}):
+        pair(f"n{{number}}")
+
+with DAG("mixed", schedule=None):
+    mixed = LeadCaptureOperator(
+        task_id="capture",
+        leads=[
+            {{"id": 1, "EmailAddress": "private@example.org", "Phone": "+91-9000000001"}},
+            {{"id": 2, "EmailAddress": "other@example.org", "Phone": "+91-9000000001", "SearchBy": "EmailAddress"}},
+            {{"id": 3, "EmailAddress": "unknown@example.org", "mx_Nope": "x"}},
+            {{"id": 4, "mx_City": "Pune"}},
+        ],
+        key="id",
+    )
+    LeadStatusSensor(task_id="wait", request_ids=mixed.output)
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(speed=SPEED) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    dags = tmp_path_factory.mktemp("dags")
+    (dags / "pairs.py").write_text(DAGS)
+    connection = {"AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection())}
+    with LocalAirflow(dags, dag_ids=["alone", "side_by_side", "mixed"], env=connection) as airflow:
+        yield airflow
+
+
+def test_looks_come_within_three_seconds_of_the_plan_and_no_more_often(airflow: LocalAirflow, sandbox: Sandbox) -> None:
+    sandbox.fault("system_errors", count=3, attribute="EmailAddress", value="alone@example.org")
+    run = airflow.trigger("alone")
+    assert airflow.wait("alone", run, timeout=150) == "success", airflow.task_log("alone", run, "wait_alone")
+    receipt = airflow.xcom("alone", run, "capture_alone")["receipts"][0]
+    request_id, accepted = receipt["request_id"], datetime.fromisoformat(receipt["accepted_at"]).timestamp()
+    looks = [look["at_real"] for look in sandbox.looks() if look["request_id"] == request_id]
+    assert len(looks) >= 4
+    for look, following in zip(looks, looks[1:], strict=False):
+        plan = PollPlan({request_id: accepted}, ladder=RetryLadder().faster(SPEED), speed=SPEED, looked_at=look)
+        assert -0.5 <= following - plan.next_look(look) <= 3.0
+
+
+def test_ten_sensors_side_by_side_all_end_green(airflow: LocalAirflow, sandbox: Sandbox) -> None:
+    for number in range(SIDE_BY_SIDE):
+        sandbox.fault("system_errors", count=3, attribute="EmailAddress", value=f"n{number}@example.org")
+    run = airflow.trigger("side_by_side")
+    state = airflow.wait("side_by_side", run, timeout=240)
+    states = {task.task_id: task.state for task in airflow.task_instances("side_by_side", run)}
+    assert state == "success", states
+
+
+@pytest.fixture(scope="module")
+def mixed_run(airflow: LocalAirflow) -> str:
+    run = airflow.trigger("mixed")
+    airflow.wait("mixed", run, timeout=120)
+    return run
+
+
+def test_a_capture_that_set_rows_aside_is_red_and_its_sensor_settles_the_rest(
+    airflow: LocalAirflow, mixed_run: str
+) -> None:
+    states = {task.task_id: task.state for task in airflow.task_instances("mixed", mixed_run)}
+    assert states == {"capture": "failed", "wait": "failed"}
+    assert airflow.xcom("mixed", mixed_run, "capture")["books"] == {"read": 4, "invalid": 1, "open": 3}
+    assert airflow.xcom("mixed", mixed_run, "wait")["books"] == {"read": 3, "created": 1, "rejected": 2}
+
+
+def test_rejects_are_not_retried(airflow: LocalAirflow, mixed_run: str) -> None:
+    assert {task.try_number for task in airflow.task_instances("mixed", mixed_run)} == {1}
+
+
+def test_leads_are_shown_as_a_number(airflow: LocalAirflow, mixed_run: str) -> None:
+    assert airflow.rendered_fields("mixed", mixed_run, "capture")["leads"] == "4 leads"
+
+
+def test_nothing_that_airflow_keeps_holds_a_key_or_a_lead(
+    airflow: LocalAirflow, sandbox: Sandbox, mixed_run: str
+) -> None:
+    secrets = [sandbox.access_key, sandbox.access_key.replace("$", "%24"), sandbox.secret_key, sandbox.api_key]
+    personal = ["private@example.org", "other@example.org", "9000000001", "unknown@example.org"]
+    hits = [
+        f"{place}: {word}"
+        for place, text in _everything_kept(airflow.home)
+        for word in secrets + personal
+        if word in text
+    ]
+    assert hits == []
+
+
+def _everything_kept(home: Path) -> Iterator[tuple[str, str]]:
+    """Yield all text in Airflow's database, the DAG files' own source aside, and in its files."""
+    for path in home.rglob("*"):
+        if path.is_file() and ".db" not in path.name:
+            yield path.name, path.read_text(errors="replace")
+    with sqlite3.connect(f"file:{next(home.rglob('*.db'))}?mode=ro", uri=True) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if table != "dag_code":
+                yield table, repr(database.execute(f'SELECT * FROM "{table}"').fetchall())  # noqa: S608 - own names
