@@ -18,10 +18,8 @@ LIMIT_MS = 150.0
 #: Libraries that a DAG file must not pay for.
 HEAVY = ("aiohttp", "jsonschema", "requests", "tenacity")
 
-_AIRFLOW = "import airflow.sdk; from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, DAG, PokeReturnValue"
-_OURS = (
-    "import airflow_provider_leadsquared.operators.lead_capture, airflow_provider_leadsquared.sensors.lead_status"
-)
+_AIRFLOW = "from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, DAG, PokeReturnValue"
+_OURS = "import airflow_provider_leadsquared.operators.lead_capture, airflow_provider_leadsquared.sensors.lead_status"
 _PROBE = """
 import json, sys, time
 {airflow}
@@ -39,7 +37,8 @@ print(json.dumps({{
 def measure(before: str, measured: str) -> dict[str, object]:
     """Run one fresh process and return wall and CPU milliseconds of ``measured``, and what it loaded."""
     probe = _PROBE.format(airflow=before, measured=measured)
-    result: dict[str, object] = json.loads(subprocess.check_output([sys.executable, "-c", probe], text=True).splitlines()[-1])
+    printed = subprocess.check_output([sys.executable, "-c", probe], text=True)
+    result: dict[str, object] = json.loads(printed.splitlines()[-1])
     return result
 
 

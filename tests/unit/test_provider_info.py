@@ -89,7 +89,9 @@ def test_reading_it_imports_nothing_of_the_package():
     assert set(re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)) == {"__future__", "typing"}
 
 
-def test_airflow_lists_the_provider_and_its_hook():
-    manager = ProvidersManager()
-    assert INFO["package-name"] in manager.providers
-    assert manager.hooks["leadsquared"].hook_name == "LeadSquared"
+def test_airflow_lists_the_provider_with_its_connection_type():
+    found = ProvidersManager().providers[INFO["package-name"]]
+    assert (found.version, found.data["connection-types"]) == (
+        airflow_provider_leadsquared.__version__,
+        INFO["connection-types"],
+    )
