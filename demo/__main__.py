@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -101,17 +101,21 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
         print(f"These leads cannot be used: {error}", file=sys.stderr)
         return 2
 
-    whose = f"the {len(given.rows):,} leads of {given.file.name}" if options.leads else f"{len(given.rows):,} leads"
+    count = f"{len(given.rows):,}"
+    what = f"the {count} leads of {given.file.name}" if options.leads else f"a CSV file of {count} invented leads"
     print(
         report.paragraph(
-            f"""This sends {whose} from a CSV file to LeadSquared, by an Airflow DAG. Airflow is real; LeadSquared is a
-            sandbox that speaks its protocol. Both run on this machine only, and nothing leaves it. It takes about a
-            minute and a half, and ends everything that it starts."""
+            f"""This sends {what} to LeadSquared with an Airflow DAG. The Airflow is real; LeadSquared is a sandbox that
+            speaks its protocol. Both run on this machine only, nothing leaves it, and both end with this program, in
+            about a minute."""
         )
     )
     sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, overlong="reject"))
     known = _prepare(sandbox, given)
-    print(f"\n1  The sandbox is up, with {len(known):,} leads in its CRM: {sandbox.url}")
+    print(f"\n1  The sandbox is up: {sandbox.url}")
+    print(
+        f"   Its CRM has {len(known):,} leads so far, and {len(given.fields):,} fields that were added for this file."
+    )
     print("2  Airflow starts: API server, scheduler, DAG processor, triggerer …")
     started = time.monotonic()
     airflow = stack.enter_context(
@@ -133,15 +137,21 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     print(report.heading("Where to see the leads"))
     if options.keep:
         print(f"The CRM:  {sandbox.url}\nAirflow:  {airflow.url}/dags/{DAG_ID}\nBoth stay up until you press Ctrl-C.")
-        signal.pause()
+        _await_interrupt()
     else:
         print(
             report.paragraph(
-                f"""They were on the sandbox's page, {sandbox.url}, which now ends with everything else. To look at it
-                and at Airflow's pages in peace: make demo KEEP=1"""
+                f"""On the sandbox's page, {sandbox.url}, which ends now, as all else does. To keep it and Airflow's
+                pages open until Ctrl-C: make demo KEEP=1"""
             )
         )
     return 1 if found else 0
+
+
+def _await_interrupt() -> None:
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 def _print(lines: Iterable[str]) -> None:

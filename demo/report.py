@@ -49,24 +49,27 @@ def rejects(rows: Sequence[Row], reported: Reported, allowed: float, colours: di
         if result["reason_class"]:
             reasons[result["verdict"], result["reason_class"]].append(result["key"])
     yield heading("Why some leads were not taken")
-    if reasons:
-        yield from _table(
-            ("rows", "verdict", "reason", "for example"),
-            [
-                (f"{len(keys):,}", verdict, reason, keys[0])
-                for (verdict, reason), keys in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
-            ],
+    if not reasons:
+        yield "All were taken."
+        return
+    yield from _table(
+        ("rows", "verdict", "reason", "for example"),
+        [
+            (f"{len(keys):,}", verdict, reason, keys[0])
+            for (verdict, reason), keys in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+        ],
+    )
+    if red := [task for task, state in colours.items() if state != "success"]:
+        yield paragraph(
+            f"""This run allows {allowed:.0%} of the rows to be refused (allowed_rejects). More were, so these tasks
+            are red: {", ".join(red)}. All other rows are delivered nevertheless."""
         )
     else:
-        yield "All were taken."
-    red = [task for task, state in colours.items() if state != "success"]
-    if red:
-        verdict = f"The run allows {allowed:.0%} of the rows to be refused. More were, so red: {', '.join(red)}."
-    else:
-        verdict = f"""The tasks are green because the run allows {allowed:.0%} of the rows to be refused
-        (allowed_rejects). Without that they are red as soon as the CRM does not take a single row; the others are
-        delivered all the same. A superseded row is no reject: a later row for the same lead was sent instead."""
-    yield paragraph(verdict)
+        yield paragraph(
+            f"""The tasks are green because this run allows {allowed:.0%} of the rows to be refused (allowed_rejects).
+            By itself a task is red as soon as one row is; all others are delivered nevertheless. A superseded row
+            counts as fine: a later row for the same lead was sent instead."""
+        )
 
 
 def looks(record: Record, speed: float) -> Iterator[str]:
@@ -77,30 +80,32 @@ def looks(record: Record, speed: float) -> Iterator[str]:
         return
     last_accepted = max(request["accepted_real"] for request in record.requests)
     ladder, real = RetryLadder(), RetryLadder().faster(speed)
-    left = list(_sensor_looks(record, last_accepted))
-    right = [
-        (f"retry {number}", _listed(listed), f"{gap:.0f} s", f"{offset:.0f} s")
+    sensor_looks = list(_sensor_looks(record, last_accepted))
+    retries = [
+        (f"{number}", _listed(listed), f"{gap:.0f} s", f"{offset:.0f} s")
         for number, (listed, gap, offset) in enumerate(
             zip(ladder.as_offsets(), real.as_gaps(), real.as_offsets(), strict=True), 1
         )
-    ][: max(len(left), 3)]
-    yield f"{'the sensor':<38} LeadSquared's retries, in our time if they count"
-    yield from _table(
-        ("look at", "asked", "settled", "open", "  ", "", "listed", "from the last try", "from the first"),
-        [(*(one or ("",) * 4), "  ", *(other or ("",) * 4)) for one, other in zip_longest(left, right)],
+    ]
+    yield from _side_by_side(
+        ["The sensor", *_table(("looked at", "asked", "settled", "left open"), sensor_looks)],
+        [
+            "LeadSquared's retries, in our time if counted from",
+            *_table(("no.", "listed", "the last try", "the first try"), retries[: max(len(sensor_looks), 3)]),
+        ],
     )
     yield paragraph(
-        f"""Times are seconds after the last lead was accepted. LeadSquared lists its retry times but not from when
-        they count, so the sensor looks after both, and between two looks it occupies no worker. The sandbox counts
-        from the last try; its clock runs {speed:g} times faster than ours."""
+        f"""Times are seconds after the last lead was accepted. LeadSquared lists its retry times but does not say from
+        when they count, so the sensor looks after both; in between it occupies no worker. This sandbox counts from
+        the last try, on a clock that runs {speed:g} times faster than ours."""
     )
     slowest = max(record.requests, key=lambda request: len(request["attempts"]))
     if len(slowest["attempts"]) > 1:
         stumbled = sum(len(request["attempts"]) > 1 for request in record.requests)
         tried = [f"{attempt['at_real'] - slowest['accepted_real']:.1f}" for attempt in slowest["attempts"]]
         yield paragraph(
-            f"""{stumbled:,} leads met system errors, which the demonstration had ordered. One of them was really
-            tried at {", ".join(tried)} s, and nobody had to send it again."""
+            f"""{stumbled:,} leads met a system error twice, which the demonstration had ordered. One of them was tried
+            {", ".join(tried)} s after its acceptance; nobody had to send it again."""
         )
 
 
@@ -132,6 +137,12 @@ def _sensor_looks(record: Record, since: float) -> Iterator[tuple[str, str, str,
         settled = sum(look["status"] not in (None, "In-Queue") for look in burst)
         left -= settled
         yield f"{burst[0]['at_real'] - since:.1f} s", f"{len(burst):,}", f"{settled:,}", f"{left:,}"
+
+
+def _side_by_side(left: Sequence[str], right: Sequence[str]) -> Iterator[str]:
+    width = max(map(len, left)) + 6
+    for one, other in zip_longest(left, right, fillvalue=""):
+        yield f"{one:<{width}}{other}".rstrip()
 
 
 def _bursts(looks: Iterable[Json]) -> Iterator[list[Json]]:
