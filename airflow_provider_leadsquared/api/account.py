@@ -69,48 +69,53 @@ class Account:
         :raises ConfigurationError: A field is missing or wrong. The text names it and the remedy, never its value.
         """
         extra = extra or {}
-        async_host, sync_host = _hosts(f"{host}:{port}" if host and port else host, extra)
-        allow_other = _truth("allow_other_hosts", extra.get("allow_other_hosts", False))
+        region, sync_host = (str(extra.get(name) or "").strip() for name in ("region", "sync_host"))
+        allow_other = _truth("allow_other_hosts", extra.get("allow_other_hosts") or False)
+        async_url = _base_url("host", _async_host(host, port, region), allow_other=allow_other)
+        if re.match(r"https://api[.-](.+\.)?leadsquared\.com\b", async_url):
+            _refuse("host holds the synchronous host (api…); write the async one (asyncapi…), or choose a region")
         account = cls(
-            async_url=_base_url("host", async_host, allow_other=allow_other),
-            sync_url=_base_url("sync_host", sync_host, allow_other=allow_other),
+            async_url=async_url,
+            sync_url=_base_url("sync_host", sync_host or _sync_host(async_url, region), allow_other=allow_other),
             access_key=_key("login (access key)", access_key),
             secret_key=_key("password (secret key)", secret_key),
             async_api_key=_key("extra 'async_api_key' (x-api-key)", extra.get("async_api_key")),
         )
         if account.secret_key.startswith("u$r") and not account.access_key.startswith("u$r"):
             _refuse("login and password look swapped: the access key, which begins 'u$r', belongs into login")
-        if urlsplit(account.async_url).netloc.startswith(("api-", "api.")):
-            _refuse("host holds the synchronous host (api…); write the async one (asyncapi…), or choose a region")
         if urlsplit(account.sync_url).netloc.startswith("asyncapi"):
             _refuse("sync_host holds the async host (asyncapi…); write the synchronous one (api…)")
+        paths = extra.get("paths") or {}
+        if not isinstance(paths, dict):
+            _refuse("extra 'paths' must be an object with any of submit, status and metrics, each with its path")
         try:
-            calls = LEAD_CAPTURE.with_paths(dict(extra.get("paths") or {}))
-        except (TypeError, ValueError) as error:
+            calls = LEAD_CAPTURE.with_paths(paths)
+        except ValueError as error:
             _refuse(f"extra 'paths': {error}")
         return replace(account, lead_capture=calls, sandbox_speed=_speed(extra, account.async_url))
 
 
-def _hosts(host: str | None, extra: dict[str, Any]) -> tuple[str, str]:
-    region, sync_host = (str(extra.get(name) or "").strip() for name in ("region", "sync_host"))
-    async_host = (host or "").strip()
+def _async_host(host: str | None, port: int | None, region: str) -> str:
+    host = (host or "").strip()
     if region and region not in REGIONS:
         _refuse(f"unknown region; write one of {', '.join(REGIONS)}, or the async host into host")
-    if not async_host and not region:
+    if host:
+        return f"{host.rstrip('/')}:{port}" if port else host
+    if not region:
         _refuse(f"host is empty: choose a region, or write the async host ({_WHERE_KEYS_ARE} > Async API)")
-    if not async_host:
-        async_host = REGIONS[region][0]
-    if not sync_host:
-        bare = urlsplit(async_host if "//" in async_host else f"//{async_host}").hostname or ""
-        if bare.startswith("asyncapi"):
-            sync_host = bare.removeprefix("async")
-        elif region:
-            sync_host = REGIONS[region][1]
-        elif _LOOPBACK.fullmatch(bare):
-            sync_host = async_host  # a sandbox serves both sides on one port
-        else:
-            _refuse("extra 'sync_host' is missing: it cannot be told from a host that does not begin with 'asyncapi'")
-    return async_host, sync_host
+    return REGIONS[region][0]
+
+
+def _sync_host(async_url: str, region: str) -> str:
+    """Tell the synchronous host from the asynchronous one, where the connection does not name it."""
+    name = urlsplit(async_url).hostname or ""
+    if name.startswith("asyncapi"):
+        return name.removeprefix("async")
+    if region:
+        return REGIONS[region][1]
+    if not _LOOPBACK.fullmatch(name):
+        _refuse("extra 'sync_host' is missing: it cannot be told from a host that does not begin with 'asyncapi'")
+    return async_url  # a sandbox serves both sides on one port
 
 
 def _base_url(field_name: str, host: str, *, allow_other: bool) -> str:
@@ -122,21 +127,21 @@ def _base_url(field_name: str, host: str, *, allow_other: bool) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         _refuse(f"{field_name} holds more than a host; keys belong into login, password and extra 'async_api_key'")
     if parts.path.strip("/"):
-        _refuse(f"{field_name} holds a path ({parts.path}); write the host name only, paths are added to it")
-    if not re.fullmatch(r"[A-Za-z0-9.:-]+", name):
+        _refuse(f"{field_name} holds a path; write the host name only, paths are added to it")
+    shown = (f"[{name}]" if ":" in name else name) + (f":{port}" if port else "")
+    if not re.fullmatch(r"[a-z0-9.:-]+", name) or parts.netloc.lower() != shown:
         _refuse(f"{field_name} is no host name; write for example asyncapi-in21.leadsquared.com")
     loopback = _LOOPBACK.fullmatch(name) is not None
     if parts.scheme not in ("http", "https"):
         _refuse(f"{field_name} begins with {parts.scheme}://; LeadSquared speaks https")
     if parts.scheme == "http" and not loopback:
         _refuse(f"{field_name} begins with http://, which shows the keys to the network; write https:// or no scheme")
-    if not (loopback or allow_other or name.endswith(".leadsquared.com")):
+    if not (loopback or allow_other or re.fullmatch(r"([a-z0-9-]+\.)+leadsquared\.com", name)):
         _refuse(
             f"{field_name} is no *.leadsquared.com host, and keys are sent to no other; "
             "if it is right, set extra 'allow_other_hosts' to true"
         )
-    shown = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}"
+    return f"{parts.scheme}://{shown}"
 
 
 def _key(field_name: str, value: object) -> str:
@@ -158,7 +163,7 @@ def _truth(field_name: str, value: object) -> bool:
 def _speed(extra: dict[str, Any], async_url: str) -> float:
     try:
         speed = float(extra.get("sandbox_speed") or 1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         speed = 0.0
     if not 1 <= speed <= 100_000:
         _refuse("extra 'sandbox_speed' must be a number from 1 to 100000")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
@@ -35,11 +36,15 @@ RATE_WINDOW = 5.0
 #: A status answer, its task, the task's message and that message's own: nothing of interest lies deeper.
 _ENVELOPE_LEVELS = 4
 
+#: Characters of an error text in which the right host is looked for.
+_LONGEST_PROSE = 2_000
+
 _RATE_LIMIT = re.compile(r"exceeded the limit|rate ?limit|throttl|too many requests|limit exceeded", re.IGNORECASE)
 _WINDOW = re.compile(r"in (\d{1,4}) second", re.IGNORECASE)
 _AUTHENTICATION = re.compile(r"^MX\w*(unauthori[sz]ed|invalidaccess|authenticationfailed)", re.IGNORECASE)
 _LEADSQUARED_HOST = re.compile(r"\b[a-z0-9-]+\.leadsquared\.com\b")
 _EXCEPTION_TYPE = re.compile(r"\b[A-Za-z_]\w{0,98}Exception\b")
+_APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
 
 
 class RequestState(StrEnum):
@@ -199,7 +204,7 @@ def read_status(request: Request, answer: Answer, request_id: str) -> RequestSta
     if not isinstance(data, dict):
         raise UnexpectedAnswerError(f"{request.label}: the status of {request_id} has an unknown shape")
     echoed = data.get("requestid")
-    if echoed is not None and str(echoed).lower() != request_id.lower():
+    if echoed is not None and not (isinstance(echoed, str) and echoed.lower() == request_id.lower()):
         raise UnexpectedAnswerError(f"{request.label}: the answer is about another request than {request_id}")
     if data.get("taskstatus") is None:
         raise UnknownRequestError(unknown)
@@ -267,33 +272,37 @@ def _success(request: Request, answer: Answer) -> Any:
     try:
         data = json.loads(answer.body)
     except (ValueError, RecursionError):
-        _raise_for_code(what, answer, "", readable=False)
+        _raise_for_code(request, what, answer, "", readable=False)
     if isinstance(data, dict):
         keys = _lower(data)
-        kind, text = keys.get("exceptiontype"), keys.get("exceptionmessage") or keys.get("message") or ""
-        if kind or str(keys.get("status")).upper() == "ERROR":
-            _raise_reported(request, what, answer, str(kind) if kind else None, str(text))
+        text = _text_in(keys)
+        if _is_error(keys):
+            _raise_reported(request, what, answer, _kind_in(keys), text)
         if answer.status_code != 200:
-            _raise_for_code(what, answer, str(text))
+            _raise_for_code(request, what, answer, text)
     elif answer.status_code != 200:
-        _raise_for_code(what, answer, "")
+        _raise_for_code(request, what, answer, "")
     return data
 
 
 def _raise_reported(request: Request, what: str, answer: Answer, kind: str | None, text: str) -> NoReturn:
     """Raise what LeadSquared's own error body reports, whatever the HTTP code."""
-    if _RATE_LIMIT.search(text) or _RATE_LIMIT.search(kind or ""):
+    code = answer.status_code
+    reason = mask_text(text, values_of(request.body))
+    # A lead's own words are masked by now: none can be taken for LeadSquared's.
+    if code == 429 or _RATE_LIMIT.search(reason) or _RATE_LIMIT.search(kind or ""):
         _raise_rate_limit(what, text)
-    if answer.status_code == 401 or _AUTHENTICATION.search(kind or ""):
-        _raise_authentication(what, text)
-    reason = mask_text(text, values_of(request.body) if request.body else ())
-    if kind is not None and not kind.startswith("MX") and answer.status_code not in (400, 404, 413):
-        raise ServerError(f"{what}, {_name(kind)}")
-    label = f"{_name(kind)}: " if kind else ""
-    raise RejectedError(f"{what}, {label}{reason}", _name(kind) if kind else None, reason)
+    if code == 401 or (code == 403 and kind is None) or _AUTHENTICATION.search(kind or ""):
+        _raise_authentication(request, what, text)
+    if kind is None and code >= 500:
+        raise ServerError(what)
+    if kind is not None and not kind.startswith("MX") and code not in (400, 404, 413):
+        raise ServerError(f"{what}, {kind}")
+    label = f"{kind}: " if kind else ""
+    raise RejectedError(f"{what}, {label}{reason}", kind, reason)
 
 
-def _raise_for_code(what: str, answer: Answer, text: str, *, readable: bool = True) -> NoReturn:
+def _raise_for_code(request: Request, what: str, answer: Answer, text: str, *, readable: bool = True) -> NoReturn:
     """Raise what the HTTP code says, where the body is not LeadSquared's own."""
     code = answer.status_code
     if not readable:
@@ -303,7 +312,7 @@ def _raise_for_code(what: str, answer: Answer, text: str, *, readable: bool = Tr
     if code == 404 or (code == 403 and text == "Missing Authentication Token"):
         raise NoSuchPathError(f"{what}: the host has no such path; check the connection's hosts")
     if code == 401:
-        _raise_authentication(what, text or answer.body[:2000].decode(errors="replace"))
+        _raise_authentication(request, what, text or answer.body[:_LONGEST_PROSE].decode(errors="replace"))
     if code == 403:
         raise AuthenticationError(
             f"{what}: refused at the gateway; check extra 'async_api_key' (x-api-key) first, then the two keys"
@@ -323,12 +332,11 @@ def _raise_rate_limit(what: str, text: str) -> NoReturn:
     raise RateLimitError(f"{what}: call limit exceeded", float(window.group(1)) if window else RATE_WINDOW)
 
 
-def _raise_authentication(what: str, text: str) -> NoReturn:
-    host = _LEADSQUARED_HOST.search(text.lower())
-    if host:
-        raise WrongRegionError(
-            f"{what}: the account lives on another host; LeadSquared names {host.group()}", host.group()
-        )
+def _raise_authentication(request: Request, what: str, text: str) -> NoReturn:
+    named = _LEADSQUARED_HOST.findall(text[:_LONGEST_PROSE].lower())
+    right = next((host for host in named if host != urlsplit(request.url).hostname), None)
+    if right:
+        raise WrongRegionError(f"{what}: the account lives on another host; LeadSquared names {right}", right)
     raise AuthenticationError(
         f"{what}: the keys were refused; check login (access key), password (secret key) and that the user is active"
     )
@@ -337,14 +345,12 @@ def _raise_authentication(what: str, text: str) -> NoReturn:
 def _status(request_id: str, task: dict[str, Any]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
-    values = values_of(task.get("requestbody") or "")
+    values = values_of(task.get("requestbody"))
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
+        if _is_error(inner):
+            return _failure(request_id, RequestState.FAILED, _text_in(inner), values, _kind_in(inner))
         if first_error("capture", inner) is None:
             return RequestStatus(request_id, state, _capture(inner))
-        if inner.get("exceptiontype") or str(inner.get("status")).upper() == "ERROR":
-            text = str(inner.get("exceptionmessage") or inner.get("message") or "")
-            kind = str(inner.get("exceptiontype") or "") or None
-            return _failure(request_id, RequestState.FAILED, text, values, kind)
     if state is RequestState.SUCCEEDED:
         # The outer yes alone is no yes: the inner answer is the CRM's.
         return RequestStatus(request_id, RequestState.UNKNOWN, reason="says Success, but not what was captured")
@@ -354,8 +360,8 @@ def _status(request_id: str, task: dict[str, Any]) -> RequestStatus:
 
 
 def _failure(request_id: str, state: RequestState, text: str, values: list[str], kind: str | None) -> RequestStatus:
-    found = _EXCEPTION_TYPE.search(text)
-    kind = _name(kind) if kind else (found.group() if found else None)
+    found = _APPLICATION_ERROR.search(text) or _EXCEPTION_TYPE.search(text)
+    kind = kind or (found.group() if found else None)
     reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values)
     return RequestStatus(request_id, state, exception_type=kind, reason=reason)
 
@@ -365,9 +371,24 @@ def _capture(inner: Mapping[str, Any]) -> Capture:
     return Capture(message["relatedid"], message.get("id") or None, message["iscreated"])
 
 
-def _name(kind: str) -> str:
-    """Keep an exception's name only if it looks like one."""
-    return kind if re.fullmatch(r"[A-Za-z_][\w.]{0,99}", kind) else "(unnamed)"
+def _is_error(envelope: Mapping[str, Any]) -> bool:
+    """Tell whether an envelope with lower-case keys reports an error."""
+    status = envelope.get("status")
+    return bool(envelope.get("exceptiontype")) or (isinstance(status, str) and status.strip().upper() == "ERROR")
+
+
+def _kind_in(envelope: Mapping[str, Any]) -> str | None:
+    """Return the exception's name, only if it looks like one; None where there is none."""
+    kind = envelope.get("exceptiontype")
+    if not kind:
+        return None
+    return kind if isinstance(kind, str) and re.fullmatch(r"[A-Za-z_][\w.]{0,99}", kind) else "(unnamed)"
+
+
+def _text_in(envelope: Mapping[str, Any]) -> str:
+    """Return the error's text; empty where it is none."""
+    texts = (envelope.get("exceptionmessage"), envelope.get("message"))
+    return next((text for text in texts if isinstance(text, str) and text), "")
 
 
 def _lower(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
@@ -381,10 +402,11 @@ def _lower(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
 
 
 def _parsed(value: Any) -> Any:
-    """Unpack JSON inside a string; anything else comes back as it is."""
+    """Unpack a JSON object inside a string; anything else comes back as it is."""
     if isinstance(value, str):
         try:
-            return json.loads(value)
+            unpacked = json.loads(value)
         except (ValueError, RecursionError):
             return value
+        return unpacked if isinstance(unpacked, dict) else value
     return value

@@ -7,6 +7,7 @@ to ask how busy the queue is. Adding one of LeadSquared's other asynchronous API
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -67,13 +68,13 @@ class AsyncApi:
         Replace paths, for an account whose paths differ from the documented ones.
 
         :param paths: Any of ``submit``, ``status`` and ``metrics``, each with its path.
-        :raises ValueError: A name is unknown or a path does not begin with a slash.
+        :raises ValueError: A name is unknown or a path does not begin with a slash, or holds more than a path.
         """
         for name, path in paths.items():
             if name not in ("submit", "status", "metrics"):
                 raise ValueError(f"unknown path name {name!r}; write submit, status or metrics")
-            if not isinstance(path, str) or not path.startswith("/") or "?" in path:
-                raise ValueError(f"the {name} path must begin with '/' and hold no '?'")
+            if not isinstance(path, str) or not re.fullmatch(r"/[^\s?#]*", path):
+                raise ValueError(f"the {name} path must begin with '/' and hold no '?', no '#' and no blank")
         return AsyncApi(
             **{
                 name: replace(getattr(self, name), path=paths.get(name, getattr(self, name).path))

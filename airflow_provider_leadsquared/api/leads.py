@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +54,10 @@ _SYSTEM_NAMES = {
 }
 #: The attributes by which Lead.Capture looks for an existing lead, in its order.
 _MATCH_ATTRIBUTES = ("ProspectID", "EmailAddress", "Phone")
+
+
+#: Python's own limit on the digits of an integer, held for other numbers too.
+_LONGEST_NUMBER = 4_300
 
 
 class InvalidLeadError(LeadSquaredError, ValueError):
@@ -112,7 +115,11 @@ def encode_lead(
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
         if isinstance(value, Mapping):
-            inner = {str(name): _text(f"{attribute}.{name}", item) for name, item in value.items() if item is not None}
+            inner = {
+                str(name): "" if item is None else _text(f"{attribute}.{name}", item)
+                for name, item in value.items()
+                if item is not None or null_policy == "clear"
+            }
             if inner or null_policy == "clear":
                 texts[attribute] = inner
         elif value is not None:
@@ -133,14 +140,27 @@ def encode_lead(
     return Lead(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
 
 
-def values_of(body: bytes | str) -> list[str]:
-    """Return every value in a submitted body, for masking; an unreadable body has none."""
+def values_of(body: object) -> list[str]:
+    """
+    Return every value in a submitted body, for masking.
+
+    :param body: JSON as text or bytes, or what it holds. An unreadable body has no values.
+    """
     try:
-        pairs = json.loads(body)
-        found = [[pair, *(pair.get("Fields") or ())] for pair in pairs if pair.get("Attribute") != "SearchBy"]
-        return [str(pair["Value"]) for group in found for pair in group]
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        pairs = json.loads(body) if isinstance(body, (str, bytes)) else body
+    except (ValueError, RecursionError):
         return []
+    return [
+        str(item["Value"])
+        for pair in _objects_in(pairs)
+        if pair.get("Attribute") != "SearchBy"
+        for item in (pair, *_objects_in(pair.get("Fields")))
+        if isinstance(item.get("Value"), (str, int, float))
+    ]
+
+
+def _objects_in(given: object) -> list[dict[str, Any]]:
+    return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
 
 
 def _attributes(lead: object) -> Iterable[tuple[str, Any]]:
@@ -164,12 +184,21 @@ def _attributes(lead: object) -> Iterable[tuple[str, Any]]:
 def _read_pair(pair: object) -> tuple[str, Any]:
     if not isinstance(pair, Mapping) or not {"Attribute"} <= set(pair) <= {"Attribute", "Value", "Fields"}:
         raise InvalidLeadError("", "shape", "a pair must hold Attribute and Value (and Fields for a field set) only")
-    if "Fields" in pair:
-        fields = pair["Fields"]
-        if not isinstance(fields, Sequence) or isinstance(fields, (str, bytes)):
-            raise InvalidLeadError(str(pair["Attribute"]), "shape", "Fields must be a list of pairs")
-        return pair["Attribute"], dict(_read_pair(inner) for inner in fields)
-    return pair["Attribute"], pair.get("Value")
+    attribute, value = pair["Attribute"], pair.get("Value")
+    if "Fields" not in pair:
+        return attribute, value
+    if not isinstance(pair["Fields"], Sequence) or isinstance(pair["Fields"], (str, bytes)):
+        raise InvalidLeadError(str(attribute), "shape", "Fields must be a list of pairs")
+    if value is not None and not (isinstance(value, str) and not value):
+        raise InvalidLeadError(str(attribute), "shape", "has both Value and Fields; leave Value empty")
+    fields: dict[str, Any] = {}
+    for name, item in map(_read_pair, pair["Fields"]):
+        if not isinstance(name, str):
+            raise InvalidLeadError(str(attribute), "attribute_name", f"a field's name is a {type(name).__name__}")
+        if name in fields:
+            raise InvalidLeadError(f"{attribute}.{name}", "doubled_attribute", "stands twice in the set; keep one")
+        fields[name] = item
+    return attribute, fields
 
 
 def _check(texts: dict[str, str | dict[str, str]]) -> None:
@@ -200,19 +229,23 @@ def _check(texts: dict[str, str | dict[str, str]]) -> None:
 
 def _match_key(texts: dict[str, str | dict[str, str]]) -> tuple[str, str] | None:
     """Tell by what LeadSquared will match: the order of its page, SearchBy unless all three are there."""
-    present = [name for name in _MATCH_ATTRIBUTES if texts.get(name)]
+    present = [name for name in _MATCH_ATTRIBUTES if _in_one_spelling(name, texts)]
     wanted = texts.get("SearchBy")
     if wanted:
         # The lead id is spelled ProspectId as a SearchBy value and ProspectID as an attribute.
         name = "ProspectID" if wanted == "ProspectId" else str(wanted)
         if name not in texts:
-            raise InvalidLeadError("SearchBy", "search_by", f"names {name!r}, which the lead does not have")
+            shown = repr(name) if name in _SYSTEM_NAMES.values() or name.startswith("mx_") else "an attribute"
+            raise InvalidLeadError("SearchBy", "search_by", f"names {shown}, which the lead does not have")
         if len(present) < len(_MATCH_ATTRIBUTES):
-            present = [name] if texts[name] else []
-    if not present:
-        return None
-    value = str(texts[present[0]]).strip().casefold()
-    return present[0], re.sub(r"[\s().-]", "", value) if present[0] == "Phone" else value
+            present = [name] if _in_one_spelling(name, texts) else []
+    return (present[0], _in_one_spelling(present[0], texts)) if present else None
+
+
+def _in_one_spelling(name: str, texts: dict[str, str | dict[str, str]]) -> str:
+    """Return a value as LeadSquared compares it; empty where there is nothing to match by."""
+    value = str(texts.get(name) or "").strip().casefold()
+    return re.sub(r"[\s().-]", "", value) if name == "Phone" else value
 
 
 def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:
@@ -227,8 +260,9 @@ def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:
 
 def _text(attribute: str, value: Any) -> str:
     """Write one value as text, or raise InvalidLeadError."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        # A datetime64 becomes a datetime only in microseconds or coarser.
+        value = (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).item()
     if isinstance(value, str):
         return _encodable(attribute, value)
     if isinstance(value, bool):
@@ -241,7 +275,7 @@ def _text(attribute: str, value: Any) -> str:
         try:
             return str(int(value))
         except ValueError:  # Python refuses to write out integers of more than 4,300 digits
-            raise InvalidLeadError(attribute, "too_large", "the number is too long to be written out") from None
+            raise _too_long(attribute) from None
     if isinstance(value, (Decimal, Real)):
         return _decimal(attribute, value)
     raise InvalidLeadError(
@@ -261,13 +295,21 @@ def _encodable(attribute: str, text: str) -> str:
 
 def _decimal(attribute: str, number: Decimal | Real) -> str:
     if isinstance(number, Decimal):
-        finite, exact = number.is_finite(), number
+        exact = number
     else:
-        finite = math.isfinite(number)
-        exact = Decimal(repr(float(number))) if finite else Decimal(0)
-    if not finite:
+        try:
+            exact = Decimal(repr(float(number)))
+        except OverflowError:
+            raise _too_long(attribute) from None
+    if not exact.is_finite():
         raise InvalidLeadError(attribute, "not_finite", "is NaN or infinite; send None where there is no value")
+    if abs(exact.adjusted()) > _LONGEST_NUMBER:  # its exponent would be written out in zeros
+        raise _too_long(attribute)
     return format(exact, "f")
+
+
+def _too_long(attribute: str) -> InvalidLeadError:
+    return InvalidLeadError(attribute, "too_large", "the number is too long to be written out")
 
 
 def _timestamp(attribute: str, value: dt.date) -> str:

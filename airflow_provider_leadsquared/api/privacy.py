@@ -12,10 +12,11 @@ from collections.abc import Iterable
 
 MASK = "***"
 
-_EMAIL = re.compile(r"[^\s'\"<>,;:()]+@[^\s'\"<>,;:()]+")
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”")
+# Each pattern starts at the beginning of a word or quote only: a text of megabytes is no trap.
+_EMAIL = re.compile(r"(?<![^\s'\"<>,;:()])[^\s'\"<>,;:()]+@[^\s'\"<>,;:()]+")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^“”]*”")
 #: Seven digits or more, with what people write between them: a phone number. Ids that mix in letters stay.
-_PHONE = re.compile(r"(?<![\w-])\+?\d(?:[\s().-]?\d){6,}(?![\w-])")
+_PHONE = re.compile(r"(?<![\w-])\+?\d(?:[\s().-]{0,2}\d){6,}(?![\w-])")
 #: What LeadSquared quotes that is a name of its own, not a value: schema names, database keys, parameters.
 _NAME = re.compile(
     r"mx_\w+|UQ_\w+|IX_\w+|EmailAddress|Phone|Mobile|FirstName|LastName|SearchBy|ProspectI[dD]|leadId|RequestI[dD]"
@@ -32,7 +33,7 @@ def mask_text(text: str, values: Iterable[str] = ()) -> str:
     :param values: The values of the lead that the text is about, where they are known; each is masked wherever it
         stands. Values under three characters are left, for they would tear words apart.
     """
-    for value in sorted({value for value in values if len(value) > 2}, key=len, reverse=True):
+    for value in sorted({value.strip() for value in values if len(value.strip()) > 2}, key=len, reverse=True):
         text = text.replace(value, MASK)
     text = _QUOTED.sub(_mask_quoted, text)
     text = _PHONE.sub(MASK, _EMAIL.sub(MASK, text))

@@ -52,7 +52,11 @@ class RetryLadder:
         :param seconds: The intervals in seconds.
         :raises ValueError: As for the class.
         """
-        return cls(tuple(duration(seconds=value) for value in seconds))
+        try:
+            intervals = tuple(duration(seconds=value) for value in seconds)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("retry intervals must be numbers of seconds") from None
+        return cls(intervals)
 
     def as_gaps(self) -> tuple[float, ...]:
         """Read each interval as the gap to the attempt before it: 30 s, 150 s, … 32,970 s."""

@@ -8,7 +8,7 @@ rows for one lead wins, and a row is recognised by what it is, not by its positi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from airflow_provider_leadsquared.delivery.verdicts import State
 
 #: Columns that say who somebody is. Keys stand in logs, XComs and ledgers, so none of these may be one.
 _PERSONAL = frozenset({"emailaddress", "phone", "mobile", "firstname", "lastname"})
+#: A key stands in every log line and ledger entry of its row.
+_LONGEST_KEY = 250
 
 
 @dataclass(slots=True)
@@ -117,8 +119,10 @@ class Batch:
             kind = told.exception_type or "RefusedAtSubmission"
             entry = entry.moved(State.REJECTED, settled_at=now, reason_class=kind, reason=told.reason)
         else:
-            # That this sending was not taken says nothing about one of an earlier try.
-            state = State.IN_DOUBT if told.in_doubt or row in self._doubted else State.UNSENT
+            # That this sending was not taken says nothing about an earlier one.
+            if told.in_doubt:
+                self._doubted.add(row)
+            state = State.IN_DOUBT if row in self._doubted else State.UNSENT
             entry = entry.moved(state, reason_class=type(told).__name__, reason=str(told))
         return self._move(row, entry)
 
@@ -147,6 +151,8 @@ class Batch:
                 self.entries[row] = replace(
                     self.entries[row],
                     state=State.SUPERSEDED,
+                    fingerprint="",  # a row that is never sent must not pass for its winner in a ledger
+                    copy=row,
                     reason_class="same_match_key",
                     reason=f"row {winner + 1} has the same {attribute}",
                 )
@@ -202,13 +208,17 @@ def _split_key(raw: Any, key: str | None) -> tuple[str | None, Any]:
     else:
         value = raw.get(key)
         rest = raw if _is_field(key) else {name: item for name, item in raw.items() if name != key}
-    if value is None or value == "":
+    if value is None or value != value or str(value).strip() == "":
         raise InvalidLeadError(key, "no_key", "the key column is missing or empty in this row")
+    if len(str(value)) > _LONGEST_KEY:
+        raise InvalidLeadError(key, "key_too_long", f"the key has more than {_LONGEST_KEY} characters; name an id")
+    if isinstance(value, (Mapping, list, tuple, set)):
+        raise InvalidLeadError(key, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
     return str(value), rest
 
 
 def _are_pairs(raw: Any) -> bool:
-    return isinstance(raw, list) and all(isinstance(pair, Mapping) for pair in raw)
+    return isinstance(raw, Sequence) and all(isinstance(pair, Mapping) for pair in raw)
 
 
 def _is_field(key: str) -> bool:

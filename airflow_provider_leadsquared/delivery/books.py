@@ -67,8 +67,9 @@ class Books:
 
         :param allowed: A number of rows as an ``int``, or a share of the rows read as a ``float`` from 0.0 to 1.0.
         """
-        limit = allowed * self.read if isinstance(allowed, float) else allowed
-        return self.rejects <= limit
+        if isinstance(allowed, float):  # divided, for 0.29 * 100 is less than 29
+            return self.rejects == 0 or self.rejects / self.read <= allowed
+        return self.rejects <= allowed
 
     def __str__(self) -> str:
         return _line(self.read, self.states)
