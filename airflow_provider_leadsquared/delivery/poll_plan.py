@@ -25,6 +25,8 @@ ATTEMPT_TIME = 2.0
 TAIL = 900.0
 #: Seconds until the next look at a request whose acceptance lies in the future: a clock was set back.
 _CLOCK_SET_BACK = 60.0
+#: Two sums that mean one moment differ by less, and so does a sleeper that wakes a little early. Seconds.
+_SAME_MOMENT = 0.001
 #: The look for stragglers follows a gate by this share of the time to the next gate, within bounds in seconds.
 _STRAGGLER_SHARE, _STRAGGLER_MIN, _STRAGGLER_MAX = 0.1, 10.0, 300.0
 #: Looks at different requests are merged if none waits longer for it than this share of its age, and this long.
@@ -90,7 +92,7 @@ class PollPlan:
         if accepted_at > now:
             return True
         first = self._offsets[0] if since is None else self._offset_after(since - accepted_at)
-        return accepted_at + first <= now
+        return accepted_at + first <= now + _SAME_MOMENT
 
     def _next(self, accepted_at: float, now: float) -> float:
         if accepted_at > now:
@@ -99,6 +101,7 @@ class PollPlan:
 
     def _offset_after(self, age: float) -> float:
         """Return the first look after the given age; past the ladder they go on at an even pace."""
+        age += _SAME_MOMENT
         last = self._offsets[-1]
         if age >= last:
             return last + self._tail * (int((age - last) / self._tail) + 1)

@@ -616,7 +616,7 @@ def test_an_error_chain_holds_nothing_of_the_body(reader):
     while error is not None:
         shown += repr(error) + str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    assert ("eera" in shown, "doc" in vars(caught.value)) == (False, False)
+    assert "eera" not in shown
 
 
 # --- metrics, fields, user ----------------------------------------------------------------------------------------
@@ -727,34 +727,12 @@ CODES = st.sampled_from([200, 201, 301, 400, 401, 403, 404, 413, 429, 500, 502, 
 WORDS = st.sampled_from(
     ["Success", "Error", "FAILURE", "In-Queue", ID, RATE_TEXT, "MXFooException", "FooException", json.dumps(CAPTURED)]
 )
-KEYS = st.sampled_from(
-    [
-        "Status",
-        "Message",
-        "ExceptionType",
-        "ExceptionMessage",
-        "RequestId",
-        "TaskStatus",
-        "StatusReason",
-        "RequestBody",
-        "RelatedId",
-        "IsCreated",
-        "Id",
-        "d",
-        "LSQCommonServiceURLs",
-        "api",
-        "SchemaName",
-        "DataType",
-        "MaxLength",
-        "Options",
-        "Value",
-        "PendingMessages",
-        "MaxDelayInSeconds",
-        "ProcessingRatePerMinute",
-        "Attribute",
-        "Fields",
-    ]
-)
+NAMES = """
+    Status Message ExceptionType ExceptionMessage RequestId TaskStatus StatusReason RequestBody RelatedId IsCreated Id d
+    LSQCommonServiceURLs api SchemaName DataType MaxLength Options Value Attribute Fields
+    PendingMessages MaxDelayInSeconds ProcessingRatePerMinute
+"""
+KEYS = st.sampled_from(NAMES.split())
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=6),
