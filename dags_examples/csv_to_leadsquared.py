@@ -210,7 +210,7 @@ def allow_rejects(context: Any) -> None:
 
 
 @task
-def report(capture: dict[str, Any] | None, wait: dict[str, Any] | None) -> None:
+def report(capture: Any, wait: Any) -> None:
     """Log what became of the rows: counts, reasons, and for each reason one row's key. No lead data."""
     log = logging.getLogger("csv_to_leadsquared")
     for name, output in (("capture", capture), ("wait", wait)):

@@ -113,9 +113,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, overlong="reject"))
     known = _prepare(sandbox, given)
     print(f"\n1  The sandbox is up: {sandbox.url}")
-    print(
-        f"   Its CRM has {len(known):,} leads so far, and {len(given.fields):,} fields that were added for this file."
-    )
+    print(f"   In its CRM so far: leads {len(known):,}, fields made for this file {len(given.fields):,}")
     print("2  Airflow starts: API server, scheduler, DAG processor, triggerer …")
     started = time.monotonic()
     airflow = stack.enter_context(

@@ -6,7 +6,6 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from demo.truth import Json, Mismatch, Record, Reported, Row, set_aside
@@ -33,7 +32,8 @@ def books(reported: Reported) -> Iterator[str]:
     for task, output in (("capture", reported.capture), ("wait", reported.wait)):
         counts = dict(output["books"])
         read = counts.pop("read")
-        yield f"{task:<8} {read:5,} = " + " + ".join(f"{state} {count:,}" for state, count in counts.items())
+        states = " + ".join(f"{state} {count:,}" for state, count in counts.items())
+        yield f"{task:<8} {read:5,} = {states or 'none'}"
     yield paragraph(
         """The task "capture" sends the file. A lead that LeadSquared has accepted is "open": it is in a queue and not
         yet in the CRM. The task "wait" asks until each of them has its verdict. Every row is in exactly one state."""
@@ -53,6 +53,7 @@ def rejects(rows: Sequence[Row], reported: Reported, allowed: float, colours: di
         yield "All were taken."
         return
     yield from _table(
+        "><<<",
         ("rows", "verdict", "reason", "for example"),
         [
             (f"{len(keys):,}", verdict, reason, keys[0])
@@ -88,10 +89,10 @@ def looks(record: Record, speed: float) -> Iterator[str]:
         )
     ]
     yield from _side_by_side(
-        ["The sensor", *_table(("looked at", "asked", "settled", "left open"), sensor_looks)],
+        ["The sensor", *_table(">>>>", ("looked at", "asked", "settled", "left open"), sensor_looks)],
         [
             "LeadSquared's retries, in our time if counted from",
-            *_table(("no.", "listed", "the last try", "the first try"), retries[: max(len(sensor_looks), 3)]),
+            *_table(">>>>", ("no.", "listed", "the last try", "the first try"), retries[: max(len(sensor_looks), 3)]),
         ],
     )
     yield paragraph(
@@ -162,13 +163,9 @@ def _listed(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Align columns: those of numbers to the right, words to the left."""
+def _table(sides: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align columns, each to its side: `<` left, `>` right."""
     widths = [max(len(row[at]) for row in (header, *rows)) for at in range(len(header))]
-    numeric = [all(row[at][:1].isdigit() or not row[at] for row in rows) for at in range(len(header))]
     for row in (header, *rows):
-        cells = [
-            f"{cell:>{width}}" if is_number else f"{cell:<{width}}"
-            for cell, width, is_number in zip(row, widths, numeric, strict=True)
-        ]
+        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
         yield "  ".join(cells).rstrip()
