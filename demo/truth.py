@@ -164,8 +164,8 @@ def _wrong_verdicts(reported: Reported, record: Record) -> Iterator[Mismatch]:
             happened = (_verdict(request), request["lead_id"])
             if reported_as != happened:
                 yield Mismatch(result["key"], f"is reported as {_told(reported_as)}; in truth {_told(happened)}")
-            elif request["reason"] and (result["reason_class"] or "?") not in request["reason"]:
-                yield Mismatch(result["key"], f"is reported as {result['reason_class']}; in truth {request['reason']}")
+            elif request["reason"] and result["reason_class"] != (kind := request["reason"].split(":")[0]):
+                yield Mismatch(result["key"], f"is reported as {result['reason_class']}; in truth {kind}")
 
 
 def _wrong_leads(reported: Reported, record: Record) -> Iterator[Mismatch]:
