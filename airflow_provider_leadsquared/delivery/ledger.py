@@ -7,16 +7,11 @@ which have their verdict. Entries hold no lead data.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from airflow_provider_leadsquared.delivery.verdicts import NEXT, State, Verdict
-
-#: Airflow warns about a task state value of more than 65,535 bytes and its REST API refuses it.
-_CHUNK_BYTES = 60_000
-
 
 #: What a row is recognised by between tries: its key, what is sent (or its receipt), and which of several alike.
 Identity = tuple[str | None, str, int]
@@ -101,11 +96,33 @@ class Records:
     marks: Mapping[str, Any] = field(default_factory=dict)
 
 
+class LedgerUnavailableError(Exception):
+    """The ledger could not be read or written; the same may succeed later."""
+
+
+class LedgerTakenError(Exception):
+    """Another try of the task has taken the ledger over; this one must not send any more."""
+
+
 class Ledger(Protocol):
-    """Where entries are kept between the tries of a task."""
+    """
+    Where entries are kept between the tries of a task.
+
+    :raises LedgerUnavailableError: Any method: the store cannot be reached, or is full.
+    """
 
     def load(self) -> Records:
         """Return all that was written."""
+
+    def claim(self, holder: str) -> None:
+        """
+        Make one try the only writer of entries: whoever held the ledger before can write no more.
+
+        :param holder: Names the try, differently from any other.
+        """
+
+    def start_over(self) -> None:
+        """Begin with no entries, durably; what was written before stays in the store but counts no more."""
 
     def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
         """
@@ -113,6 +130,7 @@ class Ledger(Protocol):
 
         :param entries: New entries; one for a row that has one already replaces it.
         :param marks: Facts to add or replace.
+        :raises LedgerTakenError: This try has claimed the ledger, and another has since.
         """
 
 
@@ -127,94 +145,14 @@ class MemoryLedger:
         """Return all that was written."""
         return Records(dict(self._entries), dict(self._marks))
 
+    def claim(self, holder: str) -> None:
+        """Do nothing: nobody else can reach this memory."""
+
+    def start_over(self) -> None:
+        """Forget all entries."""
+        self._entries.clear()
+
     def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
         """Keep entries and marks in memory."""
         self._entries.update({entry.identity: entry for entry in entries})
         self._marks.update(marks or {})
-
-
-class TaskStateStore(Protocol):
-    """The part of Airflow's task state store that is used here."""
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a value, or the default."""
-
-    def set(self, key: str, value: Any) -> None:
-        """Keep a JSON value."""
-
-
-class TaskStateLedger:
-    """
-    A ledger in Airflow's task state store, which outlives retries, reschedules and kills of a task.
-
-    Entries are appended in numbered chunks of less than 64 KB, each written whole or not at all; the store cannot
-    list its keys, so a reader counts up until one is missing.
-
-    :param store: ``context["task_state_store"]``.
-    """
-
-    def __init__(self, store: TaskStateStore) -> None:
-        self._store = store
-        self._chunks: int | None = None
-
-    def load(self) -> Records:
-        """Return all that was written; of a row's entries the last one counts."""
-        entries: dict[Identity, Entry] = {}
-        chunk = 0
-        while (lines := self._store.get(self._name(chunk))) is not None:
-            for line in lines:
-                entry = _read(line)
-                entries[entry.identity] = entry
-            chunk += 1
-        self._chunks = chunk
-        return Records(entries, self._store.get("ledger/marks") or {})
-
-    def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
-        """Append entries as new chunks; marks have a key of their own."""
-        if self._chunks is None:
-            self.load()
-        for lines in _chunked(entries):
-            self._store.set(self._name(self._chunks or 0), lines)
-            self._chunks = (self._chunks or 0) + 1
-        if marks:
-            self._store.set("ledger/marks", {**(self._store.get("ledger/marks") or {}), **marks})
-
-    @staticmethod
-    def _name(chunk: int) -> str:
-        return f"ledger/{chunk:04d}"
-
-
-def _chunked(entries: Iterable[Entry]) -> Iterator[list[list[Any]]]:
-    lines: list[list[Any]] = []
-    size = 0
-    for entry in entries:
-        line = _line(entry)
-        length = len(json.dumps(line)) + 2
-        if lines and size + length > _CHUNK_BYTES:
-            yield lines
-            lines, size = [], 0
-        lines.append(line)
-        size += length
-    if lines:
-        yield lines
-
-
-def _line(entry: Entry) -> list[Any]:
-    return [
-        entry.row,
-        entry.state.value,
-        entry.key,
-        entry.fingerprint,
-        entry.copy,
-        entry.request_id,
-        entry.accepted_at,
-        entry.settled_at,
-        entry.lead_id,
-        entry.reason_class,
-        entry.reason,
-    ]
-
-
-def _read(line: list[Any]) -> Entry:
-    row, state, *rest = line
-    return Entry(row, State(state), *rest)

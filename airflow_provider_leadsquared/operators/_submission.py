@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import LeadSquaredError
+from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError
 from airflow_provider_leadsquared.delivery.verdicts import State
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ _Outcome = tuple[int, "Acceptance | LeadSquaredError"]
 
 #: A group is written when it has this many rows, or when its oldest row has waited this many seconds.
 _GROUP_ROWS, _GROUP_SECONDS = 200, 0.25
+#: Seconds for which a ledger may be away before the run ends.
+_LEDGER_PATIENCE = 30.0
 #: Seconds between two lines of progress.
 _PROGRESS_SECONDS = 10.0
 
@@ -43,6 +47,7 @@ class Submission:
         self._unwritten: list[Entry] = []
         self._intended: set[int] = set()
         self._writing = asyncio.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._rejected = 0
 
     async def run(self, *, lead_update_behavior: str | None, concurrency: int) -> LeadSquaredError | None:
@@ -96,9 +101,22 @@ class Submission:
     async def _write(self, entries: Sequence[Entry] = ()) -> None:
         """Write entries and all receipts that wait; the ledger is not made for two writers at once."""
         async with self._writing:
-            group, self._unwritten = [*self._unwritten, *entries], []
+            self._unwritten += entries
+            group = list(self._unwritten)
             if group:
-                await asyncio.to_thread(self._ledger.write, group)
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._written, group)
+                del self._unwritten[: len(group)]
+
+    def _written(self, group: Sequence[Entry]) -> None:
+        """Write a group, again while the ledger is away for a moment: meanwhile nothing is sent."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+        Retrying(
+            retry=retry_if_exception_type(LedgerUnavailableError),
+            stop=stop_after_delay(_LEDGER_PATIENCE),
+            wait=wait_exponential_jitter(initial=0.2, max=5),
+            reraise=True,
+        )(self._ledger.write, group)
 
     def _report(self, done: int, total: int, seconds: float) -> None:
         rate = done / seconds if seconds else 0.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
@@ -12,7 +13,7 @@ from pendulum import from_timestamp
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import open_ledger
+from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.leads import NullPolicy
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.delivery.books import Books
+    from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, Ledger
+
+OnClear = Literal["resume", "resend"]
 
 #: So many set-aside rows are named one by one in the log.
 _NAMED_ROWS = 20
@@ -76,13 +80,18 @@ class LeadCaptureOperator(BaseOperator):
     :param allowed_rejects: Rows that may be invalid, refused or in doubt without the task failing: a number (``int``)
         or a share of the rows read (``float``).
     :param concurrency: Calls under way at the same time.
+    :param on_clear: What clearing the task means: ``resume`` sends only rows without a receipt, as a retry does;
+        ``resend`` forgets the receipts and sends every row again.
+    :param ledger_conn_id: A connection to a SQL database (any with a ``common.sql`` hook) to keep the ledger in,
+        instead of Airflow's task state store: for Airflow below 3.3, for big runs, and to query results. (templated)
+    :param ledger_table: The ledger's table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :raises LeadsNotDelivered: More rows were set aside than allowed; the rest was sent. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
     :raises ValueError: An argument is wrong; nothing was sent.
     """
 
-    template_fields: Sequence[str] = ("leads", "leadsquared_conn_id")
+    template_fields: Sequence[str] = ("leads", "ledger_conn_id", "ledger_table", "leadsquared_conn_id")
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -96,6 +105,9 @@ class LeadCaptureOperator(BaseOperator):
         require_match_key: bool = True,
         allowed_rejects: float = 0,
         concurrency: int = 16,
+        on_clear: OnClear = "resume",
+        ledger_conn_id: str | None = None,
+        ledger_table: str = LEDGER_TABLE,
         leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -108,6 +120,9 @@ class LeadCaptureOperator(BaseOperator):
         self.require_match_key = require_match_key
         self.allowed_rejects = allowed_rejects
         self.concurrency = concurrency
+        self.on_clear = on_clear
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
 
@@ -131,8 +146,14 @@ class LeadCaptureOperator(BaseOperator):
         batch = self._read_batch()
         if not batch.entries:
             raise AirflowSkipException("leads is empty: there is nothing to send")
-        ledger = open_ledger(context, self.log, without_it="A retry of this task would send every lead again.")
-        batch.resume(ledger.load().entries)
+        ledger = open_ledger(
+            context,
+            self.log,
+            ledger_conn_id=self.ledger_conn_id,
+            ledger_table=self.ledger_table,
+            without_it="A retry of this task would send every lead again.",
+        )
+        batch.resume(self._take_over(context, ledger))
         self._announce(batch)
         submission = Submission(batch, hook, ledger, self.log, stopping=lambda: self._stopping)
         stopped_by = asyncio.run(
@@ -144,6 +165,22 @@ class LeadCaptureOperator(BaseOperator):
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
         self._stopping = True
 
+    def _take_over(self, context: Context, ledger: Ledger) -> Mapping[Identity, Entry]:
+        """Make this try the ledger's only writer, and return what earlier tries wrote that still counts."""
+        ledger.claim(str(uuid.uuid4()))
+        records = ledger.load()
+        clears = getattr(context.get("dag_run"), "clear_number", 0)
+        # Airflow retries a task by itself under the number of its first try; a person's clear counts it up.
+        if clears != records.marks.get("clear_number", clears):
+            if self.on_clear == "resend":
+                self.log.warning("The task was cleared and on_clear is 'resend': every lead is sent again")
+                ledger.start_over()
+                records = ledger.load()
+            else:
+                self.log.info("The task was cleared and on_clear is 'resume': leads with a receipt are not sent again")
+        ledger.write(marks={"clear_number": clears})
+        return records.entries
+
     def _check_arguments(self) -> None:
         from airflow_provider_leadsquared.api.messages import LEAD_UPDATE_BEHAVIORS
         from airflow_provider_leadsquared.delivery.books import check_allowed_rejects
@@ -153,6 +190,8 @@ class LeadCaptureOperator(BaseOperator):
             raise ValueError(f"lead_update_behavior must be one of {', '.join(LEAD_UPDATE_BEHAVIORS)}, or None")
         if self.null_policy not in ("skip", "clear"):
             raise ValueError(f"null_policy is {self.null_policy!r}; write 'skip' or 'clear'")
+        if self.on_clear not in ("resume", "resend"):
+            raise ValueError(f"on_clear is {self.on_clear!r}; write 'resume' or 'resend'")
         if not isinstance(self.concurrency, int) or self.concurrency < 1:
             raise ValueError(f"concurrency is {self.concurrency!r}; write a whole number from 1")
 

@@ -13,7 +13,7 @@ from pendulum import duration, from_timestamp
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import open_ledger
+from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,6 +43,9 @@ class LeadStatusSensor(BaseSensorOperator):
     :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
         share of all (``float``).
     :param retry_intervals: LeadSquared's retry intervals in seconds, should they change. Default: the documented list.
+    :param ledger_conn_id: A connection to a SQL database to keep verdicts in, instead of Airflow's task state store.
+        (templated)
+    :param ledger_table: The ledger's table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :param timeout: Seconds after the last acceptance at which the task fails with "still open". Default 36,570: the
         longest reading of the ladder and an hour of backlog. It does not restart at a retry, as Airflow's own does.
@@ -56,7 +59,7 @@ class LeadStatusSensor(BaseSensorOperator):
     :raises LeadSquaredError: LeadSquared cannot be asked: keys refused, wrong host.
     """
 
-    template_fields: Sequence[str] = ("request_ids", "leadsquared_conn_id")
+    template_fields: Sequence[str] = ("request_ids", "ledger_conn_id", "ledger_table", "leadsquared_conn_id")
     ui_color = "#e8eef7"
 
     def __init__(
@@ -65,6 +68,8 @@ class LeadStatusSensor(BaseSensorOperator):
         request_ids: Any,
         allowed_rejects: float = 0,
         retry_intervals: Sequence[float] | None = None,
+        ledger_conn_id: str | None = None,
+        ledger_table: str = LEDGER_TABLE,
         leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -81,6 +86,8 @@ class LeadStatusSensor(BaseSensorOperator):
         self.request_ids = request_ids
         self.allowed_rejects = allowed_rejects
         self.retry_intervals = retry_intervals
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._ledger: Ledger | None = None
 
@@ -91,7 +98,13 @@ class LeadStatusSensor(BaseSensorOperator):
 
         check_allowed_rejects(self.allowed_rejects)
         if self._ledger is None:
-            self._ledger = open_ledger(context, self.log, without_it="Each poke asks for every request again.")
+            self._ledger = open_ledger(
+                context,
+                self.log,
+                ledger_conn_id=self.ledger_conn_id,
+                ledger_table=self.ledger_table,
+                without_it="Each poke asks for every request again.",
+            )
         found = look(self._hook, self._ledger, self._receipts(), self._ladder, clock=time.time)
         if found.next_at is None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from sqlite3 import connect
 from typing import Any
 
+import psycopg2
 import pytest
 
-from airflow_provider_leadsquared.delivery.ledger import Entry, Ledger, MemoryLedger, TaskStateLedger
+from airflow_provider_leadsquared.delivery.ledger import (
+    Entry,
+    Ledger,
+    LedgerTakenError,
+    LedgerUnavailableError,
+    MemoryLedger,
+)
+from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask, SqlLedger
+from airflow_provider_leadsquared.delivery.task_state_ledger import TaskStateLedger
 from airflow_provider_leadsquared.delivery.verdicts import State
 
 LARGEST_VALUE = 65_535
@@ -45,20 +59,55 @@ def _check_plain(value: Any) -> None:
         assert value is None or type(value) in (str, int, float, bool), f"{type(value)} is no plain JSON"
 
 
-class Shelf:
-    """Where a ledger is kept, and a fresh ledger on it at each call."""
-
-    def __init__(self, kind: str) -> None:
-        self._store, self._memory = StrictStore(), MemoryLedger()
-        self._kind = kind
-
-    def open(self) -> Ledger:
-        return TaskStateLedger(self._store) if self._kind == "task_state" else self._memory
+RUN = RunOfTask("sync", "2026-01-01", "capture")
 
 
-@pytest.fixture(params=["memory", "task_state"])
-def shelf(request):
-    return Shelf(request.param)
+@pytest.fixture
+def sqlite(tmp_path) -> Callable[..., Ledger]:
+    """Return a function that opens a ledger in one SQLite file."""
+    options = {"placeholder": "?", "table": "ledger", "run": RUN}
+    return lambda **changes: SqlLedger(partial(connect, tmp_path / "ledger.db"), **options | changes)
+
+
+@pytest.fixture
+def on_postgres(postgres) -> Callable[..., Ledger]:
+    """Return a function that opens a ledger in a Postgres schema of the test's own."""
+    schema = f"s{uuid.uuid4().hex}"
+    with closing(psycopg2.connect(postgres)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {schema}")
+    options = {"placeholder": "%s", "table": f"{schema}.ledger", "run": RUN}
+    return lambda **changes: SqlLedger(partial(psycopg2.connect, postgres), **options | changes)
+
+
+@pytest.fixture
+def task_state() -> Callable[..., Ledger]:
+    """Return a function that opens a ledger in one task state store."""
+    return partial(TaskStateLedger, StrictStore())
+
+
+@pytest.fixture
+def memory() -> Callable[..., Ledger]:
+    """Return a function that returns the one ledger in memory."""
+    ledger = MemoryLedger()
+    return lambda: ledger
+
+
+@pytest.fixture(params=["memory", "task_state", "sqlite", "on_postgres"])
+def open_ledger(request) -> Callable[..., Ledger]:
+    """Return a function that opens a fresh ledger on one store."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["task_state", "sqlite", "on_postgres"])
+def open_shared_ledger(request) -> Callable[..., Ledger]:
+    """Return a function as ``open_ledger`` does, on a store that several processes may reach."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["sqlite", "on_postgres"])
+def open_sql_ledger(request) -> Callable[..., Ledger]:
+    """Return a function as ``open_ledger`` does, on one database."""
+    return request.getfixturevalue(request.param)
 
 
 def _entry(row: int, state: State = State.OPEN, **changes: Any) -> Entry:
@@ -84,70 +133,70 @@ FULL = Entry(
 )
 
 
-def test_a_new_ledger_is_empty(shelf):
-    records = shelf.open().load()
+def test_a_new_ledger_is_empty(open_ledger):
+    records = open_ledger().load()
     assert (records.entries, records.marks) == ({}, {})
 
 
-def test_what_is_written_can_be_loaded(shelf):
-    ledger = shelf.open()
+def test_what_is_written_can_be_loaded(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0), _entry(1)])
     assert ledger.load().entries == _by_identity(_entry(0), _entry(1))
 
 
-def test_every_field_of_an_entry_comes_back(shelf):
-    shelf.open().write([FULL])
-    assert shelf.open().load().entries == {FULL.identity: FULL}
+def test_every_field_of_an_entry_comes_back(open_ledger):
+    open_ledger().write([FULL])
+    assert open_ledger().load().entries == {FULL.identity: FULL}
 
 
 @pytest.mark.parametrize("state", State)
-def test_every_state_comes_back(shelf, state):
-    shelf.open().write([_entry(0, state)])
-    (entry,) = shelf.open().load().entries.values()
+def test_every_state_comes_back(open_ledger, state):
+    open_ledger().write([_entry(0, state)])
+    (entry,) = open_ledger().load().entries.values()
     assert entry.state is state
 
 
-def test_the_last_entry_of_a_row_wins(shelf):
-    ledger = shelf.open()
+def test_the_last_entry_of_a_row_wins(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0, State.IN_DOUBT)])
     ledger.write([_entry(0, State.OPEN), _entry(0, State.CREATED)])
     assert ledger.load().entries == _by_identity(_entry(0, State.CREATED))
 
 
-def test_a_row_that_moved_in_the_list_keeps_its_one_entry(shelf):
-    ledger = shelf.open()
+def test_a_row_that_moved_in_the_list_keeps_its_one_entry(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0, fingerprint="f")])
     ledger.write([_entry(5, State.CREATED, fingerprint="f")])
     assert ledger.load().entries == _by_identity(_entry(5, State.CREATED, fingerprint="f"))
 
 
-def test_rows_that_are_alike_are_kept_apart_by_their_copy(shelf):
+def test_rows_that_are_alike_are_kept_apart_by_their_copy(open_ledger):
     alike = [_entry(row, fingerprint="f", copy=row) for row in range(3)]
-    shelf.open().write(alike)
-    assert shelf.open().load().entries == _by_identity(*alike)
+    open_ledger().write(alike)
+    assert open_ledger().load().entries == _by_identity(*alike)
 
 
-def test_a_fresh_ledger_sees_what_an_old_one_wrote(shelf):
-    shelf.open().write([_entry(0)], marks={"a": 1})
-    records = shelf.open().load()
+def test_a_fresh_ledger_sees_what_an_old_one_wrote(open_ledger):
+    open_ledger().write([_entry(0)], marks={"a": 1})
+    records = open_ledger().load()
     assert (records.entries, records.marks) == (_by_identity(_entry(0)), {"a": 1})
 
 
-def test_a_fresh_ledger_adds_to_what_an_old_one_wrote(shelf):
-    shelf.open().write([_entry(0)])
-    shelf.open().write([_entry(1)])
-    assert shelf.open().load().entries == _by_identity(_entry(0), _entry(1))
+def test_a_fresh_ledger_adds_to_what_an_old_one_wrote(open_ledger):
+    open_ledger().write([_entry(0)])
+    open_ledger().write([_entry(1)])
+    assert open_ledger().load().entries == _by_identity(_entry(0), _entry(1))
 
 
-def test_marks_are_merged(shelf):
-    ledger = shelf.open()
+def test_marks_are_merged(open_ledger):
+    ledger = open_ledger()
     ledger.write(marks={"a": 1, "b": 1})
     ledger.write(marks={"b": 2, "c": [1.5, None]})
     assert ledger.load().marks == {"a": 1, "b": 2, "c": [1.5, None]}
 
 
-def test_entries_and_marks_do_not_touch_each_other(shelf):
-    ledger = shelf.open()
+def test_entries_and_marks_do_not_touch_each_other(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0)])
     ledger.write(marks={"a": 1})
     ledger.write([_entry(1)])
@@ -155,25 +204,110 @@ def test_entries_and_marks_do_not_touch_each_other(shelf):
     assert (len(records.entries), records.marks) == (2, {"a": 1})
 
 
-def test_writing_nothing_changes_nothing(shelf):
-    ledger = shelf.open()
+def test_writing_nothing_changes_nothing(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0)])
     ledger.write()
     ledger.write([], marks={})
     assert ledger.load().entries == _by_identity(_entry(0))
 
 
-def test_what_was_loaded_does_not_change_with_later_writes(shelf):
-    ledger = shelf.open()
+def test_what_was_loaded_does_not_change_with_later_writes(open_ledger):
+    ledger = open_ledger()
     ledger.write([_entry(0)])
     before = ledger.load()
     ledger.write([_entry(1)], marks={"a": 1})
     assert (len(before.entries), dict(before.marks)) == (1, {})
 
 
-def test_entries_may_come_from_an_iterator(shelf):
-    shelf.open().write(_entry(row) for row in range(3))
-    assert len(shelf.open().load().entries) == 3
+def test_entries_may_come_from_an_iterator(open_ledger):
+    open_ledger().write(_entry(row) for row in range(3))
+    assert len(open_ledger().load().entries) == 3
+
+
+def test_a_ledger_that_starts_over_has_no_entries_and_keeps_its_marks(open_ledger):
+    ledger = open_ledger()
+    ledger.write([_entry(0)], marks={"a": 1})
+    ledger.start_over()
+    records = open_ledger().load()
+    assert (records.entries, records.marks["a"]) == ({}, 1)
+
+
+def test_entries_after_a_new_start_are_the_only_ones(open_ledger):
+    ledger = open_ledger()
+    ledger.write([_entry(0)])
+    ledger.start_over()
+    ledger.write([_entry(1)])
+    assert open_ledger().load().entries == _by_identity(_entry(1))
+
+
+def test_a_try_that_has_lost_its_claim_writes_no_entry(open_shared_ledger):
+    zombie, retry = open_shared_ledger(), open_shared_ledger()
+    zombie.claim("first try")
+    zombie.write([_entry(0)])
+    retry.claim("second try")
+    with pytest.raises(LedgerTakenError):
+        zombie.write([_entry(1)])
+    assert retry.load().entries == _by_identity(_entry(0))
+
+
+def test_the_try_that_holds_the_claim_goes_on(open_ledger):
+    ledger = open_ledger()
+    ledger.claim("first try")
+    ledger.claim("second try")
+    ledger.write([_entry(0)])
+    assert len(ledger.load().entries) == 1
+
+
+# --- SQL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other", [RunOfTask("sync", "2026-01-02", "capture"), RunOfTask("sync", "2026-01-01", "capture", 0)]
+)
+def test_runs_and_mapped_tasks_share_a_table_but_no_entry(open_sql_ledger, other):
+    open_sql_ledger().write([_entry(0)], marks={"a": 1})
+    records = open_sql_ledger(run=other).load()
+    assert (records.entries, records.marks) == ({}, {})
+
+
+def test_a_change_that_fails_half_way_is_undone(open_sql_ledger):
+    ledger = open_sql_ledger()
+    ledger.write([_entry(0)])
+    with pytest.raises(LedgerUnavailableError):
+        ledger.write([_entry(1), _entry(2, reason=object())])
+    assert ledger.load().entries == _by_identity(_entry(0))
+
+
+@pytest.mark.parametrize("table", ["", "a b", "a;DROP TABLE x", "1a", "a.b.c", 'a"b', "é", "x" * 52])
+def test_a_table_name_that_is_no_plain_name_is_refused(table):
+    with pytest.raises(ValueError, match="no plain table name"):
+        SqlLedger(connect, placeholder="?", table=table, run=RUN)
+
+
+def test_tables_of_another_version_are_refused_with_a_remedy(tmp_path, sqlite):
+    sqlite().load()
+    with closing(connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute("UPDATE ledger_marks SET mark = '0' WHERE name = 'version'")
+    with pytest.raises(LedgerUnavailableError, match=r"version 0.*name another ledger_table"):
+        sqlite().load()
+
+
+def test_a_database_that_cannot_be_written_is_named_with_its_own_words(tmp_path, sqlite):
+    sqlite().load()
+    readonly = partial(connect, f"file:{tmp_path}/ledger.db?mode=ro", uri=True)
+    with pytest.raises(LedgerUnavailableError, match="readonly database"):
+        SqlLedger(readonly, placeholder="?", table="ledger", run=RUN).write([_entry(0)])
+
+
+def test_a_database_that_is_away_is_found_again_when_it_is_back(tmp_path):
+    folder = tmp_path / "db"
+    ledger = SqlLedger(partial(connect, folder / "x.db"), placeholder="?", table="ledger", run=RUN)
+    with pytest.raises(LedgerUnavailableError, match="unable to open"):
+        ledger.write([_entry(0)])
+    folder.mkdir()
+    ledger.write([_entry(0)])
+    assert len(ledger.load().entries) == 1
 
 
 # --- Airflow's store ----------------------------------------------------------------------------------------------
@@ -207,13 +341,13 @@ def test_chunks_are_numbered_without_a_gap():
     store = StrictStore()
     for _ in range(2):
         TaskStateLedger(store).write([_long(row) for row in range(500)])
-    assert sorted(store.values) == [f"ledger/{chunk:04d}" for chunk in range(len(store.values))]
+    assert sorted(store.values) == [f"ledger/0/{chunk:04d}" for chunk in range(len(store.values))]
 
 
 def test_a_store_that_fails_leaves_the_earlier_chunks_readable():
     store = StrictStore()
     store.sets_left = 2
-    with pytest.raises(ConnectionError):
+    with pytest.raises(LedgerUnavailableError):
         TaskStateLedger(store).write([_long(row) for row in range(5_000)])
     rows = [entry.row for entry in TaskStateLedger(store).load().entries.values()]
     assert (rows, len(store.values)) == (list(range(len(rows))), 2)
@@ -224,7 +358,7 @@ def test_a_ledger_goes_on_where_its_store_failed():
     ledger = TaskStateLedger(store)
     ledger.write([_entry(0)])
     store.sets_left = 0
-    with pytest.raises(ConnectionError):
+    with pytest.raises(LedgerUnavailableError):
         ledger.write([_entry(1)])
     store.sets_left = None
     ledger.write([_entry(2)])
