@@ -204,11 +204,6 @@ def _bare(column: str) -> str:
     return re.sub(r"[^a-z0-9]", "", column.lower())
 
 
-def allow_rejects(context: Any) -> None:
-    """Hand the run's parameter to the task; Airflow calls this right before it executes."""
-    context["task"].allowed_rejects = context["params"]["allowed_rejects"]
-
-
 @task
 def report(capture: Any, wait: Any) -> None:
     """Log what became of the rows: counts, reasons, and for each reason one row's key. No lead data."""
@@ -219,7 +214,7 @@ def report(capture: Any, wait: Any) -> None:
         told = " + ".join(f"{state} {count:,}" for state, count in books.items())
         log.info("%s: %s", name, f"read {read:,} = {told}" if output else "no result; its log says why")
     examples: dict[tuple[str, str], list[str]] = {}
-    for result in wait["results"] if wait else []:
+    for result in [*(capture["aside"] if capture else ()), *(wait["results"] if wait else ())]:
         if result["reason_class"]:
             examples.setdefault((result["verdict"], result["reason_class"]), []).append(result["key"])
     for (verdict, reason), keys in sorted(examples.items(), key=lambda item: -len(item[1])):
@@ -238,8 +233,9 @@ with DAG(
         ),
     },
 ):
-    capture = LeadCaptureOperator(task_id="capture", leads=read_leads, key=KEY, pre_execute=allow_rejects, retries=2)
-    wait = LeadStatusSensor(task_id="wait", request_ids=capture.output, pre_execute=allow_rejects)
+    allowed = "{{ params.allowed_rejects }}"
+    capture = LeadCaptureOperator(task_id="capture", leads=read_leads, key=KEY, allowed_rejects=allowed, retries=2)
+    wait = LeadStatusSensor(task_id="wait", request_ids=capture.output, allowed_rejects=allowed)
     # A teardown runs whatever happened before it, and leaves the run's colour to the other two.
     report(capture.output, wait.output).as_teardown()
 # [END howto_csv_to_leadsquared]

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _options(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a pipe shows it as it happens
-    for sent in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sent, _end)
     try:
         with ExitStack() as stack:

@@ -7,6 +7,7 @@ rows for one lead wins, and a row is recognised by what it is, not by its positi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,8 @@ from airflow_provider_leadsquared.delivery.ledger import Entry, Identity
 from airflow_provider_leadsquared.delivery.verdicts import State
 
 #: Columns that say who somebody is. Keys stand in logs, XComs and ledgers, so none of these may be one.
-_PERSONAL = frozenset({"emailaddress", "phone", "mobile", "firstname", "lastname"})
+_PERSONAL = re.compile(r"e?mail(address)?|((tele|mobile)?phone|mobile)(no|number)?|(first|last|full)?name")
+
 #: A key stands in every log line and ledger entry of its row.
 _LONGEST_KEY = 250
 
@@ -173,7 +175,7 @@ def check_key(key: str | None) -> None:
 
     :raises ValueError: ``key`` names such a column.
     """
-    if key is not None and key.lower() in _PERSONAL:
+    if key is not None and _PERSONAL.fullmatch(re.sub(r"[^a-z]", "", key.lower())):
         raise ValueError(
             f"key={key!r} would show personal data in logs and XComs; name a column with an id of your own, or leave "
             "key out: rows are then named by their position"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from airflow_provider_leadsquared.delivery.verdicts import State
 
@@ -84,18 +85,23 @@ class Books:
         return {"read": self.read, **{state.value: self.states[state] for state in State if state in self.states}}
 
 
-def check_allowed_rejects(allowed: object) -> None:
+def read_allowed_rejects(allowed: object) -> float:
     """
-    Check an author's ``allowed_rejects``.
+    Read an author's ``allowed_rejects``.
 
-    :raises ValueError: It is neither a count nor a share.
+    :param allowed: A count (``int``), a share (``float``), or either as text, as a template renders it.
+    :raises ValueError: It is neither.
     """
-    count = isinstance(allowed, int) and not isinstance(allowed, bool) and allowed >= 0
-    share = isinstance(allowed, float) and 0.0 <= allowed <= 1.0
+    value = allowed
+    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+        value = float(value) if "." in value else int(value)
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    share = isinstance(value, float) and 0.0 <= value <= 1.0
     if not count and not share:
         raise ValueError(
             f"allowed_rejects is {allowed!r}; write a number of rows (int) or a share from 0.0 to 1.0 (float)"
         )
+    return cast(float, value)
 
 
 def _line(read: int, states: Mapping[State, int]) -> str:

@@ -23,8 +23,8 @@ _Outcome = tuple[int, "Acceptance | LeadSquaredError"]
 
 #: A group is written when it has this many rows, or when its oldest row has waited this many seconds.
 _GROUP_ROWS, _GROUP_SECONDS = 200, 0.25
-#: Seconds for which a ledger may be away before the run ends.
-_LEDGER_PATIENCE = 30.0
+#: So often a group is written at the most before the run ends: the ledger may be away for a quarter of a minute.
+_LEDGER_ATTEMPTS = 8
 #: Seconds between two lines of progress.
 _PROGRESS_SECONDS = 10.0
 
@@ -109,11 +109,11 @@ class Submission:
 
     def _written(self, group: Sequence[Entry]) -> None:
         """Write a group, again while the ledger is away for a moment: meanwhile nothing is sent."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
         Retrying(
             retry=retry_if_exception_type(LedgerUnavailableError),
-            stop=stop_after_delay(_LEDGER_PATIENCE),
+            stop=stop_after_attempt(_LEDGER_ATTEMPTS),
             wait=wait_exponential_jitter(initial=0.2, max=5),
             reraise=True,
         )(self._ledger.write, group)

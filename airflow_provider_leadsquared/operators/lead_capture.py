@@ -61,14 +61,17 @@ class LeadCaptureOperator(BaseOperator):
     that break a rule are set aside with a reason, the rest go. What was sent is written to the task's ledger as it is
     sent: a task that is killed and run again sends only rows without a receipt.
 
-    The task returns ``{"receipts": [{"row", "key", "request_id", "accepted_at"}, …], "books": {"read": …, …}}``, also
-    when it fails, so that the sensor can wait for what was accepted.
+    The task returns, also when it fails, so that the sensor can wait for what was accepted::
+
+        {"receipts": [{"row", "key", "request_id", "accepted_at"}, …],
+         "aside": [{"row", "key", "verdict", "reason_class", "reason"}, …],
+         "books": {"read": …, …}}
 
     :param leads: A list of leads, each ``{"EmailAddress": …, "mx_City": …}`` or the API's list of attribute/value
         pairs; another task's output; or a callable that takes ``context`` and ``jinja_env`` and returns a list, which
         keeps lead data out of XCom. (templated, but text inside leads is never rendered)
     :param key: The column that identifies a row to its owner in logs, receipts and results. It is sent only if it is
-        named like a field of LeadSquared's (``mx_…`` or ``ProspectID``).
+        named like a field of LeadSquared's (``mx_…`` or ``ProspectID``). (templated)
     :param search_by: The attribute by which LeadSquared looks for an existing lead; by default it tries the lead id,
         then the e-mail address, then the phone.
     :param lead_update_behavior: What happens to an existing lead: ``DoNotUpdate``, ``UpdateOnlyEmptyFields``,
@@ -78,7 +81,7 @@ class LeadCaptureOperator(BaseOperator):
     :param require_match_key: Refuse rows that LeadSquared cannot match to a lead. If False they are sent, and one whose
         sending is in doubt is never sent again.
     :param allowed_rejects: Rows that may be invalid, refused or in doubt without the task failing: a number (``int``)
-        or a share of the rows read (``float``).
+        or a share of the rows read (``float``). (templated)
     :param concurrency: Calls under way at the same time.
     :param on_clear: What clearing the task means: ``resume`` sends only rows without a receipt, as a retry does;
         ``resend`` forgets the receipts and sends every row again.
@@ -91,7 +94,14 @@ class LeadCaptureOperator(BaseOperator):
     :raises ValueError: An argument is wrong; nothing was sent.
     """
 
-    template_fields: Sequence[str] = ("leads", "ledger_conn_id", "ledger_table", "leadsquared_conn_id")
+    template_fields: Sequence[str] = (
+        "leads",
+        "key",
+        "allowed_rejects",
+        "ledger_conn_id",
+        "ledger_table",
+        "leadsquared_conn_id",
+    )
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -103,7 +113,7 @@ class LeadCaptureOperator(BaseOperator):
         lead_update_behavior: str | None = None,
         null_policy: NullPolicy = "skip",
         require_match_key: bool = True,
-        allowed_rejects: float = 0,
+        allowed_rejects: float | str = 0,
         concurrency: int = 16,
         on_clear: OnClear = "resume",
         ledger_conn_id: str | None = None,
@@ -118,7 +128,7 @@ class LeadCaptureOperator(BaseOperator):
         self.lead_update_behavior = lead_update_behavior
         self.null_policy = null_policy
         self.require_match_key = require_match_key
-        self.allowed_rejects = allowed_rejects
+        self.allowed_rejects: Any = allowed_rejects
         self.concurrency = concurrency
         self.on_clear = on_clear
         self.ledger_conn_id = ledger_conn_id
@@ -183,9 +193,9 @@ class LeadCaptureOperator(BaseOperator):
 
     def _check_arguments(self) -> None:
         from airflow_provider_leadsquared.api.messages import LEAD_UPDATE_BEHAVIORS
-        from airflow_provider_leadsquared.delivery.books import check_allowed_rejects
+        from airflow_provider_leadsquared.delivery.books import read_allowed_rejects
 
-        check_allowed_rejects(self.allowed_rejects)
+        self.allowed_rejects = read_allowed_rejects(self.allowed_rejects)
         if self.lead_update_behavior not in (None, *LEAD_UPDATE_BEHAVIORS):
             raise ValueError(f"lead_update_behavior must be one of {', '.join(LEAD_UPDATE_BEHAVIORS)}, or None")
         if self.null_policy not in ("skip", "clear"):
@@ -229,7 +239,7 @@ class LeadCaptureOperator(BaseOperator):
 
         books = Books.of(batch.entries, read=len(batch.entries))
         self.log.info("Books: %s", books)
-        output = {"receipts": list(_receipts(batch)), "books": books.as_dict()}
+        output = {"receipts": list(_receipts(batch)), "aside": list(_aside(batch)), "books": books.as_dict()}
         problem = self._problem(batch, books, stopped_by)
         if problem is not None:
             # Airflow pushes a return value only if there is one; what was accepted must be waited for all the same.
@@ -260,4 +270,17 @@ def _receipts(batch: Batch) -> Iterator[dict[str, Any]]:
                 "key": entry.key,
                 "request_id": entry.request_id,
                 "accepted_at": from_timestamp(entry.accepted_at).isoformat(timespec="milliseconds"),
+            }
+
+
+def _aside(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Every row without a receipt, and why it has none."""
+    for entry in batch.entries:
+        if entry.request_id is None:
+            yield {
+                "row": entry.row + 1,
+                "key": entry.key,
+                "verdict": entry.state.value,
+                "reason_class": entry.reason_class,
+                "reason": entry.reason,
             }

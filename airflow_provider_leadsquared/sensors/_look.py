@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Verdicts are written in groups of this size while a look is under way.
 _GROUP_ROWS = 200
+#: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
+LAST_ATTEMPT = 60.0
 #: Seconds until the next look when LeadSquared could not be asked.
 _TROUBLE_WAIT = 30.0
 
@@ -149,7 +151,7 @@ def _judged(entry: Entry, told: RequestStatus | LeadSquaredError, ladder: RetryL
     verdict = judge(
         told,
         age=age,
-        ladder_ended=age > ladder.longest,
+        ladder_ended=age > ladder.longest + LAST_ATTEMPT,
         unknown_before=entry.reason_class == UNKNOWN_REQUEST,
     )
     return entry.judged(verdict, now)

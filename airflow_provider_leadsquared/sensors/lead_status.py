@@ -41,7 +41,7 @@ class LeadStatusSensor(BaseSensorOperator):
 
     :param request_ids: A RequestId, a list of them, or a capture's output. (templated)
     :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
-        share of all (``float``).
+        share of all (``float``). (templated)
     :param retry_intervals: LeadSquared's retry intervals in seconds, should they change. Default: the documented list.
     :param ledger_conn_id: A connection to a SQL database to keep verdicts in, instead of Airflow's task state store.
         (templated)
@@ -59,14 +59,20 @@ class LeadStatusSensor(BaseSensorOperator):
     :raises LeadSquaredError: LeadSquared cannot be asked: keys refused, wrong host.
     """
 
-    template_fields: Sequence[str] = ("request_ids", "ledger_conn_id", "ledger_table", "leadsquared_conn_id")
+    template_fields: Sequence[str] = (
+        "request_ids",
+        "allowed_rejects",
+        "ledger_conn_id",
+        "ledger_table",
+        "leadsquared_conn_id",
+    )
     ui_color = "#e8eef7"
 
     def __init__(
         self,
         *,
         request_ids: Any,
-        allowed_rejects: float = 0,
+        allowed_rejects: float | str = 0,
         retry_intervals: Sequence[float] | None = None,
         ledger_conn_id: str | None = None,
         ledger_table: str = LEDGER_TABLE,
@@ -84,7 +90,7 @@ class LeadStatusSensor(BaseSensorOperator):
         theirs = kwargs.get("default_args") or {}
         super().__init__(**{**{name: theirs.get(name, value) for name, value in ours.items()}, **kwargs})
         self.request_ids = request_ids
-        self.allowed_rejects = allowed_rejects
+        self.allowed_rejects: Any = allowed_rejects
         self.retry_intervals = retry_intervals
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
@@ -93,10 +99,10 @@ class LeadStatusSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Take one look; see the class."""
-        from airflow_provider_leadsquared.delivery.books import check_allowed_rejects
+        from airflow_provider_leadsquared.delivery.books import read_allowed_rejects
         from airflow_provider_leadsquared.sensors._look import look
 
-        check_allowed_rejects(self.allowed_rejects)
+        self.allowed_rejects = read_allowed_rejects(self.allowed_rejects)
         if self._ledger is None:
             self._ledger = open_ledger(
                 context,

@@ -58,9 +58,10 @@ long()
 """
 
 OWNER = """
-import sys
+import signal, sys
 from demo.local_airflow import LocalAirflow
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 with LocalAirflow(sys.argv[1], dag_ids=["long"]) as airflow:
     airflow.wait("long", airflow.trigger("long"), 300)
 """

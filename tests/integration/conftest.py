@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,16 +24,18 @@ class StateStore:
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
-        self.fail_at_write: int | None = None
-        self.writes = 0
+        self.writes_before_cut_off: int | None = None
+        self.writes_cut_off = 1_000_000
 
     def get(self, key: str, default: Any = None) -> Any:
         return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any) -> None:
-        self.writes += 1
-        if self.fail_at_write == self.writes:
-            raise ConnectionError("the task was cut off from Airflow")
+        if self.writes_before_cut_off is not None:
+            self.writes_before_cut_off -= 1
+            if self.writes_before_cut_off < 0 and self.writes_cut_off:
+                self.writes_cut_off -= 1
+                raise ConnectionError("the task was cut off from Airflow")
         assert value is not None
         text = json.dumps(value, allow_nan=False)
         assert json.loads(text) == value, "only plain JSON comes back as it went in"
@@ -40,6 +43,8 @@ class StateStore:
 
 
 class TaskInstance:
+    dag_id, run_id, task_id, map_index = "sync", "2026-01-01", "task", -1
+
     def __init__(self) -> None:
         self.xcom: dict[str, Any] = {}
         self.first_reschedule_date = None
@@ -57,10 +62,12 @@ class Task:
     def __init__(self, *, has_store: bool = True) -> None:
         self.store = StateStore() if has_store else None
         self.instance = TaskInstance()
+        self.clears = 0
 
     def context(self) -> dict[str, Any]:
         self.instance = TaskInstance()
-        return {"ti": self.instance} | ({"task_state_store": self.store} if self.store else {})
+        run = SimpleNamespace(clear_number=self.clears)
+        return {"ti": self.instance, "dag_run": run} | ({"task_state_store": self.store} if self.store else {})
 
     @property
     def pushed(self) -> Any:

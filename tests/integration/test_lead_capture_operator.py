@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,9 +12,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.delivery.ledger import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
-from tests.integration.conftest import Task, capture, connect, leads
+from tests.integration.conftest import StateStore, Task, capture, connect, leads
 
 
 def sent_addresses(sandbox):
@@ -100,7 +102,7 @@ def test_allowed_rejects_is_a_count_or_a_share(sandbox, clock, allowed, green):
             capture(Task(), rows, allowed_rejects=allowed)
 
 
-@pytest.mark.parametrize("allowed", [True, -1, 1.5, "3", None])
+@pytest.mark.parametrize("allowed", [True, -1, 1.5, "5%", None])
 def test_a_wrong_allowed_rejects_is_refused_before_anything_is_sent(sandbox, clock, allowed):
     with pytest.raises(ValueError, match="allowed_rejects"):
         capture(Task(), leads(1), allowed_rejects=allowed)
@@ -136,6 +138,7 @@ def test_leads_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, give
         ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior"),
         ({"null_policy": "drop"}, "null_policy"),
         ({"concurrency": 0}, "concurrency"),
+        ({"on_clear": "again"}, "on_clear"),
     ],
 )
 def test_a_wrong_argument_is_named_before_anything_is_sent(sandbox, arguments, named):
@@ -189,23 +192,75 @@ def test_a_second_try_knows_rows_by_key_and_values_not_by_position(sandbox, cloc
     assert second["k2"] != first["k2"]
 
 
-@pytest.mark.parametrize("write", [1, 2])
-def test_a_try_cut_off_at_a_ledger_write_is_taken_up_without_a_lost_or_doubled_lead(sandbox, clock, write):
+@pytest.mark.parametrize("writes", range(6))
+def test_a_try_cut_off_from_its_ledger_is_taken_up_without_a_lost_or_doubled_lead(sandbox, clock, no_waits, writes):
     task = Task()
-    task.store.fail_at_write = write
-    with pytest.raises(ConnectionError):
-        capture(task, leads(40))
-    assert capture(task, leads(40))["books"] == {"read": 40, "open": 40}
+    task.store.writes_before_cut_off = writes
+    with suppress(LedgerUnavailableError):
+        capture(task, leads(400))
+    task.store.writes_before_cut_off = None
+    assert capture(task, leads(400))["books"] == {"read": 400, "open": 400}
     sandbox.advance(60)
-    assert len(sandbox.leads()) == 40
+    assert len(sandbox.leads()) == 400
 
 
-def test_intents_are_written_before_anything_is_sent(sandbox, clock):
+def test_intents_are_written_before_anything_is_sent(sandbox, clock, no_waits):
     task = Task()
-    task.store.fail_at_write = 1
-    with pytest.raises(ConnectionError):
+    task.store.writes_before_cut_off = 2  # the claim, and the number of clears
+    with pytest.raises(LedgerUnavailableError):
         capture(task, leads(3))
     assert sandbox.posts() == []
+
+
+def test_a_ledger_that_is_away_for_a_moment_is_waited_for(sandbox, clock, no_waits):
+    task = Task()
+    task.store.writes_before_cut_off, task.store.writes_cut_off = 3, 4
+    assert capture(task, leads(3))["books"] == {"read": 3, "open": 3}
+    assert len(sandbox.posts()) == 3
+
+
+def test_a_try_that_another_one_has_overtaken_sends_nothing_more(sandbox, clock):
+    task = Task()
+
+    class Overtaken(StateStore):
+        def set(self, key, value):
+            super().set(key, value)
+            if key == "ledger/0/0000":
+                super().set("ledger/marks", {"holder": "the next try"})
+
+    task.store = Overtaken()
+    with pytest.raises(LedgerTakenError):
+        capture(task, leads(1_000))
+    assert len(sandbox.posts()) <= 200
+
+
+@pytest.mark.parametrize(("on_clear", "posts"), [("resume", 5), ("resend", 10)])
+def test_clearing_a_finished_task_sends_again_only_when_asked_for(sandbox, clock, task_log, on_clear, posts):
+    task = Task()
+    capture(task, leads(5))
+    task.clears = 1
+    capture(task, leads(5), on_clear=on_clear)
+    assert len(sandbox.posts()) == posts
+    assert f"on_clear is '{on_clear}'" in task_log()
+
+
+def test_a_retry_after_a_clear_that_resends_goes_on_where_that_was_cut_off(sandbox, clock, no_waits):
+    task = Task()
+    capture(task, leads(300))
+    task.clears = 1
+    task.store.writes_before_cut_off = 4
+    with pytest.raises(LedgerUnavailableError):
+        capture(task, leads(300), on_clear="resend")
+    task.store.writes_before_cut_off = None
+    assert capture(task, leads(300), on_clear="resend")["books"] == {"read": 300, "open": 300}
+    assert len(sandbox.posts()) < 900
+
+
+def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
+    aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["aside"]
+    assert [(row["row"], row["key"], row["verdict"], row["reason_class"]) for row in aside] == [
+        (2, "bad", "invalid", "no_match_key")
+    ]
 
 
 def test_a_lost_answer_is_sent_again_if_leadsquared_can_match_the_lead(sandbox, clock, no_waits):

@@ -40,7 +40,7 @@ def test_a_floor_imports_nothing_from_above(folder, never):
 
 @pytest.mark.parametrize("folder", ["api", "delivery"])
 def test_the_lower_floors_know_neither_airflow_nor_sockets_nor_sleep(folder):
-    forbidden = {"airflow", "requests", "aiohttp", "urllib3", "socket", "asyncio", "time", "threading"}
+    forbidden = {"airflow", "requests", "aiohttp", "urllib3", "socket", "asyncio", "time"}
     assert {name.split(".")[0] for name in imports_of(folder)} & forbidden == set()
 
 

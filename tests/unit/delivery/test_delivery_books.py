@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_leadsquared.delivery.books import Books, BooksError, check_allowed_rejects
+from airflow_provider_leadsquared.delivery.books import Books, BooksError, read_allowed_rejects
 from airflow_provider_leadsquared.delivery.ledger import Entry
 from airflow_provider_leadsquared.delivery.verdicts import State
 
@@ -98,12 +98,18 @@ def test_plain_counts_have_plain_names():
 
 @pytest.mark.parametrize("allowed", [0, 1, 10**9, 0.0, 0.5, 1.0])
 def test_a_count_or_a_share_may_be_allowed(allowed):
-    check_allowed_rejects(allowed)
+    assert read_allowed_rejects(allowed) == allowed
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), (" 12 ", 12), ("0.05", 0.05), ("1.0", 1.0)])
+def test_a_count_or_a_share_may_be_text_from_a_template(text, value):
+    read = read_allowed_rejects(text)
+    assert (read, type(read)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
-    "allowed", [-1, -0.1, 1.1, 5.0, float("nan"), float("inf"), True, False, "1", "5%", None, [1]], ids=repr
+    "allowed", [-1, -0.1, 1.1, 5.0, float("nan"), float("inf"), True, False, "", "-1", "1.5", "5%", None, [1]], ids=repr
 )
 def test_anything_else_is_refused_with_the_remedy(allowed):
     with pytest.raises(ValueError, match=r"write a number of rows \(int\) or a share from 0.0 to 1.0 \(float\)"):
-        check_allowed_rejects(allowed)
+        read_allowed_rejects(allowed)

@@ -205,7 +205,8 @@ def test_the_report_tells_counts_and_reasons(caplog: pytest.LogCaptureFixture):
         {"key": "8", "verdict": "rejected", "reason_class": "MXDuplicateEntryException"},
         {"key": "9", "verdict": "rejected", "reason_class": "MXDuplicateEntryException"},
     ]
-    captured = {"books": {"read": 4, "invalid": 1, "open": 3}}
+    aside = [{"key": "6", "verdict": "invalid", "reason_class": "no_match_key"}]
+    captured = {"books": {"read": 4, "invalid": 1, "open": 3}, "aside": aside}
 
     report.function(captured, {"books": {"read": 3, "created": 1, "rejected": 2}, "results": results})
     report.function(captured, None)
@@ -214,6 +215,8 @@ def test_the_report_tells_counts_and_reasons(caplog: pytest.LogCaptureFixture):
         "capture: read 4 = invalid 1 + open 3",
         "wait: read 3 = created 1 + rejected 2",
         "rejected: 2 MXDuplicateEntryException, such as 8",
+        "invalid: 1 no_match_key, such as 6",
         "capture: read 4 = invalid 1 + open 3",
         "wait: no result; its log says why",
+        "invalid: 1 no_match_key, such as 6",
     ]
