@@ -47,7 +47,6 @@ class Submission:
         self._unwritten: list[Entry] = []
         self._intended: set[int] = set()
         self._writing = asyncio.Lock()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._rejected = 0
 
     async def run(self, *, lead_update_behavior: str | None, concurrency: int) -> LeadSquaredError | None:
@@ -55,7 +54,13 @@ class Submission:
         Send what is to be sent.
 
         :return: Why it ended before the last row, None if it did not.
+        :raises LedgerUnavailableError: What was sent last could not be written down; those rows are in doubt.
+        :raises LedgerTakenError: Another try of the task has begun.
         """
+        with ThreadPoolExecutor(1, thread_name_prefix="ledger") as self._writer:
+            return await self._run(lead_update_behavior=lead_update_behavior, concurrency=concurrency)
+
+    async def _run(self, *, lead_update_behavior: str | None, concurrency: int) -> LeadSquaredError | None:
         rows = self._batch.to_send()
         outcomes = self._hook.submit_leads(
             self._drawn(rows), lead_update_behavior=lead_update_behavior, concurrency=concurrency

