@@ -133,6 +133,7 @@ def open_csv(csv_file: str, mapping_file: str | None = None) -> tuple[Columns, I
 def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the header, then the rows, each with its line; a file that is not what it should be is an error."""
     line = 1
+    is_utf_8 = True
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -147,11 +148,13 @@ def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, cells
                 line = reader.line_num + 1
     except UnicodeDecodeError:
-        raise UnusableFileError(f"{path} is not UTF-8, at line {line} or soon after; save it as 'CSV UTF-8'") from None
+        is_utf_8 = False  # raised below: this exception holds part of the file, and would hang on ours
     except csv.Error as error:
         raise UnusableFileError(f"{path}, line {line}: {error}") from None
     except OSError as error:
         raise UnusableFileError(f"{path} cannot be read: {error.strerror}. The worker must see this path") from None
+    if not is_utf_8:
+        raise UnusableFileError(f"{path} is not UTF-8, at line {line} or soon after; save it as 'CSV UTF-8'")
     if line == 2:
         raise UnusableFileError(f"{path} has a header but no rows")
 

