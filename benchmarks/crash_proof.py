@@ -325,7 +325,8 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-proof-")))
         url = stack.enter_context(sandbox(folder))
-        _connect(url, folder, ledger, stack)
+        connect_to(url)
+        _connect_ledger(folder, ledger, stack)
         numbers = iter(range(1, 1_000_000))
 
         def case() -> Case:
@@ -355,8 +356,8 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
     return tally
 
 
-def _connect(url: str, folder: Path, ledger: str, stack: ExitStack) -> None:
-    """Give the tasks their connections, by environment, and the ledger its database."""
+def connect_to(url: str) -> None:
+    """Point Airflow's default LeadSquared connection at a sandbox, by environment."""
     settings = requests.get(f"{url}/sandbox/switches", timeout=30).json()
     os.environ["AIRFLOW_CONN_LEADSQUARED_DEFAULT"] = json.dumps(
         {
@@ -367,6 +368,10 @@ def _connect(url: str, folder: Path, ledger: str, stack: ExitStack) -> None:
             "extra": {"async_api_key": settings["api_key"], "sandbox_speed": SPEED},
         }
     )
+
+
+def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:
+    """Give the ledger its database."""
     if ledger == "SQLite":
         os.environ["AIRFLOW_CONN_CRASH_SQLITE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
     elif ledger == "Postgres":

@@ -1,4 +1,5 @@
--- The statements of the SQL ledger. ANSI SQL; {table} is the ledger table's name, ? stands for a parameter.
+-- The statements of the SQL ledger. ANSI SQL; {table} is the ledger table's name, ? stands for a parameter, and
+-- {rows} for as many parameters, or lists of them, as there are rows.
 
 -- name: create_entries
 CREATE TABLE {table} (
@@ -49,12 +50,12 @@ SELECT row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, 
 FROM {table}
 WHERE scope = ?
 
--- name: delete_entry
-DELETE FROM {table} WHERE scope = ? AND entry_id = ?
+-- name: delete_entries
+DELETE FROM {table} WHERE scope = ? AND entry_id IN ({rows})
 
--- name: insert_entry
+-- name: insert_entries
 INSERT INTO {table} (
     scope, entry_id, dag_id, run_id, task_id, map_index, generation,
     row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
     written_at
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES {rows}

@@ -30,6 +30,8 @@ from airflow_provider_leadsquared.delivery.verdicts import State
 
 #: The version of the tables that this code reads and writes.
 SCHEMA_VERSION = 1
+#: Databases take about a thousand parameters in a statement at the least, and a line has nineteen.
+_LINES_A_STATEMENT = 50
 #: The scope of marks that belong to the tables, not to a run.
 _TABLES = "tables"
 
@@ -75,6 +77,7 @@ class SqlLedger:
             )
         self._connect = connect
         self._table = table
+        self._placeholder = placeholder
         self._sql = {
             name: text.replace("{table}", table).replace("?", placeholder) for name, text in _statements().items()
         }
@@ -115,11 +118,23 @@ class SqlLedger:
             newest = {entry.identity: entry for entry in entries}
             if newest:
                 kept = self._marks(cursor, self._scope)
-                lines = [self._line(entry, kept) for entry in newest.values()]
-                cursor.executemany(self._sql["delete_entry"], [line[:2] for line in lines])
-                cursor.executemany(self._sql["insert_entry"], lines)
+                self._replace(cursor, [self._line(entry, kept) for entry in newest.values()])
             for name, mark in (marks or {}).items():
                 self._set_mark(cursor, name, mark)
+
+    def _replace(self, cursor: Any, lines: list[tuple[Any, ...]]) -> None:
+        """Put lines in the place of their earlier versions, many in a statement: each statement is a round trip."""
+        for start in range(0, len(lines), _LINES_A_STATEMENT):
+            group = lines[start : start + _LINES_A_STATEMENT]
+            ids = ", ".join([self._placeholder] * len(group))
+            row = f"({', '.join([self._placeholder] * len(group[0]))})"
+            cursor.execute(
+                self._sql["delete_entries"].replace("{rows}", ids), (group[0][0], *(line[1] for line in group))
+            )
+            cursor.execute(
+                self._sql["insert_entries"].replace("{rows}", ", ".join([row] * len(group))),
+                [value for line in group for value in line],
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:

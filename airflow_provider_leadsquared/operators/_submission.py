@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,8 @@ class Submission:
 
     async def _run(self, *, lead_update_behavior: str | None, concurrency: int) -> LeadSquaredError | None:
         rows = self._batch.to_send()
-        outcomes = self._hook.submit_leads(
-            self._drawn(rows), lead_update_behavior=lead_update_behavior, concurrency=concurrency
-        )
+        drawn = self._drawn(rows)
+        outcomes = self._hook.submit_leads(drawn, lead_update_behavior=lead_update_behavior, concurrency=concurrency)
         started = reported = time.monotonic()
         done = 0
         stopped_by: LeadSquaredError | None = None
@@ -79,23 +78,35 @@ class Submission:
                     self._report(done, len(rows), reported - started)
         except LeadSquaredError as error:
             stopped_by = error
+        finally:
+            await outcomes.aclose()
+            await drawn.aclose()
         # Rows whose intent is written but that nobody sent are in no doubt.
         await self._write([self._batch.withdraw(row) for row in self._intended])
         self._report(done, len(rows), time.monotonic() - started)
         return stopped_by
 
-    async def _drawn(self, rows: Sequence[int]) -> AsyncIterator[tuple[int, Lead]]:
-        """Hand out rows, each group's intents written first."""
-        for start in range(0, len(rows), _GROUP_ROWS):
-            group = rows[start : start + _GROUP_ROWS]
-            if self._stopping():
-                return
-            self._intended.update(group)
-            await self._write([self._batch.intend(row) for row in group])
-            for row in group:
-                if self._stopping():
-                    return
-                yield row, self._batch.leads[row]
+    async def _drawn(self, rows: Sequence[int]) -> AsyncGenerator[tuple[int, Lead]]:
+        """Hand out rows, each group's intents written first; the next group's while this one is half sent."""
+        groups = [rows[start : start + _GROUP_ROWS] for start in range(0, len(rows), _GROUP_ROWS)]
+        intended = asyncio.create_task(self._intend(groups[0])) if groups and not self._stopping() else None
+        try:
+            for number, group in enumerate(groups):
+                if intended is not None:
+                    await intended
+                for position, row in enumerate(group):
+                    if self._stopping():
+                        return
+                    if position == len(group) // 2 and number + 1 < len(groups):
+                        intended = asyncio.create_task(self._intend(groups[number + 1]))
+                    yield row, self._batch.leads[row]
+        finally:
+            if intended is not None:
+                await asyncio.gather(intended, return_exceptions=True)
+
+    async def _intend(self, group: Sequence[int]) -> None:
+        self._intended.update(group)
+        await self._write([self._batch.intend(row) for row in group])
 
     def _note(self, row: int, told: Acceptance | LeadSquaredError) -> None:
         self._intended.discard(row)
