@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,14 @@ import requests
 
 LOOPBACK = "127.0.0.1"
 FINISHED = frozenset({"success", "failed"})
+#: What Airflow consists of, with the words of each command.
+COMPONENTS = {
+    "api-server": ("api-server",),
+    # Their log servers would listen on all interfaces, and have nobody to serve here.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
 TAIL_LINES = 30
 GRACE_SECONDS = 2.0
 END = "end\n"
@@ -126,12 +134,10 @@ class LocalAirflow:
             (self.home / "airflow.cfg").touch()
             (self.home / "tmp").mkdir()
             # The API server is the slowest to start and needs the database last, so the two are made at once.
-            self._start("api-server", "api-server")
+            self._start("api-server", *COMPONENTS["api-server"])
             self._migrate(deadline)
-            # Their log servers would listen on all interfaces, and have nobody to serve here.
-            self._start("scheduler", "scheduler", "--skip-serve-logs")
-            self._start("dag-processor", "dag-processor")
-            self._start("triggerer", "triggerer", "--skip-serve-logs")
+            for name in ("scheduler", "dag-processor", "triggerer"):
+                self._start(name, *COMPONENTS[name])
             self._log_in(deadline)
             self._await_health(deadline)
             self.wait_for_dags(*self.dag_ids, timeout=deadline - time.monotonic())
@@ -162,6 +168,36 @@ class LocalAirflow:
             process.poll()  # takes note of its end
         if self._guard.returncode != 0:
             raise LocalAirflowError(f"Something of the Airflow in {self.home} could not be ended or removed.")
+
+    def restart(self, component: str, *, family: bool = False, timeout: float = 60) -> None:
+        """
+        Kill a component with SIGKILL, start it anew, and wait until everything is healthy.
+
+        :param component: `api-server`, `scheduler`, `dag-processor` or `triggerer`
+        :param family: kill all that it has started as well, such as a scheduler's workers and their tasks; otherwise
+            that lives on without it
+        :raises LocalAirflowError: it did not come back in time
+        """
+        deadline = time.monotonic() + timeout
+        process = self._processes[component]
+        leader = psutil.Process(process.pid)
+        process.kill()
+        # Its number stays taken until it is waited for, so its session is known for sure.
+        while family and (left := set(filter(_is_alive, _family([leader])))):
+            for each in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            if time.monotonic() > deadline:
+                raise LocalAirflowError(f"What Airflow's {component} had started could not be killed.")
+            time.sleep(0.02)
+        process.wait(timeout=max(deadline - time.monotonic(), 1))
+        since = datetime.now(UTC)
+        self._start(component, *COMPONENTS[component])
+        if component == "api-server":
+            self._log_in(deadline)
+            self._await_health(deadline)
+        else:
+            self._await_health(deadline, component, since)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, run_id: str | None = None) -> str:
         """
@@ -324,12 +360,20 @@ class LocalAirflow:
                 raise self._too_slow("api-server")
             time.sleep(0.1)
 
-    def _await_health(self, deadline: float) -> None:
-        """Wait until the API calls every component healthy."""
+    def _await_health(self, deadline: float, component: str | None = None, since: datetime | None = None) -> None:
+        """
+        Wait until the API calls every component healthy.
+
+        :param component: one whose last sign of life counts only if it came after `since`
+        """
         while True:
             self.check()
             health = self.api("GET", "monitor/health")
             ailing = [part.replace("_", "-") for part, condition in health.items() if condition["status"] != "healthy"]
+            if component is not None and since is not None:
+                part = component.replace("-", "_")
+                last = _moment(health[part][f"latest_{part}_heartbeat"])
+                ailing += [component] if last is None or last < since else []
             if not ailing:
                 return
             if time.monotonic() > deadline:
@@ -338,7 +382,7 @@ class LocalAirflow:
 
     def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start an Airflow command in a session of its own, known to the guard."""
-        with self._log(name).open("wb") as log:
+        with self._log(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "airflow", *command],
                 env=self._environment(),
@@ -395,9 +439,7 @@ class LocalAirflow:
         return "\n".join([f"The end of its log ({log.name}):", *lines[-TAIL_LINES:]])
 
     def _too_slow(self, name: str) -> LocalAirflowError:
-        return LocalAirflowError(
-            f"Airflow's {name} was not ready {self.start_timeout:g} s after the start.\n{self._tail(name)}"
-        )
+        return LocalAirflowError(f"Airflow's {name} was not ready in time after its start.\n{self._tail(name)}")
 
 
 def _usable_port(port: int) -> int:
@@ -451,13 +493,13 @@ def _guard(home: Path) -> None:
     sys.exit(bool(family or home.exists()))
 
 
-def _family(leaders: list[psutil.Process], home: Path) -> set[psutil.Process]:
+def _family(leaders: list[psutil.Process], home: Path | None = None) -> set[psutil.Process]:
     """
     Find all processes that these session leaders have brought about.
 
     A task is in a process group of its own but stays in the leader's session, also when its parent is gone; what a task
     has started in yet another session is found as a descendant. A leader whose owner died before it could name it is
-    known by the folder in which it runs.
+    known by the folder in which it runs, if that is told.
     """
     # A number that now belongs to another process is no longer ours; one that belongs to none may still name a session.
     sessions = {leader.pid for leader in leaders if leader.is_running() or not psutil.pid_exists(leader.pid)}
