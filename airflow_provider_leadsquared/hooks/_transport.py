@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.api.errors import NoAnswerError, NoConnectionError, UnexpectedAnswerError
@@ -16,19 +17,23 @@ from airflow_provider_leadsquared.api.messages import Answer, Request
 
 if TYPE_CHECKING:
     import aiohttp
-    import requests
+
+    from airflow_provider_leadsquared.hooks._session import OneCall
 
 #: A longer answer is cut off and refused. Lead field metadata of large accounts, the longest answer, is a few MB.
 LARGEST_ANSWER = 32 * 1024 * 1024
 
+_PART = 1 << 16
+
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
-def send(session: requests.Session, request: Request, timeout: float) -> Answer:
+def send(session: OneCall, request: Request, timeout: float) -> Answer:
     """
     Make one call.
 
-    :param timeout: Seconds to connect, and to wait for each part of the answer.
+    :param session: A session of the call's own.
+    :param timeout: Seconds to connect, and to wait for each part of the answer; the whole call gets twice as many.
     :raises NoConnectionError: Nothing was sent.
     :raises NoAnswerError: It was sent, and no whole answer came.
     :raises UnexpectedAnswerError: The answer is too long.
@@ -36,6 +41,9 @@ def send(session: requests.Session, request: Request, timeout: float) -> Answer:
     import requests
     import urllib3
 
+    watchdog = threading.Timer(2 * timeout, session.cut_off)
+    watchdog.daemon = True
+    watchdog.start()
     try:
         with session.request(
             request.endpoint.method,
@@ -46,19 +54,23 @@ def send(session: requests.Session, request: Request, timeout: float) -> Answer:
             allow_redirects=False,
             stream=True,
         ) as response:
-            body = response.raw.read(LARGEST_ANSWER + 1, decode_content=True)
-            answer = _answer(request, response.status_code, body, response.headers.get("Content-Type", ""))
+            parts, size = [], 0
+            while size <= LARGEST_ANSWER and (part := response.raw.read(_PART, decode_content=True)):
+                parts.append(part)
+                size += len(part)
+            answer = _answer(request, response.status_code, b"".join(parts), response.headers.get("Content-Type", ""))
+        kind = "TimeoutError"
     except requests.exceptions.ConnectionError as error:
-        reason = getattr(error.args[0] if error.args else None, "reason", None)
-        sent = not isinstance(reason, (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError)) and (
-            not isinstance(reason, urllib3.exceptions.NewConnectionError)
-        )
-        kind = type(reason or error).__name__
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        sent, kind = True, type(error).__name__
+        kind = type(getattr(error.args[0] if error.args else None, "reason", None) or error).__name__
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        kind = type(error).__name__
     else:
-        return answer
-    raise _failure(request, sent=sent, kind=kind)
+        # A body of no stated length that was cut off looks like a whole one.
+        if not session.is_cut_off:
+            return answer
+    finally:
+        watchdog.cancel()
+    raise _failure(request, sent=session.connected, kind="TimeoutError" if session.is_cut_off else kind)
 
 
 async def send_async(session: aiohttp.ClientSession, request: Request) -> Answer:
@@ -81,13 +93,13 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Answer
             allow_redirects=False,
         ) as response:
             parts, size = [], 0
-            async for part in response.content.iter_chunked(1 << 16):
+            async for part in response.content.iter_chunked(_PART):
                 parts.append(part)
                 size += len(part)
                 if size > LARGEST_ANSWER:
                     break
             answer = _answer(request, response.status, b"".join(parts), response.content_type)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
         sent, kind = False, type(error).__name__
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         sent, kind = True, type(error).__name__

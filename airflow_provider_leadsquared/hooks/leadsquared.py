@@ -36,10 +36,10 @@ from airflow_provider_leadsquared.hooks._transport import guard_library_logs, se
 
 if TYPE_CHECKING:
     import aiohttp
-    import requests
     from tenacity import RetryCallState
 
     from airflow_provider_leadsquared.api.leads import Lead
+    from airflow_provider_leadsquared.hooks._session import OneCall
 
 _Name = TypeVar("_Name")
 _Told = TypeVar("_Told")
@@ -119,11 +119,11 @@ class LeadSquaredHook(BaseHook):
             extra=extra,
         )
 
-    def get_conn(self) -> requests.Session:
-        """Return a session for single calls; every call of this hook sets its own timeout on it."""
-        import requests
+    def get_conn(self) -> OneCall:
+        """Return a ``requests`` session for one call; every call of this hook sets its own timeout on it."""
+        from airflow_provider_leadsquared.hooks._session import OneCall
 
-        session = requests.Session()
+        session = OneCall()
         session.headers["User-Agent"] = _user_agent()
         return session
 
@@ -341,14 +341,16 @@ class LeadSquaredHook(BaseHook):
         """Make a reading call, again while its failure may pass, a bounded number of times."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-        with self.get_conn() as session:
-            retrying = Retrying(
-                stop=stop_after_attempt(_ATTEMPTS),
-                wait=_wait_before_retry,
-                retry=retry_if_exception(lambda error: isinstance(error, LeadSquaredError) and error.transient),
-                reraise=True,
-            )
-            return retrying(lambda: read(send(session, request, self.timeout)))
+        def once() -> _Told:
+            with self.get_conn() as session:
+                return read(send(session, request, self.timeout))
+
+        return Retrying(
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=_wait_before_retry,
+            retry=retry_if_exception(lambda error: isinstance(error, LeadSquaredError) and error.transient),
+            reraise=True,
+        )(once)
 
     def _key_pair_problems(self) -> Iterator[str]:
         request = messages.identify_user(self.account)

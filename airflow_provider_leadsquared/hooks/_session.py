@@ -1,0 +1,82 @@
+"""The ``requests`` session for one call: it follows nothing, knows whether it sent, and can be cut off."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+
+class OneCall(requests.Session):
+    """
+    A session that ends when it is told to.
+
+    A time-out of ``requests`` starts anew with every byte that comes, so a server that drips holds a call for ever.
+    And even when told not to follow a redirect, ``requests`` reads its whole body, however long, to work out where it
+    would lead; so this session sees no redirects at all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: A connection has come about, so that something may have been sent.
+        self.connected = False
+        #: The call was ended from outside.
+        self.is_cut_off = False
+        self._connections: list[HTTPConnection] = []
+        # A connection forgets its socket when the answer's end is the connection's.
+        self._sockets: list[socket.socket | None] = []
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, _Adapter(self))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return None: no answer is a redirect."""
+        return None
+
+    def cut_off(self) -> None:
+        """End the call that is under way; from any thread."""
+        self.is_cut_off = True
+        for connection in [*self._sockets, *(connecting.sock for connecting in self._connections)]:
+            if connection is not None:
+                # The plain socket's shutdown, for a TLS socket would tidy up under its reader's hands.
+                with suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def watch(self, connection: HTTPConnection) -> None:
+        """Take note of what becomes of a connection."""
+        connect = connection.connect
+
+        def watched() -> None:
+            connect()
+            self._sockets.append(connection.sock)
+            if self.is_cut_off:
+                connection.close()
+                raise TimeoutError
+            self.connected = True
+
+        self._connections.append(connection)
+        connection.connect = watched  # type: ignore[method-assign]
+
+
+class _Adapter(HTTPAdapter):
+    """Shows the session every connection that is made for it, through a proxy or not."""
+
+    def __init__(self, session: OneCall) -> None:
+        super().__init__()
+        self._session = session
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a pool whose connections the session watches."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        make, session = type(pool).ConnectionCls, self._session
+
+        def watched(*of: Any, **options: Any) -> Any:
+            connection = make(*of, **options)
+            session.watch(connection)
+            return connection
+
+        pool.ConnectionCls = watched
+        return pool
