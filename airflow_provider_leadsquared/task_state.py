@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.delivery.ledger import Ledger, MemoryLedger
@@ -18,7 +19,7 @@ def open_ledger(
     context: Context, log: Any, *, ledger_conn_id: str | None, ledger_table: str, without_it: str
 ) -> Ledger:
     """
-    Return the ledger of the task that runs.
+    Return the task's own ledger.
 
     :param context: The task's context. Airflow 3.3 and later has a task state store in it.
     :param log: Where to say loudly that there is no lasting ledger.
@@ -28,7 +29,7 @@ def open_ledger(
     :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
     """
     if ledger_conn_id is not None:
-        return _sql_ledger(context, ledger_conn_id, ledger_table)
+        return open_shared_ledger(where_is_ledger(context, ledger_conn_id, ledger_table))
     store = context.get("task_state_store")
     if store is not None:
         return TaskStateLedger(store)
@@ -39,18 +40,36 @@ def open_ledger(
     return MemoryLedger()
 
 
-def _sql_ledger(context: Context, ledger_conn_id: str, ledger_table: str) -> Ledger:
+def where_is_ledger(context: Context, ledger_conn_id: str, ledger_table: str) -> dict[str, Any]:
+    """Tell in plain JSON where a task keeps its SQL ledger, so that another task can open it."""
+    ti = context["ti"]
+    return {
+        "ledger_conn_id": ledger_conn_id,
+        "ledger_table": ledger_table,
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": -1 if ti.map_index is None else ti.map_index,
+    }
+
+
+def open_shared_ledger(place: Mapping[str, Any]) -> Ledger:
+    """
+    Open a SQL ledger.
+
+    :param place: What :func:`where_is_ledger` told.
+    :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
+    """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import BaseHook
 
     from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask, SqlLedger
 
-    hook = BaseHook.get_hook(ledger_conn_id)
+    hook = BaseHook.get_hook(place["ledger_conn_id"])
     if not isinstance(hook, DbApiHook):
         raise ValueError(
-            f"ledger_conn_id {ledger_conn_id!r} leads to a {type(hook).__name__}, which is no common.sql hook; name a "
-            "connection to a SQL database"
+            f"ledger_conn_id {place['ledger_conn_id']!r} leads to a {type(hook).__name__}, which is no common.sql "
+            "hook; name a connection to a SQL database"
         )
-    ti = context["ti"]
-    run = RunOfTask(ti.dag_id, ti.run_id, ti.task_id, ti.map_index if ti.map_index is not None else -1)
-    return SqlLedger(hook.get_conn, placeholder=hook.placeholder, table=ledger_table, run=run)
+    run = RunOfTask(place["dag_id"], place["run_id"], place["task_id"], place["map_index"])
+    return SqlLedger(hook.get_conn, placeholder=hook.placeholder, table=place["ledger_table"], run=run)

@@ -14,7 +14,6 @@ the interface and the durability of the real one; ``tests/e2e`` kills tasks unde
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import pickle
@@ -25,12 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
+from unittest import mock
 
 import requests
 
@@ -146,14 +147,20 @@ class Case:
 
     def run(self, task: str, edges: Edges) -> None:
         """Run one task to its end in this process."""
+        with ExitStack() as changes:
+            self._run(task, edges, changes)
+
+    def _run(self, task: str, edges: Edges, changes: ExitStack) -> None:
         from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
         from airflow_provider_leadsquared.hooks import leadsquared
         from airflow_provider_leadsquared.operators import lead_capture
         from airflow_provider_leadsquared.sensors import lead_status
 
-        leadsquared.send_async = edges.around_async(leadsquared.send_async)
+        edged = edges.around_async(leadsquared.send_async)
+        changes.enter_context(mock.patch.object(leadsquared, "send_async", edged))
         for module in (lead_capture, lead_status):
-            module.open_ledger = self._edged_ledger(module.open_ledger, edges)  # type: ignore[attr-defined]
+            opened = self._edged_ledger(module.open_ledger, edges)
+            changes.enter_context(mock.patch.object(module, "open_ledger", opened))
         pushed: dict[str, Any] = {}
         ti = SimpleNamespace(
             dag_id="crash_proof",
@@ -177,8 +184,7 @@ class Case:
         else:
             receipts = pickle.loads((self.folder / "capture.out").read_bytes())  # noqa: S301 - our own file
             sensor = lead_status.LeadStatusSensor(task_id=task, request_ids=receipts, **ledger)
-            real_time = time.time
-            time.time = lambda: real_time() + 60  # every lead is judged by now; let the first look be due
+            changes.enter_context(mock.patch.object(time, "time", partial(_a_minute_ahead, time.time)))
             while not (found := sensor.poke(context)):
                 time.sleep(0.02)
             pushed["return_value"] = found.xcom_value
@@ -236,6 +242,11 @@ class Case:
         except BaseException as error:
             (self.folder / "error").write_text(f"{type(error).__name__}: {error}")
             os._exit(1)
+
+
+def _a_minute_ahead(now: Callable[[], float]) -> float:
+    """Tell a time at which every lead is judged, and the first look due."""
+    return now() + 60
 
 
 @contextmanager
@@ -320,7 +331,6 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
     :param seed: Of the random instants.
     :param report: Called now and then with a line of progress.
     """
-    _warm_up()
     tally, chance = Tally(), random.Random(seed)  # noqa: S311 - instants, no secrets
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-proof-")))
@@ -332,6 +342,10 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
         def case() -> Case:
             return Case(ledger, folder, next(numbers))
 
+        # In this very process, so that every try forked from it finds everything imported.
+        warm = case()
+        warm.run("capture", Edges(None))
+        warm.run("wait", Edges(None))
         durations: dict[str, float] = {}
         edges: list[tuple[str, int]] = []
         whole = case()
@@ -386,19 +400,6 @@ def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:
         )
 
 
-def _warm_up() -> None:
-    """Import all that a try needs, once, before the first fork."""
-    import aiohttp  # noqa: F401
-    import jsonschema  # noqa: F401
-    import tenacity  # noqa: F401
-
-    from airflow_provider_leadsquared.delivery import batch, books, sql_ledger  # noqa: F401
-    from airflow_provider_leadsquared.operators import _submission, lead_capture  # noqa: F401
-    from airflow_provider_leadsquared.sensors import _look, lead_status  # noqa: F401
-
-    asyncio.run(asyncio.sleep(0))
-
-
 def table(tallies: dict[str, Tally]) -> str:
     """Write the tallies side by side."""
     rows = [
@@ -427,18 +428,34 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1_000, help="tries to kill for each ledger (default %(default)s)")
     parser.add_argument("--ledger", choices=LEDGERS, action="append", help="only this ledger; may be given again")
     parser.add_argument("--seed", type=int, default=1, help="of the random instants (default %(default)s)")
+    parser.add_argument("--tally-to", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="crash-proof-home-") as home:
-        os.environ["AIRFLOW_HOME"] = home
-        started = time.monotonic()
-        tallies = {
-            ledger: prove(ledger, options.kills, seed=options.seed, report=lambda line: print(line, file=sys.stderr))
-            for ledger in options.ledger or LEDGERS
-        }
+    if options.tally_to:
+        tally = prove(options.ledger[0], options.kills, seed=options.seed, report=partial(print, file=sys.stderr))
+        options.tally_to.write_text(json.dumps(asdict(tally)))
+        return 0
+    started = time.monotonic()
+    tallies = _prove_side_by_side(options.ledger or LEDGERS, options.kills, options.seed)
     print(table(tallies))
     print(f"\n{ROWS} rows a case, every fifth without a match key; {CONCURRENCY} calls at a time.")
     print(f"Goal for rows sent again in one crash: {SENT_AGAIN_AT_MOST} at most. {time.monotonic() - started:,.0f} s")
     return int(not all(tally.goals_met for tally in tallies.values()))
+
+
+def _prove_side_by_side(ledgers: Iterable[str], kills: int, seed: int) -> dict[str, Tally]:
+    """Prove each ledger in a process of its own, all at once: a killed try leaves the processors idle for a while."""
+    with tempfile.TemporaryDirectory(prefix="crash-proof-home-") as home:
+        started = {}
+        for number, ledger in enumerate(ledgers):
+            told = Path(home, f"{number}.json")
+            options = ["--ledger", ledger, "--kills", str(kills), "--seed", str(seed), "--tally-to", str(told)]
+            environment = {**os.environ, "AIRFLOW_HOME": str(Path(home, str(number)))}
+            process = subprocess.Popen([sys.executable, __file__, *options], env=environment, stdout=sys.stderr)
+            started[ledger] = (process, told)
+        for ledger, (process, _) in started.items():
+            if process.wait() != 0:
+                raise RuntimeError(f"the proof for {ledger} ended with an error of its own")
+        return {ledger: Tally(**json.loads(told.read_text())) for ledger, (_, told) in started.items()}
 
 
 if __name__ == "__main__":

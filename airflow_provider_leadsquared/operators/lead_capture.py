@@ -13,7 +13,7 @@ from pendulum import from_timestamp
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger
+from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger, where_is_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,7 +65,8 @@ class LeadCaptureOperator(BaseOperator):
 
         {"receipts": [{"row", "key", "request_id", "accepted_at"}, …],
          "aside": [{"row", "key", "verdict", "reason_class", "reason"}, …],
-         "books": {"read": …, …}}
+         "books": {"read": …, …},
+         "ledger": {…}}  # where it is, if it is in SQL: the sensor writes each row's verdict there
 
     :param leads: A list of leads, each ``{"EmailAddress": …, "mx_City": …}`` or the API's list of attribute/value
         pairs; another task's output; or a callable that takes ``context`` and ``jinja_env`` and returns a list, which
@@ -246,6 +247,8 @@ class LeadCaptureOperator(BaseOperator):
         books = Books.of(batch.entries, read=len(batch.entries))
         self.log.info("Books: %s", books)
         output = {"receipts": list(_receipts(batch)), "aside": list(_aside(batch)), "books": books.as_dict()}
+        if self.ledger_conn_id is not None:
+            output["ledger"] = where_is_ledger(context, self.ledger_conn_id, self.ledger_table)
         problem = self._problem(batch, books, stopped_by)
         if problem is not None:
             # Airflow pushes a return value only if there is one; what was accepted must be waited for all the same.

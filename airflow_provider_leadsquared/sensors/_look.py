@@ -94,9 +94,7 @@ def look(
     """
     now = clock()
     records = ledger.load()
-    entries = {entry.identity: entry for entry in receipts}
-    for identity in entries.keys() & records.entries.keys():
-        entries[identity] = replace(records.entries[identity], row=entries[identity].row)
+    entries = _with_records(receipts, records.entries.values())
     _start_clocks(entries, records.marks, ledger, now)
     by_request: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries.values():
@@ -144,6 +142,19 @@ def look(
     if plan.open:
         next_at = plan.next_look(clock()) if trouble is None else clock() + _TROUBLE_WAIT
     return Look(list(entries.values()), len(due), next_at, trouble)
+
+
+def _with_records(receipts: Iterable[Entry], records: Iterable[Entry]) -> dict[Identity, Entry]:
+    """Put what the ledger holds of a request, in this task's own lines or in its capture's, in the receipt's place."""
+    known: dict[tuple[str | None, str | None], list[Entry]] = defaultdict(list)
+    for record in records:
+        known[record.request_id, record.key].append(record)
+    entries = {}
+    for receipt in receipts:
+        same = known.get((receipt.request_id, receipt.key))
+        entry = replace(same.pop(0), row=receipt.row) if same else receipt
+        entries[entry.identity] = entry
+    return entries
 
 
 def _judged(entry: Entry, told: RequestStatus | LeadSquaredError, ladder: RetryLadder, now: float) -> Entry:

@@ -13,7 +13,7 @@ from pendulum import duration, from_timestamp
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger
+from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger, open_shared_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,8 +43,8 @@ class LeadStatusSensor(BaseSensorOperator):
     :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
         share of all (``float``). (templated)
     :param retry_intervals: LeadSquared's retry intervals in seconds, should they change. Default: the documented list.
-    :param ledger_conn_id: A connection to a SQL database to keep verdicts in, instead of Airflow's task state store.
-        (templated)
+    :param ledger_conn_id: A connection to a SQL database to keep verdicts in, instead of Airflow's task state store. By
+        default a capture that keeps its ledger in SQL gets the verdicts there, each in its row. (templated)
     :param ledger_table: The ledger's table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :param timeout: Seconds after the last acceptance at which the task fails with "still open". Default 36,570: the
@@ -104,13 +104,7 @@ class LeadStatusSensor(BaseSensorOperator):
 
         self.allowed_rejects = read_allowed_rejects(self.allowed_rejects)
         if self._ledger is None:
-            self._ledger = open_ledger(
-                context,
-                self.log,
-                ledger_conn_id=self.ledger_conn_id,
-                ledger_table=self.ledger_table,
-                without_it="Each poke asks for every request again.",
-            )
+            self._ledger = self._open_ledger(context)
         found = look(self._hook, self._ledger, self._receipts(), self._ladder, clock=time.time)
         if found.next_at is None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))
@@ -122,6 +116,18 @@ class LeadStatusSensor(BaseSensorOperator):
         self.poke_interval = max(min(found.next_at, deadline) - now, 0.0)
         self._report(found, now)
         return PokeReturnValue(is_done=False)
+
+    def _open_ledger(self, context: Context) -> Ledger:
+        shared = self.request_ids.get("ledger") if isinstance(self.request_ids, dict) else None
+        if shared is not None and self.ledger_conn_id is None:
+            return open_shared_ledger(shared)
+        return open_ledger(
+            context,
+            self.log,
+            ledger_conn_id=self.ledger_conn_id,
+            ledger_table=self.ledger_table,
+            without_it="Each poke asks for every request again.",
+        )
 
     @cached_property
     def _hook(self) -> LeadSquaredHook:

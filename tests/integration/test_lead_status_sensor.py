@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import uuid
+from contextlib import closing
 
 import pytest
 from airflow.sdk import DAG
@@ -268,3 +271,38 @@ def test_poke_mode_keeps_its_slot_and_ends_alike(sandbox, clock, monkeypatch):
     monkeypatch.setattr("airflow.sdk.bases.sensor.time.sleep", clock.advance)
     sensor = LeadStatusSensor(task_id="wait", request_ids=receipts, mode="poke")
     assert sensor.execute(Task().context())["books"] == {"read": 1, "created": 1}
+
+
+@pytest.fixture
+def ledger_database(tmp_path, monkeypatch):
+    """Return a SQLite database to which the connection ``ledger`` leads."""
+    path = tmp_path / "ledger.db"
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    return path
+
+
+def test_a_capture_with_a_ledger_table_gets_each_verdict_in_its_row(sandbox, clock, ledger_database):
+    rows = [*leads(2), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}]
+    wait_for(Task(), clock, capture(Task(), rows, ledger_conn_id="ledger"), allowed_rejects=1)
+    with closing(sqlite3.connect(ledger_database)) as database:
+        found = database.execute(
+            "SELECT owner_key, state, reason_class, lead_id IS NOT NULL FROM leadsquared_ledger ORDER BY row_no"
+        ).fetchall()
+    assert found == [
+        ("k0", "created", None, 1),
+        ("k1", "created", None, 1),
+        ("b", "rejected", "MXUnknownAttributeException", 0),
+    ]
+
+
+def test_a_capture_that_is_cleared_finds_the_verdicts_in_its_rows(sandbox, clock, ledger_database):
+    task = Task()
+    wait_for(Task(), clock, capture(task, leads(3), ledger_conn_id="ledger"))
+    task.clears = 1
+    assert capture(task, leads(3), ledger_conn_id="ledger")["books"] == {"read": 3, "created": 3}
+    assert len(sandbox.posts()) == 3
+
+
+def test_a_connection_that_is_no_database_is_refused_for_a_ledger(sandbox, clock):
+    with pytest.raises(ValueError, match=r"no common\.sql hook"):
+        capture(Task(), leads(1), ledger_conn_id="leadsquared_default")
