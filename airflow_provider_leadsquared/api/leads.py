@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from airflow_provider_leadsquared.api.errors import LeadSquaredError
 from airflow_provider_leadsquared.api.schema import first_error
@@ -77,6 +77,13 @@ class InvalidLeadError(LeadSquaredError, ValueError):
         return type(self), (self.attribute, self.rule, self.problem)
 
 
+class LeadRules(Protocol):
+    """What else a lead has to meet."""
+
+    def check(self, texts: Mapping[str, object]) -> None:
+        """Raise InvalidLeadError if the lead, as names and texts, breaks a rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lead:
     """
@@ -98,6 +105,7 @@ def encode_lead(
     *,
     null_policy: NullPolicy = "skip",
     search_by: str | None = None,
+    rules: LeadRules | None = None,
 ) -> Lead:
     """
     Check one lead and write it as LeadSquared takes it.
@@ -108,6 +116,7 @@ def encode_lead(
     :param lead: ``{"EmailAddress": …, "mx_City": …}``, or ``[{"Attribute": …, "Value": …}, …]``.
     :param null_policy: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
     :param search_by: The attribute by which LeadSquared shall match, where the lead itself names none.
+    :param rules: The account's own rules, where they are known.
     :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
     """
     texts: dict[str, str | dict[str, str]] = {}
@@ -127,6 +136,8 @@ def encode_lead(
         elif null_policy == "clear":
             texts[attribute] = ""
     _check(texts)
+    if rules is not None:
+        rules.check(texts)
     if search_by and "SearchBy" not in texts:
         texts["SearchBy"] = search_by
     match_key = _match_key(texts)

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.answers import Acceptance
 from airflow_provider_leadsquared.api.errors import LeadSquaredError, RejectedError
-from airflow_provider_leadsquared.api.leads import InvalidLeadError, Lead, NullPolicy, encode_lead
+from airflow_provider_leadsquared.api.leads import InvalidLeadError, Lead, LeadRules, NullPolicy, encode_lead
 from airflow_provider_leadsquared.delivery.ledger import Entry, Identity
 from airflow_provider_leadsquared.delivery.verdicts import State
 
@@ -48,6 +48,7 @@ class Batch:
         null_policy: NullPolicy = "skip",
         search_by: str | None = None,
         require_match_key: bool = True,
+        rules: LeadRules | None = None,
     ) -> Batch:
         """
         Check every row; what is wrong with one is in its entry and stops no other.
@@ -58,6 +59,7 @@ class Batch:
         :param null_policy: What to do with None: ``skip`` or ``clear``.
         :param search_by: The attribute by which LeadSquared shall match.
         :param require_match_key: Refuse a row that LeadSquared cannot match to a lead: sent twice, it is there twice.
+        :param rules: The account's own rules, where they are known.
         :raises ValueError: ``leads`` is no list of leads, or ``key`` names a personal column.
         """
         check_key(key)
@@ -70,7 +72,7 @@ class Batch:
             try:
                 owner_key, attributes = _split_key(raw, key)
                 _check_not_doubled(key, owner_key, row, seen)
-                lead = encode_lead(attributes, null_policy=null_policy, search_by=search_by)
+                lead = encode_lead(attributes, null_policy=null_policy, search_by=search_by, rules=rules)
                 _check_match_key(lead, required=require_match_key)
             except InvalidLeadError as error:
                 invalid = Entry(row, State.INVALID, owner_key, copy=row, reason_class=error.rule, reason=str(error))

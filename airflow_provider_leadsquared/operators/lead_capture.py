@@ -81,6 +81,8 @@ class LeadCaptureOperator(BaseOperator):
     :param null_policy: What to do with None: ``skip`` leaves the attribute out, ``clear`` empties it.
     :param require_match_key: Refuse rows that LeadSquared cannot match to a lead. If False they are sent, and one whose
         sending is in doubt is never sent again.
+    :param check_fields: Ask the account for its lead fields first (one call), and set aside rows that the CRM would
+        refuse hours later: unknown attributes, texts that are too long, wrong types, values outside a dropdown.
     :param allowed_rejects: Rows that may be invalid, refused or in doubt without the task failing: a number (``int``)
         or a share of the rows read (``float``). (templated)
     :param concurrency: Calls under way at the same time.
@@ -114,6 +116,7 @@ class LeadCaptureOperator(BaseOperator):
         lead_update_behavior: str | None = None,
         null_policy: NullPolicy = "skip",
         require_match_key: bool = True,
+        check_fields: bool = False,
         allowed_rejects: float | str = 0,
         concurrency: int = 16,
         on_clear: OnClear = "resume",
@@ -129,6 +132,7 @@ class LeadCaptureOperator(BaseOperator):
         self.lead_update_behavior = lead_update_behavior
         self.null_policy = null_policy
         self.require_match_key = require_match_key
+        self.check_fields = check_fields
         self.allowed_rejects: Any = allowed_rejects
         self.concurrency = concurrency
         self.on_clear = on_clear
@@ -154,7 +158,7 @@ class LeadCaptureOperator(BaseOperator):
         self._check_arguments()
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         hook.account  # noqa: B018 - a wrong connection is an error before anything else is done
-        batch = self._read_batch()
+        batch = self._read_batch(hook)
         if not batch.entries:
             raise AirflowSkipException("leads is empty: there is nothing to send")
         ledger = open_ledger(
@@ -212,7 +216,8 @@ class LeadCaptureOperator(BaseOperator):
         if not isinstance(self.concurrency, int) or self.concurrency < 1:
             raise ValueError(f"concurrency is {self.concurrency!r}; write a whole number from 1")
 
-    def _read_batch(self) -> Batch:
+    def _read_batch(self, hook: LeadSquaredHook) -> Batch:
+        from airflow_provider_leadsquared.api.field_rules import FieldRules
         from airflow_provider_leadsquared.delivery.batch import Batch
 
         leads = self.leads.leads if isinstance(self.leads, LeadList) else self.leads
@@ -222,6 +227,7 @@ class LeadCaptureOperator(BaseOperator):
             null_policy=self.null_policy,
             search_by=self.search_by,
             require_match_key=self.require_match_key,
+            rules=FieldRules(hook.get_lead_fields()) if self.check_fields else None,
         )
 
     def _announce(self, batch: Batch) -> None:

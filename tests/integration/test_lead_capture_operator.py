@@ -92,6 +92,44 @@ def test_a_bad_lead_is_set_aside_with_attribute_and_rule_and_the_rest_goes(sandb
     assert reason in task_log()
 
 
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"mx_Ctiy": "Pune"}, "mx_Ctiy: the account has no such lead field; did you mean mx_City"),
+        ({"mx_City": "x" * 101}, "mx_City: has 101 characters, the field takes 100"),
+        ({"mx_Age": "old"}, "mx_Age: is no number"),
+        ({"mx_Plan": "Platinum"}, "mx_Plan: is none of the dropdown's 3 values"),
+        ({"mx_Subscribed": "maybe"}, "mx_Subscribed: is neither true nor false"),
+        ({"mx_Date_Of_Birth": "1.2.1990"}, "mx_Date_Of_Birth: is no date"),
+    ],
+)
+def test_what_the_crm_would_refuse_hours_later_is_set_aside_at_once(sandbox, clock, task_log, attributes, reason):
+    bad = {"id": "bad", "EmailAddress": "bad@example.org", **attributes}
+    books = capture(Task(), [*leads(2), bad], check_fields=True, allowed_rejects=1)["books"]
+    assert books == {"read": 3, "invalid": 1, "open": 2}
+    assert reason in task_log()
+
+
+def test_what_passes_the_check_of_fields_is_taken_by_the_crm(sandbox, clock):
+    good = {
+        "id": "good",
+        "ProspectID": "2c8e1f77-0000-4000-8000-00000000000b",
+        "EmailAddress": "good@example.org",
+        "Phone": "+91-9000000001",
+        "mx_Age": 41,
+        "mx_Revenue": Decimal("12.50"),
+        "mx_Plan": "Gold",
+        "mx_Subscribed": True,
+        "mx_Signed_Up_On": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "mx_KYC": {"Status": "Pending"},
+        "mx_City": "",
+        "SearchBy": "Phone",
+    }
+    capture(Task(), [good], check_fields=True)
+    sandbox.advance(5)
+    assert sandbox.requests()[0]["state"] == "succeeded", sandbox.requests()[0]["reason"]
+
+
 @pytest.mark.parametrize(("allowed", "green"), [(0, False), (1, True), (0.2, False), (0.34, True), (1.0, True)])
 def test_allowed_rejects_is_a_count_or_a_share(sandbox, clock, allowed, green):
     rows = [*leads(2), {"id": "bad", "mx_City": "Pune"}]
