@@ -16,6 +16,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -136,7 +137,8 @@ class Capture:
     def ledger(self) -> list[list[Any]]:
         """All lines that any try has ever written into the ledger: row, state, key, fingerprint, copy, RequestId, …"""
         path = f"dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/capture/state-store"
-        lines, seen, total = [], 0, 1
+        lines: list[list[Any]] = []
+        seen, total = 0, 1
         while seen < total:
             page = self.airflow.api("GET", path, params={"limit": 100, "offset": seen})
             for entry in page["task_state_store"]:
@@ -240,13 +242,13 @@ def test_a_capture_killed_three_times_sends_only_what_is_in_doubt(airflow: Local
         process = capture.process(after_try=len(crashes))
         capture.until_sent((crashes[-1] if crashes else 0) + fresh)
         process.kill()
-        eventually(lambda process=process: is_gone(process))
+        eventually(partial(is_gone, process))
         crashes.append(len(capture.sent()))
     capture.wait()
     capture.check()
     assert capture.task["try_number"] >= 4
     sent = capture.sent()
-    repeats = [again(sent, crash, until) for crash, until in pairwise([*crashes, None])]
+    repeats = [again(sent, crash, until) for crash, until in pairwise([*crashes, len(sent)])]
     print(f"crashes after {crashes} calls; rows sent again after each: {repeats}")
     assert max(repeats) <= SENT_AGAIN_AT_MOST
 
@@ -422,7 +424,7 @@ def test_tasks_that_wake_up_beside_their_retries(airflow: LocalAirflow, sandbox:
             else:
                 supervisor.kill()
                 # A process group that is stopped when it loses its parent is hung up by the kernel.
-                eventually(lambda supervisor=supervisor: is_gone(supervisor))
+                eventually(partial(is_gone, supervisor))
             task.send_signal(signal.SIGSTOP)
             crash[capture.dag_id] = len(capture.sent())
         for capture in (frozen, widowed):
@@ -434,7 +436,7 @@ def test_tasks_that_wake_up_beside_their_retries(airflow: LocalAirflow, sandbox:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.send_signal(signal.SIGCONT)
     for capture in (frozen, widowed):
-        eventually(lambda capture=capture: is_gone(stopped[capture.dag_id][0]))
+        eventually(partial(is_gone, stopped[capture.dag_id][0]))
         capture.wait()
         capture.check(unsteady=2 * CONCURRENCY)
         sent = capture.sent()
