@@ -250,13 +250,6 @@ def test_intents_are_written_before_anything_is_sent(sandbox, clock, no_waits):
     assert sandbox.posts() == []
 
 
-def test_a_ledger_that_is_away_for_a_moment_is_waited_for(sandbox, clock, no_waits):
-    task = Task()
-    task.store.writes_before_cut_off, task.store.writes_cut_off = 3, 4
-    assert capture(task, leads(3))["books"] == {"read": 3, "open": 3}
-    assert len(sandbox.posts()) == 3
-
-
 def test_a_try_that_another_one_has_overtaken_sends_nothing_more(sandbox, clock):
     task = Task()
 
@@ -313,61 +306,10 @@ def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
     ]
 
 
-def test_a_lost_answer_is_sent_again_if_leadsquared_can_match_the_lead(sandbox, clock, no_waits):
-    sandbox.fault("lost_answer", endpoint="capture", calls=1)
-    assert capture(Task(), leads(5))["books"] == {"read": 5, "open": 5}
-    assert len(sandbox.posts()) == 6
-
-
-def test_a_lost_answer_is_never_sent_again_without_a_match_key(sandbox, clock, no_waits):
-    sandbox.fault("lost_answer", endpoint="capture", calls=1)
-    rows = [{"id": n, "FirstName": f"N{n}"} for n in range(3)]
-    task = Task()
-    for _ in range(2):
-        with pytest.raises(LeadsNotDelivered, match="In doubt, and not sent again: [012]"):
-            capture(task, rows, require_match_key=False)
-    assert len(sandbox.posts()) == 3
-
-
-def test_an_outage_leaves_the_rest_unsent_for_the_next_try(sandbox, clock, no_waits):
-    task = Task()
-    sandbox.fault("refuse", endpoint="capture", skip=20)
-    with pytest.raises(LeadsUnsent, match="A retry sends just these"):
-        capture(task, leads(60))
-    sandbox.clear_faults()
-    assert capture(task, leads(60))["books"] == {"read": 60, "open": 60}
-    sandbox.advance(60)
-    assert len(sandbox.leads()) == 60
-
-
-def test_keys_revoked_in_the_middle_stop_the_run_at_once(sandbox, clock):
-    task = Task()
-    sandbox.fault("keys_revoked", endpoint="capture", skip=50)
-    with pytest.raises(LeadsUnsent, match="keys were refused"):
-        capture(task, leads(400))
-    assert len(sandbox.posts()) < 100
-    sandbox.clear_faults()
-    assert capture(task, leads(400))["books"] == {"read": 400, "open": 400}
-
-
-def test_a_server_that_answers_html_stops_the_run_at_once_and_names_the_hosts(sandbox, clock):
-    sandbox.fault("garbage", endpoint="capture", shape="html")
-    with pytest.raises(LeadsUnsent, match="check the connection's hosts"):
-        capture(Task(), leads(400))
-    assert len(sandbox.posts()) <= 32
-
-
 def test_the_wrong_region_is_named(sandbox, clock):
     sandbox.fault("wrong_host", host="asyncapi-us11.leadsquared.com")
     with pytest.raises(LeadsUnsent, match=r"asyncapi-us11\.leadsquared\.com"):
         capture(Task(), leads(1))
-
-
-@pytest.mark.parametrize("shape", ["429", "403", "200"])
-def test_a_rate_limit_is_waited_out_in_each_of_its_shapes(sandbox, clock, no_waits, shape):
-    sandbox.fault("rate_limit", endpoint="capture", shape=shape, skip=5, calls=3)
-    assert capture(Task(), leads(40))["books"] == {"read": 40, "open": 40}
-    assert sum(no_waits) >= 5.0
 
 
 def test_a_refusal_at_submission_is_a_verdict_of_its_row_alone(sandbox, clock):
