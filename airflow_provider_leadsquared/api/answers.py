@@ -194,6 +194,7 @@ def read_status(request: Request, answer: Answer, request_id: str) -> RequestSta
     try:
         data = _lower(_success(request, answer))
     except RejectedError:
+        # The RequestId is all that such a call holds, so that is what was refused.
         raise UnknownRequestError(unknown) from None
     except NoSuchPathError as error:
         if answer.status_code == 404:

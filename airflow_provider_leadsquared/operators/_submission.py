@@ -23,6 +23,8 @@ _Outcome = tuple[int, "Acceptance | LeadSquaredError"]
 
 #: A group is written when it has this many rows, or when its oldest row has waited this many seconds.
 _GROUP_ROWS, _GROUP_SECONDS = 200, 0.25
+#: Intents of rows without a match key are written in smaller groups.
+_UNMATCHED_GROUP_ROWS = 16
 #: So often a group is written at the most before the run ends: the ledger may be away for a quarter of a minute.
 _LEDGER_ATTEMPTS = 8
 #: Seconds between two lines of progress.
@@ -87,22 +89,34 @@ class Submission:
         return stopped_by
 
     async def _drawn(self, rows: Sequence[int]) -> AsyncGenerator[tuple[int, Lead]]:
-        """Hand out rows, each group's intents written first; the next group's while this one is half sent."""
-        groups = [rows[start : start + _GROUP_ROWS] for start in range(0, len(rows), _GROUP_ROWS)]
+        """Hand out rows, each group's intents written first; a large group's while the one before is half sent."""
+        groups = self._groups(rows)
         intended = asyncio.create_task(self._intend(groups[0])) if groups and not self._stopping() else None
         try:
             for number, group in enumerate(groups):
                 if intended is not None:
                     await intended
+                following = groups[number + 1] if number + 1 < len(groups) else []
+                ahead = len(group) // 2 if len(following) > _UNMATCHED_GROUP_ROWS else len(group) - 1
                 for position, row in enumerate(group):
                     if self._stopping():
                         return
-                    if position == len(group) // 2 and number + 1 < len(groups):
-                        intended = asyncio.create_task(self._intend(groups[number + 1]))
+                    if following and position == ahead:
+                        intended = asyncio.create_task(self._intend(following))
                     yield row, self._batch.leads[row]
         finally:
             if intended is not None:
                 await asyncio.gather(intended, return_exceptions=True)
+
+    def _groups(self, rows: Sequence[int]) -> list[list[int]]:
+        """Cut rows into groups; those that a crash would leave in doubt for good go last, and few at a time."""
+        matched = [row for row in rows if self._batch.leads[row].match_key is not None]
+        unmatched = [row for row in rows if self._batch.leads[row].match_key is None]
+        return [
+            some[start : start + size]
+            for some, size in ((matched, _GROUP_ROWS), (unmatched, _UNMATCHED_GROUP_ROWS))
+            for start in range(0, len(some), size)
+        ]
 
     async def _intend(self, group: Sequence[int]) -> None:
         self._intended.update(group)
@@ -125,12 +139,12 @@ class Submission:
 
     def _written(self, group: Sequence[Entry]) -> None:
         """Write a group, again while the ledger is away for a moment: meanwhile nothing is sent."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
         Retrying(
             retry=retry_if_exception_type(LedgerUnavailableError),
             stop=stop_after_attempt(_LEDGER_ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=5),
+            wait=wait_exponential(multiplier=0.2, max=5),
             reraise=True,
         )(self._ledger.write, group)
 
