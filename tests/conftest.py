@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 # Imported only now: it brings the package, and that Airflow.
+from airflow_provider_leadsquared.hooks._transport import GUARDED_LOGGERS  # noqa: E402
 from tests import canaries  # noqa: E402
 
 pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
@@ -44,6 +46,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"logs or output of this test hold {', '.join(hits)}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def library_logs_are_not_guarded_yet() -> None:
+    """Let each test begin as a process does, so that none is guarded by what another has set up."""
+    for name in GUARDED_LOGGERS:
+        logging.getLogger(name).filters.clear()
 
 
 @pytest.fixture(autouse=True)

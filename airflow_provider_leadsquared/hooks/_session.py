@@ -17,7 +17,7 @@ class OneCall(requests.Session):
 
     A time-out of ``requests`` starts anew with every byte that comes, so a server that drips holds a call for ever.
     And even when told not to follow a redirect, ``requests`` reads its whole body, however long, to work out where it
-    would lead; so this session sees no redirects at all.
+    would lead; so redirects are never seen here.
     """
 
     def __init__(self) -> None:

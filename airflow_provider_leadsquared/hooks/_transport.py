@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: A longer answer is cut off and refused. Lead field metadata of large accounts, the longest answer, is a few MB.
 LARGEST_ANSWER = 32 * 1024 * 1024
 
+#: Loggers of the HTTP libraries that may show a URL.
+GUARDED_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal")
+
 _PART = 1 << 16
 
 _QUERY = re.compile(r"\?[^\s\"']*")
@@ -135,7 +138,7 @@ class QueryFilter(logging.Filter):
 
 def guard_library_logs() -> None:
     """Put the filter on the loggers of the HTTP libraries, once."""
-    for name in ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal"):
+    for name in GUARDED_LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, QueryFilter) for each in logger.filters):
             logger.addFilter(QueryFilter())
