@@ -435,15 +435,21 @@ def main() -> int:
         options.tally_to.write_text(json.dumps(asdict(tally)))
         return 0
     started = time.monotonic()
-    tallies = _prove_side_by_side(options.ledger or LEDGERS, options.kills, options.seed)
+    tallies = prove_side_by_side(options.ledger or LEDGERS, options.kills, options.seed)
     print(table(tallies))
     print(f"\n{ROWS} rows a case, every fifth without a match key; {CONCURRENCY} calls at a time.")
     print(f"Goal for rows sent again in one crash: {SENT_AGAIN_AT_MOST} at most. {time.monotonic() - started:,.0f} s")
     return int(not all(tally.goals_met for tally in tallies.values()))
 
 
-def _prove_side_by_side(ledgers: Iterable[str], kills: int, seed: int) -> dict[str, Tally]:
-    """Prove each ledger in a process of its own, all at once: a killed try leaves the processors idle for a while."""
+def prove_side_by_side(ledgers: Iterable[str], kills: int, seed: int) -> dict[str, Tally]:
+    """
+    Prove each ledger in a process of its own, all at once: a killed try leaves the processors idle for a while.
+
+    :param ledgers: Some of :data:`LEDGERS`.
+    :param kills: How many tries to kill for each.
+    :param seed: Of the random instants.
+    """
     with tempfile.TemporaryDirectory(prefix="crash-proof-home-") as home:
         started = {}
         for number, ledger in enumerate(ledgers):
