@@ -58,6 +58,7 @@ class OneCall(requests.Session):
             self.connected = True
 
         self._connections.append(connection)
+        # urllib3 has no hook for "connected", so the one connection is wrapped, not the class.
         connection.connect = watched  # type: ignore[method-assign]
 
 

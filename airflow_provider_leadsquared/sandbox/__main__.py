@@ -67,7 +67,7 @@ async def _serve(server: Server, host: str, port: int, port_file: Path | None) -
 def _read_fields(path: Path | None) -> list[LeadField]:
     described = json.loads(path.read_text()) if path else []
     if not isinstance(described, list):
-        raise ValueError(f"{path} is not a list of lead fields")  # noqa: TRY004 - the file is at fault
+        raise ValueError(f"{path} is not a list of lead fields")
     return [LeadField.from_json(one) for one in described]
 
 

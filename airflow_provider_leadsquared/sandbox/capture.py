@@ -69,7 +69,7 @@ def read_pairs(text: str) -> list[Pair]:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(items, list):
-        raise ValueError("not an array")  # noqa: TRY004 - the body is at fault, not a caller's argument
+        raise ValueError("not an array")
     return [_pair(item) for item in items]
 
 
@@ -87,7 +87,7 @@ def _pair(item: object) -> Pair:
     if members is None:
         return Pair(item["Attribute"], _text(item.get("Value")))
     if not isinstance(members, list):
-        raise ValueError("Fields is not an array")  # noqa: TRY004
+        raise ValueError("Fields is not an array")
     pairs = [_pair(member) for member in members]
     return Pair(item["Attribute"], _text(item.get("Value")), {pair.attribute: pair.value or "" for pair in pairs})
 

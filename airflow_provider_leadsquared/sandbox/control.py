@@ -176,7 +176,7 @@ class Control:
 
 def _object(raw: object) -> Mapping[str, Any]:
     if not isinstance(raw, dict):
-        raise ValueError("a JSON object is wanted")  # noqa: TRY004 - the body is at fault, not a caller's argument
+        raise ValueError("a JSON object is wanted")
     return raw
 
 

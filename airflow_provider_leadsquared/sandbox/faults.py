@@ -130,7 +130,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         # Reproducible by design: the same seed strikes the same calls.
-        self._chance = random.Random(self.seed)  # noqa: S311
+        self._chance = random.Random(self.seed)  # noqa: S311 - draws which calls a fault strikes, guards nothing
 
     @classmethod
     def from_json(cls, raw: object, endpoints: frozenset[str]) -> Fault:
