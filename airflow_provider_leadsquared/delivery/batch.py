@@ -26,7 +26,7 @@ _PERSONAL = re.compile(r"e?mail(address)?|((tele|mobile)?phone|mobile)(no|number
 _LONGEST_KEY = 250
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Batch:
     """
     Rows on their way to LeadSquared.
@@ -190,6 +190,29 @@ def check_key(key: str | None) -> None:
         )
 
 
+def key_text(value: Any, column: str) -> str:
+    """
+    Return the text by which a row's owner knows it.
+
+    :param value: What stands in the key column.
+    :param column: The key column.
+    :raises InvalidLeadError: The value is missing, or cannot tell one row from another.
+    """
+    if value is None or value != value or str(value).strip() == "":
+        raise InvalidLeadError(column, "no_key", "the key column is missing or empty in this row")
+    if isinstance(value, (Mapping, list, tuple, set, bytes, bytearray, memoryview)):
+        raise InvalidLeadError(column, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
+    text = str(value)
+    if len(text) > _LONGEST_KEY:
+        raise InvalidLeadError(column, "key_too_long", f"the key has more than {_LONGEST_KEY} characters; name an id")
+    return text
+
+
+def is_field(column: str) -> bool:
+    """Tell whether a column is named as a field of LeadSquared's, and so is sent even if it is the key."""
+    return column.startswith("mx_") or column == "ProspectID"
+
+
 def _check_not_doubled(key: str | None, owner_key: str | None, row: int, seen: dict[str, int]) -> None:
     if key is None or owner_key is None:
         return
@@ -214,22 +237,12 @@ def _split_key(raw: Any, key: str | None) -> tuple[str | None, Any]:
         return None, raw
     if not isinstance(raw, Mapping):
         value = next((p.get("Value") for p in raw if p.get("Attribute") == key), None) if _are_pairs(raw) else None
-        rest: Any = raw if _is_field(key) else [p for p in raw if p.get("Attribute") != key] if _are_pairs(raw) else raw
+        rest: Any = raw if is_field(key) else [p for p in raw if p.get("Attribute") != key] if _are_pairs(raw) else raw
     else:
         value = raw.get(key)
-        rest = raw if _is_field(key) else {name: item for name, item in raw.items() if name != key}
-    if value is None or value != value or str(value).strip() == "":
-        raise InvalidLeadError(key, "no_key", "the key column is missing or empty in this row")
-    if len(str(value)) > _LONGEST_KEY:
-        raise InvalidLeadError(key, "key_too_long", f"the key has more than {_LONGEST_KEY} characters; name an id")
-    if isinstance(value, (Mapping, list, tuple, set)):
-        raise InvalidLeadError(key, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
-    return str(value), rest
+        rest = raw if is_field(key) else {name: item for name, item in raw.items() if name != key}
+    return key_text(value, key), rest
 
 
 def _are_pairs(raw: Any) -> bool:
     return isinstance(raw, Sequence) and all(isinstance(pair, Mapping) for pair in raw)
-
-
-def _is_field(key: str) -> bool:
-    return key.startswith("mx_") or key == "ProspectID"
