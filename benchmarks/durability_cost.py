@@ -86,7 +86,7 @@ def submit(count: int, ledger: Any) -> float:
     batch = Batch.read([{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)], key="id")
     ledger.claim("this run")
     log = SimpleNamespace(info=lambda *_: None)
-    submission = Submission(batch, LeadSquaredHook(), ledger, log, stopping=lambda: False)
+    submission = Submission([batch], count, LeadSquaredHook(), ledger, log, stopping=lambda: False)
     started = time.perf_counter()
     if asyncio.run(submission.run(lead_update_behavior=None, concurrency=16)) is not None:
         raise RuntimeError("the submission was stopped")

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, Literal, Protocol
 
@@ -136,10 +137,10 @@ def encode_lead(
         elif null_policy == "clear":
             texts[attribute] = ""
     _check(texts)
-    if rules is not None:
-        rules.check(texts)
     if search_by and "SearchBy" not in texts:
         texts["SearchBy"] = search_by
+    if rules is not None:
+        rules.check(texts)
     match_key = _match_key(texts)
     body = json.dumps([_pair(name, value) for name, value in texts.items()], ensure_ascii=False).encode()
     if len(body) > LARGEST_BODY:
@@ -213,16 +214,26 @@ def _read_pair(pair: object) -> tuple[str, Any]:
 
 
 def _check(texts: dict[str, str | dict[str, str]]) -> None:
-    """Hold the lead against its JSON Schema, and its names against the exact spelling of those that are known."""
-    for name in texts:
+    """Refuse a lead whose names are wrong; its values are texts by now, which its JSON Schema leaves alone."""
+    breach = _breach_of(
+        tuple((name, None if isinstance(value, str) else tuple(value)) for name, value in texts.items())
+    )
+    if breach is not None:
+        raise InvalidLeadError(*breach)
+
+
+@lru_cache(maxsize=256)  # the rows of one source are alike
+def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[str, str, str] | None:
+    """Hold a lead's names against its JSON Schema, and against the exact spelling of those that are known."""
+    for name, _ in shape:
         exact = _SYSTEM_NAMES.get(name.lower()) or ("mx_" + name[3:] if name[:3].lower() == "mx_" else name)
         if exact != name:
-            raise InvalidLeadError(name, "attribute_name", f"names are case-sensitive; write {exact!r}")
-    error = first_error("lead", texts)
+            return name, "attribute_name", f"names are case-sensitive; write {exact!r}"
+    error = first_error("lead", {name: "" if inner is None else dict.fromkeys(inner, "") for name, inner in shape})
     if error is None:
-        return
+        return None
     if not error.path and error.validator == "minProperties":
-        raise InvalidLeadError("", "empty", "has no attribute with a value; nothing to send")
+        return "", "empty", "has no attribute with a value; nothing to send"
     where = ".".join(str(step) for step in error.path)
     if error.validator == "pattern":
         name = str(error.instance)
@@ -234,8 +245,8 @@ def _check(texts: dict[str, str | dict[str, str]]) -> None:
         )
         bare = re.sub(r"\W", "", name)
         hint = f"; did you mean {_SYSTEM_NAMES[bare.lower()]!r}?" if bare.lower() in _SYSTEM_NAMES else ""
-        raise InvalidLeadError(where, "attribute_name", wanted + hint)
-    raise InvalidLeadError(where, str(error.validator), "is an empty field set; leave it out")
+        return where, "attribute_name", wanted + hint
+    return where, str(error.validator), "is an empty field set; leave it out"
 
 
 def _match_key(texts: dict[str, str | dict[str, str]]) -> tuple[str, str] | None:
@@ -271,11 +282,11 @@ def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:
 
 def _text(attribute: str, value: Any) -> str:
     """Write one value as text, or raise InvalidLeadError."""
+    if isinstance(value, str):
+        return _encodable(attribute, value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         # A datetime64 becomes a datetime only in microseconds or coarser.
         value = (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).item()
-    if isinstance(value, str):
-        return _encodable(attribute, value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dt.date):

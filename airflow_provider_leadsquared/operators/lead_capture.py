@@ -170,7 +170,8 @@ class LeadCaptureOperator(BaseOperator):
         )
         self._take_over(context, ledger, batch)
         self._announce(batch)
-        submission = Submission(batch, hook, ledger, self.log, stopping=lambda: self._stopping)
+        to_send = len(batch.to_send())
+        submission = Submission([batch], to_send, hook, ledger, self.log, stopping=lambda: self._stopping)
         stopped_by = asyncio.run(
             submission.run(lead_update_behavior=self.lead_update_behavior, concurrency=self.concurrency)
         )

@@ -368,6 +368,7 @@ def test_a_ledger_write_waits_for_a_quarter_of_a_second_at_most(sandbox, clock):
             await asyncio.sleep(0.3)
 
     async def groups():
-        return [group async for group in _submission._grouped(slowly())]
+        never = asyncio.get_running_loop().create_future()
+        return [group async for group in _submission._grouped(slowly(), never)]
 
     assert len(asyncio.run(groups())) == 3
