@@ -125,9 +125,11 @@ def capture(
     existing, new_id = _match(store, schema, settings, pseudo, values)
     source = {name: value for name, value in values.items() if name in SOURCE_FIELDS and isinstance(value, str)}
 
-    changes = values if existing is None else _changes(existing, values, behavior, settings)
     if existing is None:
+        changes = values
         _require_mandatory(schema, settings, values)
+    else:
+        changes = _without_locked(schema, settings, existing, _changes(existing, values, behavior, settings))
     _refuse_duplicate(store, settings, changes, existing, at, source)
     if existing is None:
         lead = store.create(new_id, changes, at)
@@ -209,6 +211,26 @@ def _changes(lead: Lead, values: Mapping[str, Value], behavior: str | None, sett
         for name, value in values.items()
         if name not in kept and not (behavior == "UpdateOnlyEmptyFields" and lead.values.get(name))
     }
+
+
+def _without_locked(schema: Schema, settings: Settings, lead: Lead, changes: dict[str, Value]) -> dict[str, Value]:
+    """Refuse or leave out what would change a field that only administrators may change."""
+    if settings.locked == "accept":
+        return changes
+    locked = [
+        name
+        for name, value in changes.items()
+        if schema.fields[name].lock_after_create and _would_change(lead.values.get(name, ""), value)
+    ]
+    if locked and settings.locked == "reject":
+        raise MXError("MXInvalidInputException", f"{locked[0]} is locked after the lead is created.")
+    return {name: value for name, value in changes.items() if name not in locked}
+
+
+def _would_change(before: Value, value: Value) -> bool:
+    if isinstance(before, dict) and isinstance(value, dict):
+        return {**before, **value} != before
+    return before != value
 
 
 def _require_mandatory(schema: Schema, settings: Settings, values: Mapping[str, Value]) -> None:

@@ -18,6 +18,8 @@ _RENDER_TYPES = {"Phone": (6, "Phone"), "Select": (13, "Dropdown"), "Email": (5,
 _COUNTRY_CODE = re.compile(r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[0-9]{1,3}")
 _PHONE_SHAPE = re.compile(r"\+?[0-9 ().-]+")
 _EMAIL_SHAPE = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_TIMESTAMP_SHAPE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2})?")
+_TIME_SHAPE = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _FIELD_SET_MEMBER = re.compile(r"Status|mx_CustomObject_[0-9]+")
 
 
@@ -31,6 +33,8 @@ class LeadField:
     min_length: int | None = None
     options: tuple[str, ...] = ()
     is_mandatory: bool = False
+    lock_after_create: int = 0
+    """Not 0: only administrators may change it once the lead exists."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Metadata that the account repeats without acting on it."""
 
@@ -56,10 +60,13 @@ class LeadField:
                 min_length=_optional_int(known.pop("RangeMin", None)),
                 options=tuple(str(option["Value"] if isinstance(option, dict) else option) for option in options),
                 is_mandatory=bool(known.pop("IsMandatory", False)),
+                lock_after_create=_optional_int(known.pop("LockAfterCreate", None)) or 0,
                 extra=known,
             )
         except (TypeError, ValueError, KeyError):
-            raise ValueError(f"field {name!r}: MaxLength, RangeMin or Options cannot be read") from None
+            raise ValueError(
+                f"field {name!r}: MaxLength, RangeMin, LockAfterCreate or Options cannot be read"
+            ) from None
 
     def metadata(self, unique: bool, with_options: bool) -> dict[str, object]:
         """
@@ -86,7 +93,7 @@ class LeadField:
             "IsSearchable": True,
             "CreatedOn": "/Date(1417453996000+0000)/",
             "ModifiedOn": "/Date(1457006650000+0000)/",
-            "LockAfterCreate": 0,
+            "LockAfterCreate": self.lock_after_create,
         }
         if self.max_length is not None:
             described["MaxLength"] = str(self.max_length)
@@ -194,7 +201,7 @@ def _typed(field: LeadField, value: str, settings: Settings) -> str | None:
         case "Date":
             return _timestamp(value)
         case "Time":
-            return value if _parsed(value, "%H:%M:%S") else None
+            return value if _TIME_SHAPE.fullmatch(value) and _parsed(value, "%H:%M:%S") else None
         case _:
             return value
 
@@ -218,7 +225,8 @@ def _phone(field: LeadField, value: str, country_code: str) -> str | None:
 
 def _number(value: str) -> str | None:
     try:
-        number = Decimal(value) if value.isascii() else Decimal("nan")
+        # Python takes an underscore between digits, and digits of any script; nobody else does.
+        number = Decimal(value) if value.isascii() and "_" not in value else Decimal("nan")
     except InvalidOperation:
         return None
     # A plain "1e5" would be kept as "1E+5"; a huge exponent would be spelled out for ever.
@@ -226,6 +234,9 @@ def _number(value: str) -> str | None:
 
 
 def _timestamp(value: str) -> str | None:
+    # strptime alone would take "2024-3-1" and "2024-03- 1" too.
+    if not _TIMESTAMP_SHAPE.fullmatch(value):
+        return None
     moment = _parsed(value, "%Y-%m-%d %H:%M:%S") or _parsed(value, "%Y-%m-%d")
     return moment.strftime("%Y-%m-%d %H:%M:%S.000") if moment else None
 

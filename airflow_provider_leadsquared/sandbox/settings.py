@@ -76,6 +76,9 @@ class Settings:
     dropdown: str = _switch("reject", "value outside a dropdown's options", "reject", "accept")
     null_value: str = _switch("clear", "null as a value", "clear", "ignore", "reject")
     mandatory: str = _switch("reject", "new lead without a mandatory field", "reject", "accept")
+    locked: str = _switch(
+        "reject", "change of a field with LockAfterCreate on a known lead", "reject", "accept", "ignore"
+    )
 
     def changed(self, changes: Mapping[str, object]) -> Settings:
         """

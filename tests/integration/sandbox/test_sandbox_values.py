@@ -58,6 +58,9 @@ WRONG = [
     ("mx_Age", "forty"),
     ("mx_Age", "NaN"),
     ("mx_Age", "1e999999"),
+    ("mx_Age", "1_000"),
+    ("mx_Date_Of_Birth", "2026-02-30"),
+    ("mx_Date_Of_Birth", "2024-3-1"),
     ("mx_Subscribed", "perhaps"),
     ("mx_Signed_Up_On", "01/03/2024"),
 ]
@@ -163,3 +166,45 @@ def test_a_known_lead_need_not_repeat_a_mandatory_field(leadsquared_sandbox_fact
     crm.sandbox = leadsquared_sandbox_factory(fields=[{"SchemaName": "LastName", "IsMandatory": True}])
     crm.capture({"LastName": "Iyer", "EmailAddress": "a@example.org"})
     assert not crm.capture({"EmailAddress": "a@example.org"})["IsCreated"]
+
+
+LOCKED = [{"SchemaName": "mx_Branch", "LockAfterCreate": 1}]
+
+
+@pytest.fixture
+def branch(leadsquared_sandbox_factory, crm):
+    """Capture a known lead again with one value and return it with its fields, or the name of the exception."""
+    crm.sandbox = leadsquared_sandbox_factory(fields=LOCKED)
+    crm.capture({"EmailAddress": "a@example.org", "mx_Branch": "Pune"})
+
+    def again(value, **query):
+        answer = crm.capture({"EmailAddress": "a@example.org", "mx_City": "Kochi", "mx_Branch": value}, **query)
+        return answer.get("ExceptionType") or (crm.values(answer)["mx_Branch"], crm.values(answer).get("mx_City"))
+
+    return again
+
+
+@pytest.mark.parametrize("value", ["Kochi", "pune", ""])
+@pytest.mark.parametrize(
+    ("locked", "outcome"), [("reject", "MXInvalidInputException"), ("accept", None), ("ignore", ("Pune", "Kochi"))]
+)
+def test_another_value_for_a_locked_field_of_a_known_lead_is_refused_taken_or_ignored_by_switch(
+    crm, branch, locked, outcome, value
+):
+    crm.sandbox.switch(locked=locked)
+    assert branch(value) == (outcome or (value, "Kochi"))
+
+
+def test_the_same_value_for_a_locked_field_is_no_change(branch):
+    assert branch("Pune") == ("Pune", "Kochi")
+
+
+def test_a_locked_field_that_the_update_behavior_leaves_alone_is_no_change(branch):
+    assert branch("Kochi", LeadUpdateBehavior="DoNotUpdate") == ("Pune", None)
+
+
+def test_the_lock_of_a_field_is_in_its_metadata(leadsquared_sandbox_factory, crm):
+    crm.sandbox = leadsquared_sandbox_factory(fields=LOCKED)
+    path = "/v2/LeadManagement.svc/LeadsMetaData.Get"
+    assert crm.get(path, schemaName="mx_Branch").json()[0]["LockAfterCreate"] == 1
+    assert crm.get(path, schemaName="mx_City").json()[0]["LockAfterCreate"] == 0
