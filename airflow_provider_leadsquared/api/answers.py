@@ -36,6 +36,9 @@ RATE_WINDOW = 5.0
 #: A status answer, its task, the task's message and that message's own: nothing of interest lies deeper.
 _ENVELOPE_LEVELS = 4
 
+#: Digits of a count that is taken for one.
+_LONGEST_COUNT = 9
+
 #: Characters of an error text in which the right host is looked for.
 _LONGEST_PROSE = 2_000
 
@@ -144,6 +147,7 @@ class LeadField:
     :param lock_after_create: 0 unless only administrators may change it later.
     :param is_identifier: It identifies a lead, as phone numbers do.
     :param options: Values of a dropdown, empty for other types.
+    :param min_length: Least number of digits of a phone, None where none is given.
     """
 
     schema_name: str
@@ -155,6 +159,7 @@ class LeadField:
     lock_after_create: int
     is_identifier: bool
     options: tuple[str, ...]
+    min_length: int | None = None
 
 
 def read_acceptance(request: Request, answer: Answer) -> Acceptance:
@@ -246,9 +251,16 @@ def read_lead_fields(request: Request, answer: Answer) -> tuple[LeadField, ...]:
             lock_after_create=item.get("LockAfterCreate") or 0,
             is_identifier=bool(item.get("IsLeadIdentifier")),
             options=tuple(option["Value"] for option in item.get("Options") or ()),
+            min_length=_count(item.get("RangeMin")),
         )
         for item in data
     )
+
+
+def _count(raw: object) -> int | None:
+    """Read a number of digits. ``RangeMin`` is one for phones only; for other types it may be anything."""
+    text = str(raw)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT else None
 
 
 def read_api_host(request: Request, answer: Answer) -> str:

@@ -651,12 +651,13 @@ def test_a_lead_field_is_read_whole():
         "DataType": "Phone",
         "IsMandatory": True,
         "MaxLength": "10",
+        "RangeMin": "8",
         "RenderTypeTextValue": "Phone",
         "LockAfterCreate": 1,
         "IsLeadIdentifier": True,
         "CreatedOn": "/Date(1417453996000+0000)/",
     }
-    assert _read_fields([phone]) == (LeadField("Phone", "Phone Number", "Phone", "Phone", True, 10, 1, True, ()),)
+    assert _read_fields([phone]) == (LeadField("Phone", "Phone Number", "Phone", "Phone", True, 10, 1, True, (), 8),)
 
 
 def test_the_options_of_a_dropdown_are_read():
@@ -673,6 +674,14 @@ def test_optional_facts_about_a_field_may_be_missing():
 @pytest.mark.parametrize(("given_length", "length"), [("200", 200), (200, 200), ("", None), (None, None), ("0", 0)])
 def test_the_longest_length_is_a_string_or_a_number(given_length, length):
     assert _read_fields([{"SchemaName": "a", "DataType": "Text", "MaxLength": given_length}])[0].max_length == length
+
+
+@pytest.mark.parametrize(
+    ("given_least", "least"),
+    [("10", 10), (10, 10), ("", None), (None, None), ("-1.5", None), (-1.5, None), ("9" * 5_000, None), ({}, None)],
+)
+def test_the_least_length_is_read_where_it_is_one(given_least, least):
+    assert _read_fields([{"SchemaName": "a", "DataType": "Phone", "RangeMin": given_least}])[0].min_length == least
 
 
 def test_an_account_without_fields_has_none():
