@@ -1,0 +1,1 @@
+"""Floor 3: tasks that bring leads from a warehouse."""
