@@ -2,9 +2,9 @@
 A real Airflow on this machine's loopback, for demonstrations and end-to-end tests.
 
 `LocalAirflow` runs the API server, scheduler, DAG processor and triggerer that a deployment runs, with the
-LocalExecutor and an SQLite database, in a temporary home of its own, and talks to them over the public REST API. The
-user's own Airflow, its home and its environment variables play no part, and nothing is left behind: neither a process
-nor a file.
+LocalExecutor and an SQLite database, in a temporary home of its own, and talks to them over the public REST API. It can
+run tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and its
+environment variables play no part, and nothing is left behind: neither a process nor a file.
 
 Run as a script, this file is the guard: the process that ends an Airflow when its owner says so or is gone.
 """
@@ -16,20 +16,24 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 import requests
+
+if TYPE_CHECKING:
+    from demo.servers import Postgres, Redis
 
 LOOPBACK = "127.0.0.1"
 FINISHED = frozenset({"success", "failed"})
@@ -41,6 +45,17 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+CELERY_WORKER = ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "--celery-hostname")
+#: All workers share a machine: this module lets each tell its own name as the host name of the tasks that it runs.
+WORKER_NAME = """
+import os
+
+
+def own():
+    return os.environ["LOCAL_AIRFLOW_WORKER"]
+"""
+AIRFLOW_DATABASE = "airflow"
+AIRFLOW = (sys.executable, "-P", "-m", "airflow")
 TAIL_LINES = 30
 GRACE_SECONDS = 2.0
 END = "end\n"
@@ -60,6 +75,7 @@ class TaskInstance:
     try_number: int
     start_date: datetime | None
     end_date: datetime | None
+    hostname: str | None = None
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
@@ -71,6 +87,7 @@ class TaskInstance:
             try_number=data["try_number"],
             start_date=_moment(data["start_date"]),
             end_date=_moment(data["end_date"]),
+            hostname=data["hostname"],
         )
 
 
@@ -85,14 +102,22 @@ class LocalAirflow:
 
     `home` is the temporary `AIRFLOW_HOME`: the database, task logs under `logs/`, and each component's own log.
 
+    With Celery workers, `postgres` is the server of Airflow's database, for databases of one's own too. The workers are
+    called `celery-worker-1` and so on: as components, and as the host names of the tasks that they run.
+
     :param dags: folder of DAG files; new files in it are found within seconds
     :param dag_ids: DAGs to wait for
     :param env: environment of all components, such as `AIRFLOW_CONN_…`; overrides what is set here
     :param port: port of the API server; any free one by default
     :param start_timeout: seconds until a start counts as failed
+    :param celery_workers: run tasks in so many Celery workers, two at a time in each
+    :param databases: names of databases on `postgres`, to be created empty before anything runs; DAGs find each as the
+        connection of that name
     """
 
     home: Path
+    postgres: Postgres
+    redis: Redis
     _guard: subprocess.Popen[str]
 
     def __init__(
@@ -103,13 +128,20 @@ class LocalAirflow:
         env: Mapping[str, str] | None = None,
         port: int | None = None,
         start_timeout: float = 120,
+        celery_workers: int = 0,
+        databases: Iterable[str] = (),
     ) -> None:
         self.dags = Path(dags).resolve()
         self.dag_ids = tuple(dag_ids)
         self.start_timeout = start_timeout
         self.port = port or 0
+        self.workers = tuple(f"celery-worker-{number}" for number in range(1, celery_workers + 1))
+        self.databases = tuple(databases)
+        if self.databases and not self.workers:
+            raise ValueError("Without Celery workers there is no Postgres for databases.")
         self._extra_env = dict(env or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_starts: dict[str, int] = {}
         self._complaints: set[tuple[str, str]] = set()
         self._secret = secrets.token_urlsafe(64)
         self._http = requests.Session()
@@ -133,13 +165,17 @@ class LocalAirflow:
             # An empty settings file keeps components from writing one each, with secrets that differ.
             (self.home / "airflow.cfg").touch()
             (self.home / "tmp").mkdir()
+            if self.workers:
+                self._start_servers(deadline)
             # The API server is the slowest to start and needs the database last, so the two are made at once.
-            self._start("api-server", *COMPONENTS["api-server"])
-            self._migrate(deadline)
-            for name in ("scheduler", "dag-processor", "triggerer"):
-                self._start(name, *COMPONENTS[name])
+            self._start("api-server")
+            self._run("migration", [*AIRFLOW, "db", "migrate"], deadline)
+            for name in ("scheduler", "dag-processor", "triggerer", *self.workers):
+                self._start(name)
             self._log_in(deadline)
             self._await_health(deadline)
+            for name in self.workers:
+                self._await_worker(name, deadline)
             self.wait_for_dags(*self.dag_ids, timeout=deadline - time.monotonic())
         except BaseException:
             self.stop()
@@ -173,7 +209,8 @@ class LocalAirflow:
         """
         Kill a component with SIGKILL, start it anew, and wait until everything is healthy.
 
-        :param component: `api-server`, `scheduler`, `dag-processor` or `triggerer`
+        :param component: `api-server`, `scheduler`, `dag-processor`, `triggerer`, or a Celery worker such as
+            `celery-worker-1`
         :param family: kill all that it has started as well, such as a scheduler's workers and their tasks; otherwise
             that lives on without it
         :raises LocalAirflowError: it did not come back in time
@@ -192,10 +229,12 @@ class LocalAirflow:
             time.sleep(0.02)
         process.wait(timeout=max(deadline - time.monotonic(), 1))
         since = datetime.now(UTC)
-        self._start(component, *COMPONENTS[component])
+        self._start(component)
         if component == "api-server":
             self._log_in(deadline)
             self._await_health(deadline)
+        elif component in self.workers:
+            self._await_worker(component, deadline)
         else:
             self._await_health(deadline, component, since)
 
@@ -332,16 +371,46 @@ class LocalAirflow:
     def _task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> Any:
         return self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}")
 
-    def _migrate(self, deadline: float) -> None:
-        """Create the database."""
-        process = self._start("migration", "db", "migrate")
+    def _start_servers(self, deadline: float) -> None:
+        """Bring up Postgres, with all databases, and Redis."""
+        # Only here, as nobody else needs what they need.
+        from demo.servers import Postgres, Redis
+
+        (self.home / "config").mkdir()  # which Airflow imports from
+        (self.home / "config" / "worker_name.py").write_text(WORKER_NAME)
+        self.postgres = Postgres(self.home / "postgres", _usable_port(0))
+        self.redis = Redis(self.home / "redis", _usable_port(0))
+        self._spawn("redis", self.redis.command(), ending=self.redis.ending)
+        self._run("postgres", self.postgres.creation(), deadline)
+        self._spawn("postgres", self.postgres.command(), ending=self.postgres.ending)
+        for name, is_ready in (("postgres", self.postgres.is_ready), ("redis", self.redis.is_ready)):
+            self._await(name, is_ready, deadline)
+        for database in (AIRFLOW_DATABASE, *self.databases):
+            self.postgres.create_database(database)
+
+    def _run(self, name: str, command: Sequence[str], deadline: float) -> None:
+        """Run a command that has an end, such as that which creates the database."""
+        process = self._spawn(name, command)
         try:
             code = process.wait(max(deadline - time.monotonic(), 1))
         except subprocess.TimeoutExpired:
-            raise self._too_slow("migration") from None
+            raise self._too_slow(name) from None
         if code != 0:
-            raise LocalAirflowError(f"Airflow's database could not be created.\n{self._tail('migration')}")
-        del self._processes["migration"]
+            raise LocalAirflowError(f"Airflow's database could not be created.\n{self._tail(name)}")
+        del self._processes[name]
+
+    def _await(self, name: str, is_ready: Callable[[], bool], deadline: float) -> None:
+        """Wait until a component is ready, and look after the others meanwhile."""
+        while not is_ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise self._too_slow(name)
+            time.sleep(0.1)
+
+    def _await_worker(self, name: str, deadline: float) -> None:
+        """Wait until a Celery worker says that it takes tasks, which the API does not tell."""
+        said = f"celery@{name} ready".encode()
+        self._await(name, lambda: said in self._log(name).read_bytes()[self._log_starts[name] :], deadline)
 
     def _log_in(self, deadline: float) -> None:
         """Wait until the API server answers, and get a token for it."""
@@ -380,12 +449,28 @@ class LocalAirflow:
                 raise self._too_slow(ailing[0])
             time.sleep(0.1)
 
-    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """Start an Airflow command in a session of its own, known to the guard."""
+    def _start(self, name: str) -> None:
+        """Start a component of Airflow."""
+        if name in self.workers:
+            host_name = {"AIRFLOW__CORE__HOSTNAME_CALLABLE": "worker_name.own", "LOCAL_AIRFLOW_WORKER": name}
+            self._spawn(name, [*AIRFLOW, *CELERY_WORKER, name], env=host_name)
+        else:
+            self._spawn(name, [*AIRFLOW, *COMPONENTS[name]])
+
+    def _spawn(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        ending: signal.Signals = signal.SIGTERM,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own, known to the guard with the signal that ends it."""
         with self._log(name).open("ab") as log:
+            self._log_starts[name] = log.tell()
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "airflow", *command],
-                env=self._environment(),
+                command,
+                env=self._environment() | dict(env or {}),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -393,20 +478,20 @@ class LocalAirflow:
                 start_new_session=True,
             )
         self._processes[name] = process
-        print(process.pid, file=self._guard.stdin, flush=True)
+        print(process.pid, int(ending), file=self._guard.stdin, flush=True)
         return process
 
     def _environment(self) -> dict[str, str]:
         """
         Compose the environment of all components.
 
-        What the user's environment says to Airflow is left out, and so are proxies: the components talk to each other
-        over loopback.
+        What the user's environment says to Airflow, Celery and Postgres is left out, and so are proxies: the components
+        talk to each other over loopback.
         """
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AIRFLOW", "_AIRFLOW")) and not name.lower().endswith("_proxy")
+            if not name.startswith(("AIRFLOW", "_AIRFLOW", "CELERY", "PG")) and not name.lower().endswith("_proxy")
         }
         return {
             **inherited,
@@ -426,7 +511,21 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
             "TMPDIR": str(self.home / "tmp"),  # tasks that are killed leave temporary files
+            **(self._celery_environment() if self.workers else {}),
             **self._extra_env,
+        }
+
+    def _celery_environment(self) -> dict[str, str]:
+        """Compose what the environment of all components says about Celery, Postgres and Redis."""
+        connections = {f"AIRFLOW_CONN_{name.upper()}": self.postgres.url(name) for name in self.databases}
+        return {
+            **connections,
+            "AIRFLOW__CELERY__BROKER_URL": self.redis.url(),
+            "AIRFLOW__CELERY__RESULT_BACKEND": self.postgres.url(AIRFLOW_DATABASE, scheme="db+postgresql+psycopg2"),
+            "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.postgres.url(AIRFLOW_DATABASE, scheme="postgresql+psycopg2"),
+            "AIRFLOW__LOGGING__CELERY_LOGGING_LEVEL": "INFO",  # a worker's log is where it says that it is ready
         }
 
     def _log(self, name: str) -> Path:
@@ -470,27 +569,39 @@ def _log_line(record: str | dict[str, Any]) -> str:
 
 def _guard(home: Path) -> None:
     """
-    Note the process numbers read from standard input; once told to, or alone, end those families and the home.
+    Note processes read from standard input; once told to, or alone, end their families and remove the home.
 
-    Ends with exit code 1 if something is left.
+    Each line has a process's number and the signal that asks it to end. Ends with exit code 1 if something is left.
     """
-    leaders = []
+    endings: dict[psutil.Process, int] = {}
     for line in sys.stdin:
         if line == END:
             break
+        pid, ending = map(int, line.split())
         with contextlib.suppress(psutil.NoSuchProcess):
-            leaders.append(psutil.Process(int(line)))
+            endings[psutil.Process(pid)] = ending
     family: set[psutil.Process] = set()
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        family |= _family(leaders, home)  # the second time, whatever was started in the meantime counts as well
+    for end in (_ask_to_end, _kill):
+        family |= _family(list(endings), home)  # the second time, whatever was started in the meantime counts as well
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
-                end(process)
+                end(process, endings)
         deadline = time.monotonic() + GRACE_SECONDS
         while (family := set(filter(_is_alive, family))) and time.monotonic() < deadline:
             time.sleep(0.05)
     shutil.rmtree(home, ignore_errors=True)
     sys.exit(bool(family or home.exists()))
+
+
+def _ask_to_end(process: psutil.Process, endings: Mapping[psutil.Process, int]) -> None:
+    """Ask a process to end; one whose parent has a signal of its own, as Postgres has, is left to that."""
+    special = {leader.pid for leader, ending in endings.items() if ending != signal.SIGTERM}
+    if process.ppid() not in special:
+        process.send_signal(endings.get(process, signal.SIGTERM))
+
+
+def _kill(process: psutil.Process, _: Mapping[psutil.Process, int]) -> None:
+    process.kill()
 
 
 def _family(leaders: list[psutil.Process], home: Path | None = None) -> set[psutil.Process]:
@@ -499,14 +610,14 @@ def _family(leaders: list[psutil.Process], home: Path | None = None) -> set[psut
 
     A task is in a process group of its own but stays in the leader's session, also when its parent is gone; what a task
     has started in yet another session is found as a descendant. A leader whose owner died before it could name it is
-    known by the folder in which it runs, if that is told.
+    known by the folder in which it runs, the home or one in it, if that is told.
     """
     # A number that now belongs to another process is no longer ours; one that belongs to none may still name a session.
     sessions = {leader.pid for leader in leaders if leader.is_running() or not psutil.pid_exists(leader.pid)}
     family = set()
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
-            if os.getsid(process.pid) in sessions or process.cwd() == str(home):
+            if os.getsid(process.pid) in sessions or home in (folder := Path(process.cwd()), *folder.parents):
                 family |= {process, *process.children(recursive=True)}
     return family
 

@@ -62,7 +62,7 @@ import signal, sys
 from demo.local_airflow import LocalAirflow
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
-with LocalAirflow(sys.argv[1], dag_ids=["long"]) as airflow:
+with LocalAirflow(sys.argv[1], dag_ids=["long"], celery_workers=int(sys.argv[2])) as airflow:
     airflow.wait("long", airflow.trigger("long"), 300)
 """
 
@@ -82,6 +82,14 @@ def command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.NoSuchProcess:
         return []
+
+
+def shared_memory_of(processes: list[psutil.Process]) -> list[str]:
+    """What these have left of System V shared memory, which only its maker or a restart of the machine removes."""
+    listing = Path("/proc/sysvipc/shm")
+    head, *segments = [line.split() for line in listing.read_text().splitlines()] if listing.exists() else [[]]
+    pids = {str(process.pid) for process in processes}
+    return [str(segment) for segment in segments if dict(zip(head, segment, strict=True))["cpid"] in pids]
 
 
 @pytest.fixture(scope="module")
@@ -168,13 +176,17 @@ def test_a_dying_component_is_shown_and_the_rest_ended(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("sent", "moment"),
+    ("workers", "sent", "moment"),
     [
-        pytest.param(signal.SIGKILL, "migrate", id="killed while starting"),
-        pytest.param(signal.SIGINT, "sleep", id="Ctrl-C while a task runs"),
+        pytest.param(0, signal.SIGKILL, "migrate", id="killed while starting"),
+        pytest.param(0, signal.SIGINT, "sleep", id="Ctrl-C while a task runs"),
+        pytest.param(2, signal.SIGKILL, "postgres/data", id="killed while Postgres starts"),
+        pytest.param(2, signal.SIGKILL, "sleep", id="killed while a Celery worker runs a task"),
     ],
 )
-def test_nothing_outlives_the_owner_or_touches_the_user(tmp_path: Path, sent: signal.Signals, moment: str) -> None:
+def test_nothing_outlives_the_owner_or_touches_the_user(
+    tmp_path: Path, workers: int, sent: signal.Signals, moment: str
+) -> None:
     folders = {name: tmp_path / f"the {name}" for name in ("dags", "home", "airflow home", "temporary")}
     for folder in folders.values():
         folder.mkdir()
@@ -182,12 +194,14 @@ def test_nothing_outlives_the_owner_or_touches_the_user(tmp_path: Path, sent: si
     user = {
         "AIRFLOW_HOME": str(folders["airflow home"]),
         "AIRFLOW__CORE__EXECUTOR": "NoSuchExecutor",
+        "CELERY_BROKER_URL": "redis://127.0.0.1:9",
         "HOME": str(folders["home"]),
         "HTTP_PROXY": "http://127.0.0.1:9",
+        "PGSSLMODE": "verify-full",
         "TMPDIR": str(folders["temporary"]),
     }
     owner = subprocess.Popen(  # noqa: S603 - our own words
-        [sys.executable, "-c", OWNER, str(folders["dags"])],
+        [sys.executable, "-c", OWNER, str(folders["dags"]), str(workers)],
         cwd=PROJECT,
         env=os.environ | user,
         stderr=subprocess.DEVNULL,
@@ -197,7 +211,8 @@ def test_nothing_outlives_the_owner_or_touches_the_user(tmp_path: Path, sent: si
     def family() -> list[psutil.Process]:
         assert owner.poll() is None, "the owner has ended too early"
         processes = psutil.Process(owner.pid).children(recursive=True)
-        return processes if any(moment in command_line(process) for process in processes) else []
+        words = [word for process in processes for word in command_line(process)]
+        return processes if any(word.endswith(moment) for word in words) else []
 
     try:
         processes = eventually(family, timeout=120)
@@ -212,3 +227,4 @@ def test_nothing_outlives_the_owner_or_touches_the_user(tmp_path: Path, sent: si
     assert not list(folders["temporary"].iterdir())
     assert not list(folders["home"].iterdir())
     assert not list(folders["airflow home"].iterdir())
+    assert not shared_memory_of(processes)
