@@ -24,6 +24,14 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.hooks.leadsquared"]}],
         "operators": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.operators.lead_capture"]}],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.lead_status"]}],
+        "transfers": [
+            {
+                "source-integration-name": "Common SQL",
+                "target-integration-name": _INTEGRATION,
+                "python-module": f"{_PACKAGE}.transfers.sql_to_leadsquared",
+            }
+        ],
+        "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
         "connection-types": [
             {
                 "connection-type": "leadsquared",

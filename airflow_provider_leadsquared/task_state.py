@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.delivery.ledger import Ledger, MemoryLedger
+from airflow_provider_leadsquared.delivery.poll_plan import BACKLOG
 from airflow_provider_leadsquared.delivery.task_state_ledger import TaskStateLedger
 
 if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask
+    from airflow_provider_leadsquared.delivery.sync_ledger import OpenRequests, SyncLedger
 
 #: The name of the ledger table, where an author names none.
 LEDGER_TABLE = "leadsquared_ledger"
@@ -40,8 +48,14 @@ def open_ledger(
     return MemoryLedger()
 
 
-def where_is_ledger(context: Context, ledger_conn_id: str, ledger_table: str) -> dict[str, Any]:
-    """Tell in plain JSON where a task keeps its SQL ledger, so that another task can open it."""
+def where_is_ledger(
+    context: Context, ledger_conn_id: str, ledger_table: str, *, sync: str | None = None
+) -> dict[str, Any]:
+    """
+    Tell in plain JSON where a task keeps its SQL ledger, so that another task can open it.
+
+    :param sync: The name of the sync that the task runs, None for a plain capture.
+    """
     ti = context["ti"]
     return {
         "ledger_conn_id": ledger_conn_id,
@@ -50,26 +64,92 @@ def where_is_ledger(context: Context, ledger_conn_id: str, ledger_table: str) ->
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": -1 if ti.map_index is None else ti.map_index,
-    }
+    } | ({} if sync is None else {"sync": sync})
 
 
 def open_shared_ledger(place: Mapping[str, Any]) -> Ledger:
     """
-    Open a SQL ledger.
+    Open the SQL ledger of a capture.
 
     :param place: What :func:`where_is_ledger` told.
     :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
     """
+    from airflow_provider_leadsquared.delivery.sql_ledger import SqlLedger
+
+    return SqlLedger(**_database(place), run=_run(place))
+
+
+def open_sync_ledger(place: Mapping[str, Any], account: Account) -> SyncLedger:
+    """
+    Open the ledger of a sync's run.
+
+    :param place: What :func:`where_is_ledger` told, with a ``sync``.
+    :param account: Where the leads go: a sync into another account has a memory of its own.
+    :raises ValueError: As for :func:`open_shared_ledger`.
+    """
+    from airflow_provider_leadsquared.delivery.sync_ledger import SyncLedger
+
+    return SyncLedger(
+        **_database(place), run=_run(place), sync=_memory(place, account), patience=patience_with(account)
+    )
+
+
+def open_requests_of_sync(places: Sequence[Mapping[str, Any]], account: Account) -> OpenRequests:
+    """
+    Open what is unsettled of a sync, of whatever run.
+
+    :param places: The runs whose verdicts are counted, as :func:`where_is_ledger` told; for the sync as a whole one
+        place with ``ledger_conn_id`` and ``sync`` alone.
+    :param account: Where the leads went.
+    :raises ValueError: As for :func:`open_shared_ledger`, or the places are not of one sync.
+    """
+    from airflow_provider_leadsquared.delivery.sync_ledger import OpenRequests
+
+    if len({(place["ledger_conn_id"], place.get("ledger_table"), place["sync"]) for place in places}) != 1:
+        raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
+    runs = [_run(place) for place in places if "run_id" in place]
+    return OpenRequests(**_database(places[0]), sync=_memory(places[0], account), runs=runs)
+
+
+def patience_with(account: Account) -> float:
+    """Tell for how many seconds LeadSquared may still work off what it was sent: its longest ladder and a backlog."""
+    return RetryLadder().faster(account.sandbox_speed).longest + BACKLOG / account.sandbox_speed
+
+
+def sql_hook(conn_id: str, argument: str) -> DbApiHook:
+    """
+    Return the hook of a SQL database.
+
+    :param argument: The argument that names the connection, for the message.
+    :raises ValueError: The connection has no ``common.sql`` hook.
+    """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import BaseHook
 
-    from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask, SqlLedger
-
-    hook = BaseHook.get_hook(place["ledger_conn_id"])
+    hook = BaseHook.get_hook(conn_id)
     if not isinstance(hook, DbApiHook):
         raise ValueError(
-            f"ledger_conn_id {place['ledger_conn_id']!r} leads to a {type(hook).__name__}, which is no common.sql "
-            "hook; name a connection to a SQL database"
+            f"{argument} {conn_id!r} leads to a {type(hook).__name__}, which is no common.sql hook; name a connection "
+            "to a SQL database"
         )
-    run = RunOfTask(place["dag_id"], place["run_id"], place["task_id"], place["map_index"])
-    return SqlLedger(hook.get_conn, placeholder=hook.placeholder, table=place["ledger_table"], run=run)
+    return hook
+
+
+def _database(place: Mapping[str, Any]) -> dict[str, Any]:
+    hook = sql_hook(place["ledger_conn_id"], "ledger_conn_id")
+    table = place.get("ledger_table", LEDGER_TABLE)
+    return {"connect": hook.get_conn, "placeholder": hook.placeholder, "table": table, "clock": _now}
+
+
+def _run(place: Mapping[str, Any]) -> RunOfTask:
+    from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask
+
+    return RunOfTask(place["dag_id"], place["run_id"], place["task_id"], place["map_index"])
+
+
+def _memory(place: Mapping[str, Any], account: Account) -> str:
+    return f"{place['sync']} to {account.async_url}"
+
+
+def _now() -> float:
+    return time.time()

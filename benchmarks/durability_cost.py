@@ -69,10 +69,10 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
         "none": MemoryLedger,
         "task state": lambda: TaskStateLedger(SlowStore()),
         "SQLite": lambda: SqlLedger(
-            lambda: sqlite3.connect(folder / "ledger.db"), placeholder="?", table="ledger", run=run()
+            lambda: sqlite3.connect(folder / "ledger.db"), placeholder="?", table="ledger", run=run(), clock=time.time
         ),
         "Postgres": lambda: SqlLedger(
-            lambda: psycopg2.connect(server.get_uri()), placeholder="%s", table="ledger", run=run()
+            lambda: psycopg2.connect(server.get_uri()), placeholder="%s", table="ledger", run=run(), clock=time.time
         ),
     }
 

@@ -100,6 +100,15 @@ class Lead:
     match_key: tuple[str, str] | None = field(repr=False)
     fingerprint: str
 
+    def texts(self) -> dict[str, object]:
+        """Return names and texts as they are sent; a custom field set as a dict of its own."""
+        return {
+            pair["Attribute"]: {inner["Attribute"]: inner["Value"] for inner in pair["Fields"]}
+            if "Fields" in pair
+            else pair["Value"]
+            for pair in json.loads(self.body)
+        }
+
 
 def encode_lead(
     lead: Mapping[str, Any] | Sequence[Mapping[str, Any]],

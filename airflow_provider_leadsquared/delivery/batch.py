@@ -73,7 +73,8 @@ class Batch:
                 owner_key, attributes = _split_key(raw, key)
                 _check_not_doubled(key, owner_key, row, seen)
                 lead = encode_lead(attributes, null_policy=null_policy, search_by=search_by, rules=rules)
-                _check_match_key(lead, required=require_match_key)
+                if require_match_key:
+                    check_match_key(lead)
             except InvalidLeadError as error:
                 invalid = Entry(row, State.INVALID, owner_key, copy=row, reason_class=error.rule, reason=str(error))
                 batch.entries.append(invalid)
@@ -113,7 +114,9 @@ class Batch:
 
     def intend(self, row: int) -> Entry:
         """Note that a row is about to be sent: until something is heard of it, it is in doubt."""
-        return self._move(row, self.entries[row].moved(State.IN_DOUBT, reason_class="NoAnswer", reason=None))
+        entry = self.entries[row]
+        doubt = entry.moved(State.IN_DOUBT, reason_class="NoAnswer", reason=None, attempts=entry.attempts + 1)
+        return self._move(row, doubt)
 
     def told(self, row: int, told: Acceptance | LeadSquaredError, now: float) -> Entry:
         """
@@ -221,8 +224,13 @@ def _check_not_doubled(key: str | None, owner_key: str | None, row: int, seen: d
     seen[owner_key] = row
 
 
-def _check_match_key(lead: Lead, *, required: bool) -> None:
-    if required and lead.match_key is None:
+def check_match_key(lead: Lead) -> None:
+    """
+    Refuse a lead that LeadSquared cannot match.
+
+    :raises InvalidLeadError: It has nothing to be matched by.
+    """
+    if lead.match_key is None:
         raise InvalidLeadError(
             "",
             "no_match_key",

@@ -50,11 +50,25 @@ class Books:
         :param read: How many rows were read, counted where they were read.
         :raises BooksError: The two do not agree.
         """
-        rows = list(rows)
-        states = Counter(row.state for row in rows)
+        return cls.counted(Counter((row.state, row.reason_class) for row in rows), read=read)
+
+    @classmethod
+    def counted(cls, counts: Mapping[tuple[State, str | None], int], *, read: int) -> Books:
+        """
+        Take over counts by state and reason class.
+
+        :param counts: Every row, each counted once.
+        :param read: How many rows were read, counted where they were read.
+        :raises BooksError: The two do not agree.
+        """
+        states: Counter[State] = Counter()
+        reasons: Counter[tuple[State, str]] = Counter()
+        for (state, reason_class), count in counts.items():
+            states[state] += count
+            if state.is_reject:
+                reasons[state, reason_class or "no reason given"] += count
         if states.total() != read:
             raise BooksError(f"{read} rows were read, but {states.total()} are accounted for: {_line(read, states)}")
-        reasons = Counter((row.state, row.reason_class or "no reason given") for row in rows if row.state.is_reject)
         return cls(read, dict(states), dict(reasons))
 
     @property

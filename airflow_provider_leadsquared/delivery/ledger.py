@@ -33,6 +33,7 @@ class Entry:
     :param lead_id: The lead in the CRM.
     :param reason_class: Why it is in this state, in one word.
     :param reason: Why, as a text without personal data.
+    :param attempts: How often we set out to send it.
     """
 
     row: int
@@ -46,6 +47,7 @@ class Entry:
     lead_id: str | None = None
     reason_class: str | None = None
     reason: str | None = None
+    attempts: int = 0
 
     def moved(self, state: State, **changes: Any) -> Entry:
         """

@@ -1,10 +1,11 @@
--- The statements of the SQL ledger. ANSI SQL; {table} is the ledger table's name, ? stands for a parameter, and
--- {rows} for as many parameters, or lists of them, as there are rows.
+-- The statements of the SQL ledgers. ANSI SQL; {table} is the ledger table's name, ? stands for a parameter, and
+-- {rows} for as many parameters, or lists of them, as there are rows. Those called create_… run once.
 
 -- name: create_entries
 CREATE TABLE {table} (
     scope CHAR(32) NOT NULL,
     entry_id CHAR(32) NOT NULL,
+    sync_id CHAR(32),
     dag_id VARCHAR(250) NOT NULL,
     run_id VARCHAR(250) NOT NULL,
     task_id VARCHAR(250) NOT NULL,
@@ -21,6 +22,7 @@ CREATE TABLE {table} (
     lead_id VARCHAR(100),
     reason_class VARCHAR(250),
     reason VARCHAR(1000),
+    attempts INTEGER NOT NULL,
     written_at TIMESTAMP NOT NULL,
     PRIMARY KEY (scope, entry_id)
 )
@@ -32,6 +34,33 @@ CREATE TABLE {table}_marks (
     mark VARCHAR(1000) NOT NULL,
     PRIMARY KEY (scope, name)
 )
+
+-- name: create_leads
+CREATE TABLE {table}_leads (
+    sync_id CHAR(32) NOT NULL,
+    key_id CHAR(32) NOT NULL,
+    owner_key VARCHAR(250) NOT NULL,
+    confirmed_before VARCHAR(40),
+    last_scope CHAR(32) NOT NULL,
+    last_entry CHAR(32) NOT NULL,
+    PRIMARY KEY (sync_id, key_id)
+)
+
+-- name: create_last
+CREATE VIEW {table}_last AS
+SELECT
+    e.sync_id, e.owner_key, e.state, e.reason_class, e.reason, e.request_id, e.lead_id, e.attempts,
+    e.accepted_at, e.settled_at, e.dag_id, e.run_id, e.task_id, e.map_index
+FROM {table}_leads l
+JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
+
+-- name: create_rejects
+CREATE VIEW {table}_rejects AS
+SELECT
+    dag_id, run_id, task_id, map_index, row_no + 1 AS row_in_run, owner_key, state, reason_class, reason, request_id,
+    written_at
+FROM {table}
+WHERE state IN ('invalid', 'in_doubt', 'rejected', 'failed')
 
 -- name: select_marks
 SELECT name, mark FROM {table}_marks WHERE scope = ?
@@ -46,7 +75,9 @@ INSERT INTO {table}_marks (scope, name, mark) VALUES (?, ?, ?)
 UPDATE {table}_marks SET mark = ? WHERE scope = ? AND name = 'holder' AND mark = ?
 
 -- name: select_entries
-SELECT row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason
+SELECT
+    row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
+    attempts
 FROM {table}
 WHERE scope = ?
 
@@ -55,7 +86,52 @@ DELETE FROM {table} WHERE scope = ? AND entry_id IN ({rows})
 
 -- name: insert_entries
 INSERT INTO {table} (
-    scope, entry_id, dag_id, run_id, task_id, map_index, generation,
+    scope, entry_id, sync_id, dag_id, run_id, task_id, map_index, generation,
     row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
-    written_at
+    attempts, written_at
 ) VALUES {rows}
+
+-- name: delete_not_sent
+DELETE FROM {table} WHERE scope = ? AND state IN ('invalid', 'superseded', 'waiting')
+
+-- name: settle_entry
+UPDATE {table}
+SET state = ?, settled_at = ?, lead_id = ?, reason_class = ?, reason = ?, written_at = ?
+WHERE scope = ? AND entry_id = ? AND state = 'open'
+
+-- name: select_memory
+SELECT
+    l.owner_key, l.confirmed_before, l.last_scope,
+    e.row_no, e.state, e.owner_key, e.fingerprint, e.copy_no, e.request_id, e.accepted_at, e.settled_at, e.lead_id,
+    e.reason_class, e.reason, e.attempts, e.written_at
+FROM {table}_leads l
+LEFT JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
+WHERE l.sync_id = ? AND l.key_id IN ({rows})
+
+-- name: delete_leads
+DELETE FROM {table}_leads WHERE sync_id = ? AND key_id IN ({rows})
+
+-- name: insert_leads
+INSERT INTO {table}_leads (sync_id, key_id, owner_key, confirmed_before, last_scope, last_entry) VALUES {rows}
+
+-- name: select_open
+SELECT
+    e.row_no, e.state, e.owner_key, e.fingerprint, e.copy_no, e.request_id, e.accepted_at, e.settled_at, e.lead_id,
+    e.reason_class, e.reason, e.attempts, e.scope
+FROM {table}_leads l
+JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
+WHERE l.sync_id = ? AND e.state = 'open'
+
+-- name: count_judged
+SELECT state, reason_class, COUNT(*)
+FROM {table}
+WHERE request_id IS NOT NULL AND scope IN ({rows})
+GROUP BY state, reason_class
+
+-- name: select_refused
+SELECT
+    row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
+    attempts
+FROM {table}
+WHERE state IN ('rejected', 'failed') AND request_id IS NOT NULL AND scope IN ({rows})
+ORDER BY row_no

@@ -23,6 +23,8 @@ QUEUE_WAIT = 5.0
 ATTEMPT_TIME = 2.0
 #: Seconds of LeadSquared's clock between looks once the ladder has ended: the backlog works itself off.
 TAIL = 900.0
+#: Seconds of LeadSquared's clock that its queue may add to the ladder before one stops waiting.
+BACKLOG = 3600.0
 #: Seconds until the next look at a request whose acceptance lies in the future: a clock was set back.
 _CLOCK_SET_BACK = 60.0
 #: Two sums that mean one moment differ by less, and so does a sleeper that wakes a little early. Seconds.

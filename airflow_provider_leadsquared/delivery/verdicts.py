@@ -32,6 +32,8 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
     #: The CRM has confirmed these very values before. Not sent.
     UNCHANGED = "unchanged"
+    #: An earlier request for the same lead is open; the sync's next run sends the newest value. Not sent.
+    WAITING = "waiting"
     #: Not taken by LeadSquared so far; the task's next try sends it.
     UNSENT = "unsent"
     #: About to be sent, or sent without an answer.
@@ -63,7 +65,8 @@ NEXT: dict[State, frozenset[State]] = {
     State.INVALID: frozenset(),
     State.SUPERSEDED: frozenset(),
     State.UNCHANGED: frozenset(),
-    State.UNSENT: frozenset({State.IN_DOUBT}),
+    State.WAITING: frozenset({State.UNSENT}),
+    State.UNSENT: frozenset({State.IN_DOUBT, State.WAITING}),
     State.IN_DOUBT: frozenset({State.IN_DOUBT, State.UNSENT, State.OPEN, State.REJECTED}),
     State.OPEN: frozenset({State.OPEN, State.CREATED, State.UPDATED, State.REJECTED, State.FAILED}),
     State.CREATED: frozenset(),

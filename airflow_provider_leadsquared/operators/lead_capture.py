@@ -204,18 +204,13 @@ class LeadCaptureOperator(BaseOperator):
         ledger.write(marks={"clear_number": clears, "tries": records.marks.get("tries", 0) + 1})
 
     def _check_arguments(self) -> None:
-        from airflow_provider_leadsquared.api.messages import LEAD_UPDATE_BEHAVIORS
         from airflow_provider_leadsquared.delivery.books import read_allowed_rejects
+        from airflow_provider_leadsquared.operators._arguments import check_delivery_arguments
 
         self.allowed_rejects = read_allowed_rejects(self.allowed_rejects)
-        if self.lead_update_behavior not in (None, *LEAD_UPDATE_BEHAVIORS):
-            raise ValueError(f"lead_update_behavior must be one of {', '.join(LEAD_UPDATE_BEHAVIORS)}, or None")
-        if self.null_policy not in ("skip", "clear"):
-            raise ValueError(f"null_policy is {self.null_policy!r}; write 'skip' or 'clear'")
+        check_delivery_arguments(self.lead_update_behavior, self.null_policy, self.concurrency)
         if self.on_clear not in ("resume", "resend"):
             raise ValueError(f"on_clear is {self.on_clear!r}; write 'resume' or 'resend'")
-        if not isinstance(self.concurrency, int) or self.concurrency < 1:
-            raise ValueError(f"concurrency is {self.concurrency!r}; write a whole number from 1")
 
     def _read_batch(self, hook: LeadSquaredHook) -> Batch:
         from airflow_provider_leadsquared.api.field_rules import FieldRules

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.assets import tell_outlets
+from airflow_provider_leadsquared.delivery.poll_plan import BACKLOG
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger, open_shared_ledger
+from airflow_provider_leadsquared.task_state import (
+    LEDGER_TABLE,
+    open_ledger,
+    open_requests_of_sync,
+    open_shared_ledger,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_leadsquared.delivery.books import Books
     from airflow_provider_leadsquared.delivery.ledger import Entry, Ledger
+    from airflow_provider_leadsquared.delivery.sync_ledger import OpenRequests
     from airflow_provider_leadsquared.sensors._look import Look
-
-#: Seconds that LeadSquared's queue may add to its longest ladder before the sensor says "still open".
-BACKLOG = 3600.0
 
 _NAMED_ROWS = 20
 
@@ -39,7 +46,13 @@ class LeadStatusSensor(BaseSensorOperator):
     The task returns, also when it fails, ``{"books": {…}, "results": [{"row", "key", "request_id", "verdict",
     "lead_id", "reason_class", "reason"}, …]}``.
 
-    :param request_ids: A RequestId, a list of them, or a capture's output. (templated)
+    Behind a sync it waits for all that the sync has open, also of earlier runs, and writes each verdict into its row of
+    the ledger table; its books are those of this run, and it returns no ``results``, for the table holds them.
+
+    :param request_ids: A RequestId, a list of them, or the output of a capture or a sync, mapped or not. For all that a
+        sync has open, whatever the run: ``{"ledger": {"ledger_conn_id": …, "sync": …}}``. (templated)
+    :param close_after: Seconds after the last acceptance at which the task ends well although requests are open: the
+        sync's next run settles them first. For syncs only. Default: never.
     :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
         share of all (``float``). (templated)
     :param retry_intervals: LeadSquared's retry intervals in seconds, should they change. Default: the documented list.
@@ -73,6 +86,7 @@ class LeadStatusSensor(BaseSensorOperator):
         *,
         request_ids: Any,
         allowed_rejects: float | str = 0,
+        close_after: float | None = None,
         retry_intervals: Sequence[float] | None = None,
         ledger_conn_id: str | None = None,
         ledger_table: str = LEDGER_TABLE,
@@ -91,11 +105,13 @@ class LeadStatusSensor(BaseSensorOperator):
         super().__init__(**{**{name: theirs.get(name, value) for name, value in ours.items()}, **kwargs})
         self.request_ids = request_ids
         self.allowed_rejects: Any = allowed_rejects
+        self.close_after = close_after
         self.retry_intervals = retry_intervals
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._ledger: Ledger | None = None
+        self._requests: OpenRequests | None = None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Take one look; see the class."""
@@ -103,19 +119,66 @@ class LeadStatusSensor(BaseSensorOperator):
         from airflow_provider_leadsquared.sensors._look import look
 
         self.allowed_rejects = read_allowed_rejects(self.allowed_rejects)
+        sync = self._sync_outputs()
+        if sync:
+            return self._poke_sync(context, sync)
+        if self.close_after is not None:
+            raise ValueError("close_after is for syncs: what a capture leaves open, nobody else settles")
         if self._ledger is None:
             self._ledger = self._open_ledger(context)
         found = look(self._hook, self._ledger, self._receipts(), self._ladder, clock=time.time)
         if found.next_at is None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))
-        now = time.time()
-        deadline = max(entry.accepted_at or now for entry in found.open) + self.timeout
-        if now >= deadline:
-            raise self._out_of_time(context, found)
-        # Airflow reads this right after the poke, in both modes.
-        self.poke_interval = max(min(found.next_at, deadline) - now, 0.0)
-        self._report(found, now)
+        deadline = self._deadline(found)
+        if time.time() >= deadline:
+            raise self._out_of_time(found, _output(self._balance(found), found.entries), context)
+        self._wait(found, deadline)
         return PokeReturnValue(is_done=False)
+
+    def _poke_sync(self, context: Context, outputs: Sequence[Mapping[str, Any]]) -> PokeReturnValue:
+        """Take one look at all that a sync has open; see the class."""
+        from airflow_provider_leadsquared.sensors._look import look
+
+        places = [output["ledger"] for output in outputs]
+        if self._requests is None:
+            self._requests = open_requests_of_sync(places, self._hook.account)
+        requests = self._requests
+        found = look(self._hook, requests, requests.load().entries.values(), self._ladder, clock=time.time)
+        now = time.time()
+        close_at = self._last_acceptance(found) + (float("inf") if self.close_after is None else self.close_after)
+        if found.next_at is None or now >= close_at:
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude_sync(context, found, requests))
+        deadline = self._deadline(found)
+        if now >= deadline:
+            books = self._balance_sync(requests)
+            raise self._out_of_time(found, {"books": books.as_dict(), "ledger": places[0]}, context)
+        self._wait(found, min(deadline, close_at))
+        return PokeReturnValue(is_done=False)
+
+    def _sync_outputs(self) -> list[Mapping[str, Any]]:
+        """Return what syncs have returned; an empty list for the receipts of captures."""
+        given = self.request_ids
+        if isinstance(given, Mapping):
+            given = [given]
+        elif given is None or isinstance(given, str) or not isinstance(given, Iterable):
+            return []
+        outputs = [one for one in given if isinstance(one, Mapping) and "sync" in (one.get("ledger") or {})]
+        if any(output.get("dry_run") for output in outputs):
+            raise AirflowSkipException("the sync was a dry run: nothing was sent, and there is nothing to wait for")
+        return outputs
+
+    def _last_acceptance(self, found: Look) -> float:
+        now = time.time()
+        return max((entry.accepted_at or now for entry in found.open), default=now)
+
+    def _deadline(self, found: Look) -> float:
+        return self._last_acceptance(found) + float(self.timeout)
+
+    def _wait(self, found: Look, until: float) -> None:
+        """Set the time of the next look; Airflow reads it right after the poke, in both modes."""
+        now = time.time()
+        self.poke_interval = max(min(found.next_at or until, until) - now, 0.0)
+        self._report(found, now)
 
     def _open_ledger(self, context: Context) -> Ledger:
         shared = self.request_ids.get("ledger") if isinstance(self.request_ids, dict) else None
@@ -168,8 +231,7 @@ class LeadStatusSensor(BaseSensorOperator):
         output = _output(books, found.entries)
         rejects = [entry for entry in found.entries if entry.state.is_reject]
         for entry in rejects[:_NAMED_ROWS]:
-            reason = ", ".join(filter(None, (entry.state.value, entry.reason_class, entry.reason)))
-            self.log.warning("%s (request %s): %s", entry.name, entry.request_id, reason)
+            self._name_reject(entry)
         if len(rejects) > _NAMED_ROWS:
             self.log.warning("… and %s more; all are in this task's XCom", f"{len(rejects) - _NAMED_ROWS:,}")
         if not books.tolerates(self.allowed_rejects):
@@ -178,10 +240,46 @@ class LeadStatusSensor(BaseSensorOperator):
                 f"The CRM did not take {books.rejects:,} of {books.read:,} leads ({books.why()}). "
                 "Mend these rows and send them again, or set allowed_rejects. Each row's reason is in this task's XCom"
             )
+        tell_outlets(context, self.outlets, output["books"])
         return output
 
-    def _out_of_time(self, context: Context, found: Look) -> LeadsStillOpen:
-        context["ti"].xcom_push(key="return_value", value=_output(self._balance(found), found.entries))
+    def _conclude_sync(self, context: Context, found: Look, requests: OpenRequests) -> dict[str, Any]:
+        """Balance the books of the sync's run, and say whether the task is green."""
+        books = self._balance_sync(requests)
+        output = {"books": books.as_dict()}
+        for entry in requests.refused()[:_NAMED_ROWS]:
+            self._name_reject(entry)
+        earlier = Counter(entry.state.value for entry in found.entries if not requests.is_of_runs(entry))
+        if earlier:
+            told = ", ".join(f"{state} {count:,}" for state, count in sorted(earlier.items()))
+            self.log.info("Requests of earlier runs: %s", told)
+        if found.open:
+            self.log.info(
+                "Closed with %s requests open; the sync's next run asks for them first", f"{len(found.open):,}"
+            )
+        if not books.tolerates(self.allowed_rejects):
+            context["ti"].xcom_push(key="return_value", value=output)
+            raise LeadsNotDelivered(
+                f"The CRM did not take {books.rejects:,} of {books.read:,} leads ({books.why()}). Mend these rows in "
+                "the warehouse, or set allowed_rejects. Each row's reason is in the ledger table"
+            )
+        tell_outlets(context, self.outlets, output["books"])
+        return output
+
+    def _balance_sync(self, requests: OpenRequests) -> Books:
+        from airflow_provider_leadsquared.delivery.books import Books
+
+        counts = requests.count()
+        books = Books.counted(counts, read=counts.total())
+        self.log.info("Books of what this run sent: %s", books)
+        return books
+
+    def _name_reject(self, entry: Entry) -> None:
+        reason = ", ".join(filter(None, (entry.state.value, entry.reason_class, entry.reason)))
+        self.log.warning("%s (request %s): %s", entry.name, entry.request_id, reason)
+
+    def _out_of_time(self, found: Look, output: dict[str, Any], context: Context) -> LeadsStillOpen:
+        context["ti"].xcom_push(key="return_value", value=output)
         notes = sorted({entry.reason_class for entry in found.open if entry.reason_class})
         return LeadsStillOpen(
             f"{len(found.open):,} of {len(found.entries):,} requests are still open after {self.timeout:,.0f} s"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from sqlite3 import connect
+from time import time
 from typing import Any
 
 import psycopg2
@@ -65,7 +66,7 @@ RUN = RunOfTask("sync", "2026-01-01", "capture")
 @pytest.fixture
 def sqlite(tmp_path) -> Callable[..., Ledger]:
     """Return a function that opens a ledger in one SQLite file."""
-    options = {"placeholder": "?", "table": "ledger", "run": RUN}
+    options = {"placeholder": "?", "table": "ledger", "run": RUN, "clock": time}
     return lambda **changes: SqlLedger(partial(connect, tmp_path / "ledger.db"), **options | changes)
 
 
@@ -75,7 +76,7 @@ def on_postgres(postgres) -> Callable[..., Ledger]:
     schema = f"s{uuid.uuid4().hex}"
     with closing(psycopg2.connect(postgres)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {schema}")
-    options = {"placeholder": "%s", "table": f"{schema}.ledger", "run": RUN}
+    options = {"placeholder": "%s", "table": f"{schema}.ledger", "run": RUN, "clock": time}
     return lambda **changes: SqlLedger(partial(psycopg2.connect, postgres), **options | changes)
 
 
@@ -282,7 +283,7 @@ def test_a_change_that_fails_half_way_is_undone(open_sql_ledger):
 @pytest.mark.parametrize("table", ["", "a b", "a;DROP TABLE x", "1a", "a.b.c", 'a"b', "é", "x" * 52])
 def test_a_table_name_that_is_no_plain_name_is_refused(table):
     with pytest.raises(ValueError, match="no plain table name"):
-        SqlLedger(connect, placeholder="?", table=table, run=RUN)
+        SqlLedger(connect, placeholder="?", table=table, run=RUN, clock=time)
 
 
 def test_tables_of_another_version_are_refused_with_a_remedy(tmp_path, sqlite):
@@ -293,16 +294,23 @@ def test_tables_of_another_version_are_refused_with_a_remedy(tmp_path, sqlite):
         sqlite().load()
 
 
+def test_a_creation_that_was_killed_half_way_is_finished(tmp_path, sqlite):
+    with closing(connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute("CREATE TABLE ledger_marks (scope, name, mark, PRIMARY KEY (scope, name))")
+    sqlite().write([_entry(0)])
+    assert len(sqlite().load().entries) == 1
+
+
 def test_a_database_that_cannot_be_written_is_named_with_its_own_words(tmp_path, sqlite):
     sqlite().load()
     readonly = partial(connect, f"file:{tmp_path}/ledger.db?mode=ro", uri=True)
     with pytest.raises(LedgerUnavailableError, match="readonly database"):
-        SqlLedger(readonly, placeholder="?", table="ledger", run=RUN).write([_entry(0)])
+        SqlLedger(readonly, placeholder="?", table="ledger", run=RUN, clock=time).write([_entry(0)])
 
 
 def test_a_database_that_is_away_is_found_again_when_it_is_back(tmp_path):
     folder = tmp_path / "db"
-    ledger = SqlLedger(partial(connect, folder / "x.db"), placeholder="?", table="ledger", run=RUN)
+    ledger = SqlLedger(partial(connect, folder / "x.db"), placeholder="?", table="ledger", run=RUN, clock=time)
     with pytest.raises(LedgerUnavailableError, match="unable to open"):
         ledger.write([_entry(0)])
     folder.mkdir()
@@ -367,6 +375,7 @@ def test_a_ledger_goes_on_where_its_store_failed():
 
 def test_an_entry_holds_no_lead_data():
     assert set(Entry.__dataclass_fields__) == {
+        "attempts",
         "row",
         "state",
         "key",

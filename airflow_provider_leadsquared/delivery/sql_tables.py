@@ -1,0 +1,205 @@
+"""
+The tables in which SQL ledgers are kept: connections, transactions, their version, and the marks in them.
+
+All SQL is ANSI and stands in ``ledger.sql``. Which entries are written, and when, is for the ledgers to say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from airflow_provider_leadsquared.delivery.ledger import LedgerTakenError, LedgerUnavailableError
+
+#: The version of the tables that this code reads and writes.
+SCHEMA_VERSION = 2
+#: Databases take about a thousand parameters in a statement at the least.
+_PARAMETERS = 1_000
+#: The scope of marks that belong to the tables, not to a run.
+_TABLES = "tables"
+#: What is created after the marks.
+_CREATED = ("create_entries", "create_leads", "create_last", "create_rejects")
+
+_TABLE_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,50}")
+
+
+class SqlTables:
+    """
+    The ledger tables of one database, which all tasks share.
+
+    They are created on first use. Connections are opened as needed, one for each thread, and opened anew after an
+    error.
+
+    :param connect: Opens a DB-API connection that is not in autocommit mode.
+    :param placeholder: The driver's sign for a parameter, ``?`` or ``%s``.
+    :param table: The ledger table, with its schema if need be; others begin with its name.
+    :raises ValueError: ``table`` is no plain name.
+    """
+
+    def __init__(self, connect: Callable[[], Any], *, placeholder: str, table: str) -> None:
+        if not _TABLE_NAME.fullmatch(table):
+            raise ValueError(
+                f"ledger_table {table!r} is no plain table name: letters, digits and underscores, 51 characters at "
+                "most, after a schema and a dot if need be"
+            )
+        self._connect = connect
+        self._table = table
+        self._placeholder = placeholder
+        self._sql = {
+            name: text.replace("{table}", table).replace("?", placeholder) for name, text in _statements().items()
+        }
+        self._local = threading.local()
+        self._checked = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """
+        Yield a cursor whose work is durable at the end, or undone.
+
+        :raises LedgerUnavailableError: The database cannot be reached, refuses the work, or has tables of another
+            version.
+        """
+        try:
+            if not self._checked:
+                self._check()
+            connection = self._connection()
+            cursor = connection.cursor()
+            yield cursor
+            connection.commit()
+        except (LedgerTakenError, LedgerUnavailableError):
+            self._disconnect()
+            raise
+        except Exception as error:
+            self._disconnect()
+            raise LedgerUnavailableError(f"ledger table {self._table}: {_first_line(error)}") from None
+
+    def exist(self) -> bool:
+        """
+        Tell whether the tables are there, and create none.
+
+        :raises LedgerUnavailableError: The database cannot be reached.
+        """
+        try:
+            self._connection()
+        except Exception as error:
+            raise LedgerUnavailableError(f"ledger table {self._table}: {_first_line(error)}") from None
+        try:
+            return self._version() is not None
+        except Exception:
+            return False
+        finally:
+            self._disconnect()
+
+    def execute(self, cursor: Any, name: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run one of the named statements and return the cursor."""
+        cursor.execute(self._sql[name], parameters)
+        return cursor
+
+    def execute_each(self, cursor: Any, name: str, lines: Iterable[Sequence[Any]]) -> None:
+        """Run one of the named statements for each line of parameters."""
+        cursor.executemany(self._sql[name], list(lines))
+
+    def execute_in(self, cursor: Any, name: str, first: Sequence[Any], items: Sequence[Any]) -> list[Any]:
+        """
+        Run a statement whose ``{rows}`` stands for a list, in as many parts as it takes.
+
+        :param first: Parameters before the list.
+        :param items: The list: single values, or lines of equal length for ``VALUES``.
+        :return: What the parts select, if they select anything.
+        """
+        selected: list[Any] = []
+        if not items:
+            return selected
+        width = len(items[0]) if isinstance(items[0], tuple) else 1
+        sign = f"({', '.join([self._placeholder] * width)})" if isinstance(items[0], tuple) else self._placeholder
+        size = (_PARAMETERS - len(first)) // width
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
+            values = [value for line in part for value in line] if isinstance(part[0], tuple) else part
+            cursor.execute(self._sql[name].replace("{rows}", ", ".join([sign] * len(part))), [*first, *values])
+            if cursor.description is not None:
+                selected += cursor.fetchall()
+        return selected
+
+    def marks(self, cursor: Any, scope: str) -> dict[str, Any]:
+        """Return the marks of a scope."""
+        self.execute(cursor, "select_marks", (scope,))
+        return {name: json.loads(mark) for name, mark in cursor.fetchall()}
+
+    def set_marks(self, cursor: Any, scope: str, marks: Mapping[str, Any]) -> None:
+        """Add or replace marks."""
+        for name, mark in marks.items():
+            self.execute(cursor, "delete_mark", (scope, name))
+            self.execute(cursor, "insert_mark", (scope, name, json.dumps(mark)))
+
+    def _check(self) -> None:
+        """Create the tables where there are none, and refuse those of another version."""
+        try:
+            version = self._version()
+        except Exception:
+            self._disconnect()  # the failed statement may have spoilt the transaction
+            version = self._create(with_marks=True)
+        if version is None:  # whoever was about to create them was killed at it
+            version = self._create(with_marks=False)
+        if version != SCHEMA_VERSION:
+            raise LedgerUnavailableError(
+                f"ledger table {self._table} is of version {version}, this package reads version {SCHEMA_VERSION}; "
+                "name another ledger_table, which starts with an empty memory"
+            )
+        self._checked = True
+
+    def _create(self, *, with_marks: bool) -> int | None:
+        connection = self._connection()
+        cursor = connection.cursor()
+        try:
+            if with_marks:
+                self.execute(cursor, "create_marks")
+            # The version comes before the other tables, for SQLite's driver begins a transaction at an INSERT only.
+            self.set_marks(cursor, _TABLES, {"version": SCHEMA_VERSION})
+            for name in _CREATED:
+                self.execute(cursor, name)
+            connection.commit()
+        except Exception:
+            # Another task may have been quicker; if not, the first error is the one to show.
+            self._disconnect()
+            with suppress(Exception):
+                if (version := self._version()) is not None:
+                    return version
+            raise
+        return SCHEMA_VERSION
+
+    def _version(self) -> int | None:
+        connection = self._connection()
+        version = self.marks(connection.cursor(), _TABLES).get("version")
+        connection.commit()
+        return version
+
+    def _connection(self) -> Any:
+        if getattr(self._local, "connection", None) is None:
+            self._local.connection = self._connect()
+        return self._local.connection
+
+    def _disconnect(self) -> None:
+        connection, self._local.connection = getattr(self._local, "connection", None), None
+        if connection is not None:
+            with suppress(Exception):
+                connection.rollback()
+            with suppress(Exception):
+                connection.close()
+
+
+@cache
+def _statements() -> dict[str, str]:
+    text = files(__package__).joinpath("ledger.sql").read_text(encoding="utf-8")
+    return {name: sql.strip() for name, sql in re.findall(r"-- name: (\w+)\n(.*?)(?=\n-- name|\Z)", text, re.DOTALL)}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}{': ' + lines[0][:200] if lines else ''}"

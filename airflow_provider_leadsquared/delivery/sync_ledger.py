@@ -1,0 +1,203 @@
+"""
+The ledger of a sync: a SQL ledger whose runs remember what the runs before them brought about.
+
+For each key one line points to the last entry that was sent under it, by whichever run, and keeps what LeadSquared had
+confirmed before. The line moves in the transaction that writes the intent, so memory and result table never disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, LedgerTakenError, Records
+from airflow_provider_leadsquared.delivery.sql_ledger import (
+    RunOfTask,
+    SqlLedger,
+    digest,
+    read_entry,
+    seconds_of,
+    timestamp,
+)
+from airflow_provider_leadsquared.delivery.sql_tables import SqlTables
+from airflow_provider_leadsquared.delivery.standing import Remembered, standing
+from airflow_provider_leadsquared.delivery.verdicts import State
+
+
+class SyncLedger(SqlLedger):
+    """
+    The ledger of one run of a sync.
+
+    :param connect: Opens a DB-API connection that is not in autocommit mode.
+    :param placeholder: The driver's sign for a parameter.
+    :param table: The ledger table.
+    :param run: Whose entries to write.
+    :param sync: Names the sync: runs under one name share their memory.
+    :param patience: Seconds for which an unsettled sending keeps a newer value back.
+    :param clock: Tells the time in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        *,
+        placeholder: str,
+        table: str,
+        run: RunOfTask,
+        sync: str,
+        patience: float,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(connect, placeholder=placeholder, table=table, run=run, clock=clock)
+        self._sync_id = digest(sync)
+        self._patience = patience
+
+    def exists(self) -> bool:
+        """Tell whether there is anything to remember, and create no table."""
+        return self._tables.exist()
+
+    def remembered(self, keys: Iterable[str]) -> dict[str, Remembered]:
+        """Return what is known of the leads under some keys, by key; those without a line were never sent."""
+        with self._tables.transaction() as cursor:
+            return self._recall(cursor, keys)
+
+    def write_not_sent(self, entries: Iterable[Entry]) -> None:
+        """Replace what this run wrote about rows that it does not send."""
+        with self._tables.transaction() as cursor:
+            self._confirm_claim(cursor)
+            self._tables.execute(cursor, "delete_not_sent", (self._entry_scope({}),))
+            group: list[Entry] = []
+            for entry in entries:
+                group.append(entry)
+                if len(group) == 1_000:
+                    super()._write_entries(cursor, group)
+                    group = []
+            if group:
+                super()._write_entries(cursor, group)
+
+    def _write_entries(self, cursor: Any, entries: Sequence[Entry]) -> None:
+        super()._write_entries(cursor, entries)
+        intents = {entry.key: entry for entry in entries if entry.state is State.IN_DOUBT and entry.key is not None}
+        if intents:
+            self._point_to(cursor, intents)
+
+    def _point_to(self, cursor: Any, intents: Mapping[str, Entry]) -> None:
+        """Let keys remember these entries as their last; what was confirmed until now is what was confirmed before."""
+        scope = self._entry_scope({})
+        known = self._recall(cursor, intents)
+        lines = []
+        for key, entry in intents.items():
+            before = known.get(key)
+            confirmed_before = None
+            if before is not None and before.is_of(entry):
+                confirmed_before = before.confirmed_before
+            elif before is not None:
+                self._check_not_taken(entry, before)
+                confirmed_before = before.confirmed
+            lines.append((self._sync_id, digest(key), key, confirmed_before, scope, digest(*entry.identity)))
+        self._tables.execute_in(cursor, "delete_leads", (self._sync_id,), [line[1] for line in lines])
+        self._tables.execute_in(cursor, "insert_leads", (), lines)
+
+    def _check_not_taken(self, entry: Entry, known: Remembered) -> None:
+        """Refuse a row that another run has sent since this one compared it."""
+        now = self._clock()
+        if standing(entry, known, now=now, patience=self._patience, full_refresh=True).state is State.WAITING:
+            raise LedgerTakenError(
+                f"another run of this sync has just sent the row with key {entry.key}; this one stops sending. Set "
+                "max_active_runs=1, and give mapped tasks queries that share no row"
+            )
+
+    def _recall(self, cursor: Any, keys: Iterable[str]) -> dict[str, Remembered]:
+        own = self._entry_scope({})
+        ids = [digest(key) for key in keys]
+        lines = self._tables.execute_in(cursor, "select_memory", (self._sync_id,), ids)
+        return {
+            key: Remembered(
+                None if last[1] is None else read_entry(last), scope == own, confirmed_before, seconds_of(written_at)
+            )
+            for key, confirmed_before, scope, *last, written_at in lines
+        }
+
+
+class OpenRequests:
+    """
+    The open requests of a sync, of whatever run, as the ledger of one who asks for their verdicts.
+
+    :param connect: Opens a DB-API connection that is not in autocommit mode.
+    :param placeholder: The driver's sign for a parameter.
+    :param table: The ledger table.
+    :param sync: Names the sync.
+    :param runs: The runs whose verdicts are counted, and under the first of which the time of the last look is kept.
+    :param clock: Tells the time in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        *,
+        placeholder: str,
+        table: str,
+        sync: str,
+        runs: Sequence[RunOfTask],
+        clock: Callable[[], float],
+    ) -> None:
+        self._tables = SqlTables(connect, placeholder=placeholder, table=table)
+        self._clock = clock
+        self._sync_id = digest(sync)
+        self._marks_scope = runs[0].scope if runs else self._sync_id
+        self._scopes = [digest(run.scope, 0) for run in runs]
+        self._scope_of: dict[Identity, str] = {}
+
+    def load(self) -> Records:
+        """Return the requests without a verdict."""
+        with self._tables.transaction() as cursor:
+            marks = self._tables.marks(cursor, self._marks_scope)
+            lines = self._tables.execute(cursor, "select_open", (self._sync_id,)).fetchall()
+        found = [(read_entry(line[:-1]), line[-1]) for line in lines]
+        self._scope_of = {entry.identity: scope for entry, scope in found}
+        return Records({entry.identity: entry for entry, _ in found}, marks)
+
+    def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
+        """Write what was learnt of loaded requests into their own lines; a verdict that is there stays."""
+        now = timestamp(self._clock())
+        lines = [
+            (
+                entry.state.value,
+                timestamp(entry.settled_at),
+                entry.lead_id,
+                entry.reason_class,
+                entry.reason,
+                now,
+                self._scope_of[entry.identity],
+                digest(*entry.identity),
+            )
+            for entry in entries
+        ]
+        with self._tables.transaction() as cursor:
+            if lines:
+                self._tables.execute_each(cursor, "settle_entry", lines)
+            self._tables.set_marks(cursor, self._marks_scope, marks or {})
+
+    def is_of_runs(self, entry: Entry) -> bool:
+        """Tell whether a loaded request belongs to one of the runs."""
+        return self._scope_of.get(entry.identity) in self._scopes
+
+    def count(self) -> Counter[tuple[State, str | None]]:
+        """Count the requests of the runs by state and reason class."""
+        counts: Counter[tuple[State, str | None]] = Counter()
+        with self._tables.transaction() as cursor:
+            for state, reason_class, count in self._tables.execute_in(cursor, "count_judged", (), self._scopes):
+                counts[State(state), reason_class] += count
+        return counts
+
+    def refused(self) -> list[Entry]:
+        """Return the requests of the runs that were rejected or failed."""
+        with self._tables.transaction() as cursor:
+            return [read_entry(line) for line in self._tables.execute_in(cursor, "select_refused", (), self._scopes)]
+
+    def claim(self, holder: str) -> None:
+        """Do nothing: whoever asks may write what it learnt."""
+
+    def start_over(self) -> None:
+        """Do nothing: verdicts stay."""
