@@ -57,6 +57,9 @@ _SYSTEM_NAMES = {
 _MATCH_ATTRIBUTES = ("ProspectID", "EmailAddress", "Phone")
 
 
+#: How a body is written, and what is hashed of it.
+_AS_SENT, _CANONICAL = json.JSONEncoder(ensure_ascii=False), json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+
 #: Python's own limit on the digits of an integer, held for other numbers too.
 _LONGEST_NUMBER = 4_300
 
@@ -133,7 +136,9 @@ def encode_lead(
     for attribute, value in _attributes(lead):
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
-        if isinstance(value, Mapping):
+        if isinstance(value, str):  # first, for most are
+            texts[attribute] = _encodable(attribute, value)
+        elif isinstance(value, Mapping):
             inner = {
                 str(name): "" if item is None else _text(f"{attribute}.{name}", item)
                 for name, item in value.items()
@@ -151,13 +156,13 @@ def encode_lead(
     if rules is not None:
         rules.check(texts)
     match_key = _match_key(texts)
-    body = json.dumps([_pair(name, value) for name, value in texts.items()], ensure_ascii=False).encode()
+    body = _AS_SENT.encode([_pair(name, value) for name, value in texts.items()]).encode()
     if len(body) > LARGEST_BODY:
         largest = max(texts, key=lambda name: len(str(texts[name])))
         raise InvalidLeadError(
             largest, "too_large", f"the lead is {len(body):,} bytes, the limit is {LARGEST_BODY:,}; shorten this value"
         )
-    canonical = json.dumps(texts, ensure_ascii=False, sort_keys=True).encode()
+    canonical = _CANONICAL.encode(texts).encode()
     return Lead(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
 
 
