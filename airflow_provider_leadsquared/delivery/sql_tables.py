@@ -145,7 +145,7 @@ class SqlTables:
         except Exception:
             self._disconnect()  # the failed statement may have spoilt the transaction
             version = self._create(with_marks=True)
-        if version is None:  # whoever was about to create them was killed at it
+        if version is None:  # whoever creates them is at it, or was killed at it
             version = self._create(with_marks=False)
         if version != SCHEMA_VERSION:
             raise LedgerUnavailableError(
@@ -166,10 +166,11 @@ class SqlTables:
                 self.execute(cursor, name)
             connection.commit()
         except Exception:
-            # Another task may have been quicker; if not, the first error is the one to show.
+            # Another task may have been quicker, at the marks or at all; if not, the first error is the one to show.
             self._disconnect()
             with suppress(Exception):
-                if (version := self._version()) is not None:
+                version = self._version()
+                if with_marks or version is not None:
                     return version
             raise
         return SCHEMA_VERSION

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from sqlite3 import connect
+from threading import Barrier
 from time import time
 from typing import Any
 
@@ -299,6 +302,20 @@ def test_a_creation_that_was_killed_half_way_is_finished(tmp_path, sqlite):
         connection.execute("CREATE TABLE ledger_marks (scope, name, mark, PRIMARY KEY (scope, name))")
     sqlite().write([_entry(0)])
     assert len(sqlite().load().entries) == 1
+
+
+@pytest.mark.parametrize("_", range(4))
+def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(open_sql_ledger, _):
+    together = Barrier(8)
+
+    def write(map_index: int) -> int:
+        ledger = open_sql_ledger(run=replace(RUN, map_index=map_index))
+        together.wait()
+        ledger.write([_entry(map_index)])
+        return len(ledger.load().entries)
+
+    with ThreadPoolExecutor(8) as tasks:
+        assert list(tasks.map(write, range(8))) == [1] * 8
 
 
 def test_a_database_that_cannot_be_written_is_named_with_its_own_words(tmp_path, sqlite):
