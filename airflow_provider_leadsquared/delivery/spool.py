@@ -12,6 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_leadsquared.api.leads import Lead
 from airflow_provider_leadsquared.delivery.ledger import Entry
@@ -22,6 +23,11 @@ _CACHE_KB = 16_000
 _TO_SEND = ("unsent", "in_doubt")
 _NOT_SENT = ("invalid", "superseded", "waiting")
 
+_NO_ROOM = (
+    "the rows could not be kept on the worker's disk ({}). Let the environment variable SQLITE_TMPDIR or TMPDIR name a "
+    "folder with room for the rows that are to be sent; a retry sends what is not sent yet"
+)
+
 _CREATE = """
 CREATE TABLE rows (
     row_no INTEGER PRIMARY KEY, owner_key TEXT, fingerprint TEXT NOT NULL, match_attribute TEXT, match_value TEXT,
@@ -29,15 +35,19 @@ CREATE TABLE rows (
 )
 """
 _DOUBLED_KEYS = """
-SELECT owner_key, COUNT(*), MIN(row_no), MAX(row_no)
+CREATE TEMPORARY TABLE doubled AS
+SELECT owner_key, COUNT(*) AS times
 FROM rows
 WHERE owner_key IS NOT NULL
 GROUP BY owner_key
 HAVING COUNT(*) > 1
 """
-_REFUSE_KEY = """
-UPDATE rows SET state = 'invalid', reason_class = 'doubled_key', reason = ?, body = NULL
-WHERE owner_key = ? AND row_no BETWEEN ? AND ? AND state IN ('unsent', 'in_doubt', 'unchanged', 'waiting')
+_REFUSE_DOUBLED_KEYS = """
+UPDATE rows SET
+    state = 'invalid', reason_class = 'doubled_key', body = NULL,
+    reason = (SELECT times FROM doubled WHERE doubled.owner_key = rows.owner_key)
+        || ' rows of the query have this key; let it return one row for each'
+WHERE owner_key IN (SELECT owner_key FROM doubled) AND state IN ({states})
 """
 _PART = """
 SELECT
@@ -69,6 +79,22 @@ WHERE row_no < winner AND state = 'unsent'
 """
 
 
+class _Database(sqlite3.Connection):
+    """A connection whose failures name what failed and the remedy; SQLite's own words hold no value of a row."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*args)
+        except sqlite3.Error as error:
+            raise SpoolError(_NO_ROOM.format(error)) from None
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().executemany(*args)
+        except sqlite3.Error as error:
+            raise SpoolError(_NO_ROOM.format(error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class SpooledRow:
     """
@@ -82,11 +108,19 @@ class SpooledRow:
     lead: Lead | None = field(repr=False)
 
 
+class SpoolError(Exception):
+    """The rows could not be kept on the worker's disk."""
+
+
 class Spool:
-    """The rows of one run; from one thread at a time."""
+    """
+    The rows of one run; from one thread at a time.
+
+    :raises SpoolError: Any method: the disk is full, or there is none to write to.
+    """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)
+        self._database = sqlite3.connect("", isolation_level=None, factory=_Database)
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
@@ -118,9 +152,10 @@ class Spool:
 
     def refuse_doubled_keys(self) -> None:
         """Make every row invalid whose key another row has: nobody can tell which one is right."""
-        for key, times, first, last in self._database.execute(_DOUBLED_KEYS).fetchall():
-            reason = f"{times} rows of the query have this key; let it return one row for each"
-            self._database.execute(_REFUSE_KEY, (reason, key, first, last))
+        self._database.execute(_DOUBLED_KEYS)
+        self._database.execute("CREATE UNIQUE INDEX doubled_key ON doubled (owner_key)")
+        states = ", ".join(map(repr, (*_TO_SEND, "unchanged", "waiting", "rejected", "failed")))
+        self._database.execute(_REFUSE_DOUBLED_KEYS.format(states=states))
 
     def supersede(self) -> None:
         """Let the last of several rows for one lead win."""
