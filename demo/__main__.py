@@ -1,4 +1,4 @@
-"""The demonstration: leads from a CSV file, through a real Airflow, into a LeadSquared on this machine."""
+"""The demonstration: two nights of a sync from a warehouse, by a real Airflow, to a LeadSquared on this machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -19,31 +19,17 @@ from typing import Any, NoReturn
 import requests
 
 from airflow_provider_leadsquared.sandbox import Sandbox
-from airflow_provider_leadsquared.sandbox.fields import BUILT_IN
 from demo import report
-from demo.leads import FIELDS, invent_leads
+from demo.customers import Customers
 from demo.local_airflow import LocalAirflow, LocalAirflowError
+from demo.own_file import OwnFile
 from demo.progress import Progress
-from demo.truth import Record, Reported, Row, mismatches
+from demo.truth import Fields, Night, Record, mismatches
 
-DAG_ID = "csv_to_leadsquared"
-DAGS = Path(__file__).resolve().parent.parent / "dags_examples"
 SPEED = 6.0
 ALLOWED_REJECTS = 0.2
-#: The share of a user's own leads that meet a system error twice.
-STUMBLING = 0.03
-_PSEUDO_ATTRIBUTES = ("ProspectID", "SearchBy")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What goes in: a file and its rows, the fields that it needs, leads that are known before, and troubles."""
-
-    file: Path
-    rows: Sequence[Row]
-    fields: Sequence[Mapping[str, Any]]
-    known: Sequence[Mapping[str, str]]
-    faults: Sequence[Mapping[str, Any]]
+LINES = "SELECT * FROM leadsquared_ledger WHERE run_id = ? ORDER BY row_no"
+REFUSED = "SELECT * FROM leadsquared_ledger_last WHERE state IN ('rejected', 'failed')"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +64,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--mapping", default=environment("MAPPING"), help="a JSON file that maps its columns (or MAPPING=…)"
     )
-    parser.add_argument("--count", type=int, default=200, help="how many leads to invent if no file is given")
+    parser.add_argument("--count", type=int, default=200, help="how many customers to invent if no file is given")
     parser.add_argument(
         "--keep",
         action="store_true",
@@ -96,52 +82,73 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) -> int:
     from dags_examples.csv_to_leadsquared import UnusableFileError
 
+    warehouse = folder / "warehouse.db"
+    given: Customers | OwnFile
     try:
-        given = _own(options.leads, options.mapping) if options.leads else _invented(options.count, folder)
+        if options.leads:
+            given = OwnFile(warehouse, Path(options.leads).resolve(), options.mapping)
+        else:
+            given = Customers(warehouse, options.count)
     except (UnusableFileError, ValueError) as error:
         print(f"These leads cannot be used: {error}", file=sys.stderr)
         return 2
 
-    count = f"{len(given.rows):,}"
-    what = f"the {count} leads of {given.file.name}" if options.leads else f"a CSV file of {count} invented leads"
     print(
         report.paragraph(
-            f"""This sends {what} to LeadSquared with an Airflow DAG. The Airflow is real; LeadSquared is a sandbox that
-            speaks its protocol. Both run on this machine only, nothing leaves it, and both end with this program, in
-            about a minute."""
+            f"""This is two nights of a sync: {given.described} go from a warehouse into LeadSquared, and in the second
+            night only what has changed. The Airflow is real, the warehouse is a file of SQLite, LeadSquared is a
+            sandbox that speaks its protocol. All run on this machine only, nothing leaves it, and all end with this
+            program, in about a minute and a half."""
         )
     )
-    sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, overlong="reject"))
+    sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, **Fields.SWITCHES))
     known = _prepare(sandbox, given)
     print(f"\n1  The sandbox is up: {sandbox.url}")
-    print(f"   In its CRM so far: leads {len(known):,}, fields made for this file {len(given.fields):,}")
+    print(f"   In its CRM so far: {len(known):,} leads. Ordered for the first night: {given.ordered}")
     print("2  Airflow starts: API server, scheduler, DAG processor, triggerer …")
     started = time.monotonic()
-    airflow = stack.enter_context(
-        LocalAirflow(
-            DAGS,
-            dag_ids=[DAG_ID],
-            env={"AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection())},
-        )
-    )
+    environment = {
+        "AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection()),
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(warehouse)}),
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # nights come when this program says so
+    }
+    airflow = stack.enter_context(LocalAirflow(given.dags, dag_ids=[given.dag_id], env=environment))
     print(f"   It is up after {time.monotonic() - started:.0f} s: {airflow.url}")
-    print(f"3  The DAG {DAG_ID} runs: capture, then wait, then report")
-    reported, colours = _run(airflow, sandbox, given, options.mapping)
-    record = Record(sandbox.posts(), sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
-    found = mismatches(given.rows, reported, record)
-    _print(report.books(reported))
-    _print(report.rejects(given.rows, reported, ALLOWED_REJECTS, colours))
-    _print(report.looks(record, SPEED))
-    _print(report.truth(given.rows, record, found))
-    print(report.heading("Where to see the leads"))
+
+    nights: list[Night] = []
+    print(f"3  Night 1: the DAG {given.dag_id} runs")
+    night, red = _run(airflow, sandbox, given, warehouse, nights)
+    first = Record(sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
+    _print(report.books(night))
+    _print(report.first_night())
+    print(report.heading("Why some were not taken"))
+    _print(report.reasons(night.lines))
+    _print(report.colours(ALLOWED_REJECTS, red))
+    _print(report.looks(first, SPEED))
+
+    print("\n4  A day goes by in the warehouse:")
+    _print(f"   - {change}" for change in given.live_a_day(_rejected(night)))
+    sandbox.clear_faults()
+    print("5  Night 2: the same DAG runs again")
+    night, red = _run(airflow, sandbox, given, warehouse, nights)
+    _print(report.books(night))
+    _print(report.second_night())
+    print(report.heading("What the ledger in the warehouse says in the morning"))
+    print("Rows that are not in the CRM as the warehouse has them, of all nights:")
+    _print(report.reasons(_not_delivered(warehouse, night)))
+
+    record = Record(sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
+    found = mismatches(nights, record, Fields(given.fields))
+    _print(report.truth(nights, record, found))
+    print(report.heading("Where to see it"))
     if options.keep:
-        print(f"The CRM:  {sandbox.url}\nAirflow:  {airflow.url}/dags/{DAG_ID}\nBoth stay up until you press Ctrl-C.")
+        print(f"The CRM:        {sandbox.url}\nAirflow:        {airflow.url}/dags/{given.dag_id}")
+        print(f"The warehouse:  {warehouse}\nAll stay until you press Ctrl-C.")
         _await_interrupt()
     else:
         print(
             report.paragraph(
-                f"""On the sandbox's page, {sandbox.url}, which ends now, as all else does. To keep it and Airflow's
-                pages open until Ctrl-C: make demo KEEP=1"""
+                """All ends now. To keep the CRM, Airflow's pages and the warehouse until Ctrl-C: make demo KEEP=1"""
             )
         )
     return 1 if found else 0
@@ -158,40 +165,7 @@ def _print(lines: Iterable[str]) -> None:
         print(line)
 
 
-def _invented(count: int, folder: Path) -> Input:
-    invented = invent_leads(count)
-    file = folder / "leads.csv"
-    invented.write(file)
-    faults = [
-        {"kind": "system_errors", "count": 2, "attribute": "EmailAddress", "value": address}
-        for address in invented.stumbling
-    ]
-    _, rows = _read(file, None)
-    return Input(file, rows, FIELDS, invented.known, faults)
-
-
-def _own(leads: str, mapping: str | None) -> Input:
-    """Take the user's file; whatever fields it has, the sandbox's CRM gets them too."""
-    attributes, rows = _read(Path(leads).resolve(), mapping)
-    standard = {field.schema_name for field in BUILT_IN if not field.schema_name.startswith("mx_")}
-    own = [name for name in attributes if name not in standard and name not in _PSEUDO_ATTRIBUTES]
-    faults = [{"kind": "system_errors", "count": 2, "share": STUMBLING}]
-    return Input(Path(leads).resolve(), rows, [{"SchemaName": name, "DataType": "Text"} for name in own], [], faults)
-
-
-def _read(file: Path, mapping: str | None) -> tuple[list[str], list[Row]]:
-    """Read a file as the DAG will: the attributes it has, and its rows."""
-    from dags_examples.csv_to_leadsquared import KEY, open_csv
-
-    columns, lines = open_csv(str(file), mapping)
-    rows = []
-    for line, cells in lines:
-        lead = {name: value for name, value in columns.lead(line, cells).items() if value is not None}
-        rows.append(Row(lead.pop(KEY), lead))
-    return [name for name in columns.attributes if name is not None], rows
-
-
-def _prepare(sandbox: Sandbox, given: Input) -> frozenset[str]:
+def _prepare(sandbox: Sandbox, given: Customers | OwnFile) -> frozenset[str]:
     """Put leads into the CRM and troubles on their way; return the ids of those leads."""
     keys = {"accessKey": sandbox.access_key, "secretKey": sandbox.secret_key}
     with requests.Session() as http:
@@ -200,32 +174,48 @@ def _prepare(sandbox: Sandbox, given: Input) -> frozenset[str]:
             pairs = [{"Attribute": name, "Value": value} for name, value in lead.items()]
             url = f"{sandbox.url}/v2/LeadManagement.svc/Lead.Capture"
             http.post(url, params=keys, json=pairs, timeout=10).raise_for_status()
+    sandbox.add_visitors(*given.visitors)
     for fault in given.faults:
         sandbox.fault(**fault)
     return frozenset(lead["id"] for lead in sandbox.leads())
 
 
-def _run(airflow: LocalAirflow, sandbox: Sandbox, given: Input, mapping: str | None) -> tuple[Reported, dict[str, str]]:
-    """Run the DAG; return what its tasks reported, and how they ended."""
+def _run(
+    airflow: LocalAirflow, sandbox: Sandbox, given: Customers | OwnFile, warehouse: Path, nights: list[Night]
+) -> tuple[Night, list[str]]:
+    """Run the DAG once and add the night to the others; return it, and its red tasks."""
     progress = Progress(sys.stdout)
-    conf = {
-        "csv_file": str(given.file),
-        "mapping_file": None if mapping is None else str(Path(mapping).resolve()),
-        "allowed_rejects": ALLOWED_REJECTS,
-    }
-    run_id = airflow.trigger(DAG_ID, conf)
-    timeout = 180 + len(given.rows) / 50
-    airflow.wait(DAG_ID, run_id, timeout, lambda tasks: progress.tell(tasks, sandbox.counts()))
+    rows, posts = given.rows(), len(sandbox.posts())
+    run_id = airflow.trigger(given.dag_id, {"allowed_rejects": ALLOWED_REJECTS})
+    timeout = 180 + len(rows) / 50
+    airflow.wait(given.dag_id, run_id, timeout, lambda tasks: progress.tell(tasks, sandbox.counts()))
     progress.end()
-    outputs = {}
-    for task_id in ("capture", "wait"):
+    books: dict[str, Any] = {}
+    for task_id in ("sync", "wait"):
         try:
-            outputs[task_id] = airflow.xcom(DAG_ID, run_id, task_id)
+            books[task_id] = airflow.xcom(given.dag_id, run_id, task_id)["books"]
         except LocalAirflowError as error:
-            log = airflow.task_log(DAG_ID, run_id, task_id).splitlines()[-30:]
+            log = airflow.task_log(given.dag_id, run_id, task_id).splitlines()[-30:]
             raise LocalAirflowError("\n".join([f"Task {task_id} returned nothing. Its log ends so:", *log])) from error
-    colours = {task.task_id: str(task.state) for task in airflow.task_instances(DAG_ID, run_id)}
-    return Reported(**outputs), colours
+    lines = _ask(warehouse, LINES, run_id)
+    nights.append(Night(rows, books["sync"], books["wait"], lines, sandbox.posts()[posts:]))
+    tasks = airflow.task_instances(given.dag_id, run_id)
+    return nights[-1], [task.task_id for task in tasks if task.state != "success"]
+
+
+def _rejected(night: Night) -> list[str]:
+    return [line["owner_key"] for line in night.lines if line["state"] == "rejected"]
+
+
+def _not_delivered(warehouse: Path, night: Night) -> list[dict[str, Any]]:
+    """Tell what the CRM has refused and what the last night has set aside."""
+    return _ask(warehouse, REFUSED) + [line for line in night.lines if line["state"] in ("invalid", "superseded")]
+
+
+def _ask(warehouse: Path, sql: str, *values: str) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(warehouse)) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(line) for line in database.execute(sql, values)]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 from demo.local_airflow import TaskInstance
 
+#: The tasks of both DAGs, in their order.
+_TASKS = ("extract", "sync", "wait", "report")
 #: Seconds between two lines where a line cannot be rewritten.
 _PACE = 5.0
 _WORDS = {
@@ -50,7 +52,7 @@ class Progress:
 
 def _told(tasks: Sequence[TaskInstance]) -> str:
     """Tell the task that the run has come to: the first that is not done."""
-    for task in sorted(tasks, key=lambda task: ("capture", "wait", "report").index(task.task_id)):
+    for task in sorted(tasks, key=lambda task: _TASKS.index(task.task_id)):
         if task.state != "success":
             return f"{task.task_id}: {_WORDS.get(task.state, task.state)}"
     return "all tasks are done" if tasks else "about to begin"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
-from demo.truth import Json, Mismatch, Record, Reported, Row, set_aside
+from demo.truth import Json, Mismatch, Night, Record
 
 WIDTH = 98
 #: Status looks further apart than this many seconds belong to two looks of the sensor.
@@ -26,41 +26,55 @@ def paragraph(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), WIDTH)
 
 
-def books(reported: Reported) -> Iterator[str]:
+def books(night: Night) -> Iterator[str]:
     """Tell how many rows are in which state, by task."""
-    yield heading("What became of the leads")
-    for task, output in (("capture", reported.capture), ("wait", reported.wait)):
-        counts = dict(output["books"])
+    for task, told in (("sync", night.sync), ("wait", night.wait)):
+        counts = dict(told)
         read = counts.pop("read")
         states = " + ".join(f"{state} {count:,}" for state, count in counts.items())
-        yield f"{task:<8} {read:5,} = {states or 'none'}"
+        yield f"{task:<5}{read:6,} = {states or 'none'}"
+
+
+def first_night() -> Iterator[str]:
+    """Explain the books of the first night."""
     yield paragraph(
-        """The task "capture" sends the file. A lead that LeadSquared has accepted is "open": it is in a queue and not
-        yet in the CRM. The task "wait" asks until each of them has its verdict. Every row is in exactly one state."""
+        """The task "sync" reads the warehouse and sends. A row that LeadSquared has accepted is "open": it is in a
+        queue and not yet in the CRM. The task "wait" asks until each has its verdict. "invalid" rows are held back by
+        the checks, which ask the CRM for its fields first; "superseded" ones are an older row of the same person."""
     )
 
 
-def rejects(rows: Sequence[Row], reported: Reported, allowed: float, colours: dict[str, str]) -> Iterator[str]:
-    """Tell why leads are not in the CRM, each reason with one row, and what the tasks' colours say."""
-    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for at, why in set_aside(rows).items():
-        reasons[why].append(rows[at].key)
-    for result in reported.results:
-        if result["reason_class"]:
-            reasons[result["verdict"], result["reason_class"]].append(result["key"])
-    yield heading("Why some leads were not taken")
-    if not reasons:
+def second_night() -> Iterator[str]:
+    """Explain the books of the second night."""
+    yield paragraph(
+        """The sync compares each row with what the CRM has confirmed. "unchanged" ones stay here; the changed, the
+        new and the mended go; a "rejected" row that is as it was would be refused again, so it is held, and counted,
+        until someone mends it."""
+    )
+
+
+def reasons(lines: Iterable[Json]) -> Iterator[str]:
+    """Tell why rows were not taken, each reason with one key, as the ledger has it."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for line in lines:
+        if line["reason_class"]:
+            found[line["state"], line["reason_class"]].append(line["owner_key"] or f"row {line['row_no'] + 1}")
+    if not found:
         yield "All were taken."
         return
     yield from _table(
         "><<<",
-        ("rows", "verdict", "reason", "for example"),
+        ("rows", "state", "reason", "such as"),
         [
-            (f"{len(keys):,}", verdict, reason, keys[0])
-            for (verdict, reason), keys in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+            (f"{len(keys):,}", state, reason, keys[0])
+            for (state, reason), keys in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
         ],
     )
-    if red := [task for task, state in colours.items() if state != "success"]:
+
+
+def colours(allowed: float, red: Sequence[str]) -> Iterator[str]:
+    """Tell what the tasks' colours say."""
+    if red:
         yield paragraph(
             f"""This run allows {allowed:.0%} of the rows to be refused (allowed_rejects). More were, so these tasks
             are red: {", ".join(red)}. All other rows are delivered nevertheless."""
@@ -68,14 +82,13 @@ def rejects(rows: Sequence[Row], reported: Reported, allowed: float, colours: di
     else:
         yield paragraph(
             f"""The tasks are green because this run allows {allowed:.0%} of the rows to be refused (allowed_rejects).
-            By itself a task is red as soon as one row is; all others are delivered nevertheless. A superseded row
-            counts as fine: a later row for the same lead was sent instead."""
+            All others are delivered either way."""
         )
 
 
 def looks(record: Record, speed: float) -> Iterator[str]:
-    """Put the sensor's looks beside the times at which LeadSquared tries again."""
-    yield heading("When the sensor looked")
+    """Put the sensor's looks of a night beside the times at which LeadSquared tries again."""
+    yield heading("When the sensor looked in the first night")
     if not record.requests:
         yield "Nothing was accepted, so there was nothing to look for."
         return
@@ -110,18 +123,21 @@ def looks(record: Record, speed: float) -> Iterator[str]:
         )
 
 
-def truth(rows: Sequence[Row], record: Record, found: Sequence[Mismatch]) -> Iterator[str]:
-    """Tell whether what the tasks reported is true."""
+def truth(nights: Sequence[Night], record: Record, found: Sequence[Mismatch]) -> Iterator[str]:
+    """Tell whether all that is told is true."""
     yield heading("Is it true?")
-    sent = sum(post["endpoint"] == "capture" for post in record.posts)
+    posts = [len(night.submissions) for night in nights]
     yield paragraph(
-        f"""Compared, row by row, with the sandbox's own record of {sent:,} POSTs, {len(record.requests):,} requests
-        and {len(record.leads):,} leads ({len(record.known):,} of them were there before)."""
+        f"""Compared, row by row: the warehouse, the {sum(len(night.lines) for night in nights):,} lines of the ledger,
+        and the sandbox's own record of {" + ".join(f"{count:,}" for count in posts)} POSTs, {len(record.requests):,}
+        requests and {len(record.leads):,} leads ({len(record.known):,} of them were there before)."""
     )
     if not found:
         yield paragraph(
-            f"""Yes. Each of the {len(rows):,} rows has exactly one verdict, and it is the right one, with the right
-            lead; each was sent once or, where it had to be, not at all; the CRM holds no lead too many."""
+            f"""Yes. The first night took {posts[0]:,} POSTs, the second {posts[-1]:,}: one for each row that had to go,
+            with the values of the warehouse. Nothing that the CRM had taken was sent twice. Each of the
+            {len(nights[-1].rows):,} rows is in exactly one state, each verdict in the ledger is the CRM's own, and the
+            CRM holds what the warehouse holds, with no lead too many."""
         )
         return
     yield f"No. {len(found):,} mismatches:"

@@ -1,7 +1,8 @@
-"""The whole demonstration, as a newcomer runs it."""
+"""The whole demonstration, as a newcomer runs it, and the example that it does not run."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,20 +10,34 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+from airflow_provider_leadsquared.sandbox import Sandbox
+from demo.local_airflow import LocalAirflow
 
 PROJECT = Path(__file__).parents[2]
 MARK = "LEADSQUARED_DEMO_UNDER_TEST"
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a demonstration with few leads; all that it starts inherits the mark, all its files lie in `tmp_path`."""
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Any]:
+    """
+    Start a demonstration, by default with few customers.
+
+    All that it starts inherits the mark, and all its files lie in `tmp_path`; leads.csv is a file of the user's own.
+    """
+    own = tmp_path_factory.mktemp("of the user")
+    rows = [f"{n},lead{n}@example.org,{('Pune', 'Kochi', 'Agra')[n % 3]}" for n in range(59)]
+    (own / "leads.csv").write_text("\n".join(["ID,Email,City", *rows, "59,,Pune", ""]))
+    options = [
+        str(own / word) if word == "leads.csv" else word for word in getattr(request, "param", ["--count", "40"])
+    ]
     inherited = {name: value for name, value in os.environ.items() if name not in ("LEADS", "MAPPING", "KEEP")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "demo", "--count", "40"],
+        [sys.executable, "-m", "demo", *options],
         cwd=PROJECT,
         env={**inherited, MARK: str(tmp_path), "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -45,19 +60,36 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-def test_it_tells_the_truth_and_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_path: Path):
-    shown, _ = demo.communicate(timeout=180)
+def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_path: Path):
+    shown, _ = demo.communicate(timeout=300)
 
     assert demo.returncode == 0, shown
-    assert re.search(r"^capture +40 = invalid 1 \+ superseded 1 \+ open 38$", shown, re.MULTILINE), shown
-    assert re.search(r"^wait +38 = created 30 \+ updated 4 \+ rejected 4$", shown, re.MULTILINE), shown
-    for reason in ("MXInvalidInputException", "MXDuplicateEntryException", "MXUnknownAttributeException"):
-        assert re.search(rf"^ +\d  rejected +{reason} +L-\d+$", shown, re.MULTILINE), shown
-    assert "Each of the 40 rows has exactly one verdict" in " ".join(shown.split()), shown
+    books = re.findall(r"^(?:sync|wait) +\d+ = .*$", shown, re.MULTILINE)
+    assert books == [
+        "sync     40 = invalid 3 + superseded 1 + open 36",
+        "wait     36 = created 29 + updated 5 + rejected 2",
+        "sync     40 = invalid 2 + superseded 1 + unchanged 32 + open 4 + rejected 1",
+        "wait      4 = created 2 + updated 2",
+    ]
+    for reason in ("MXDuplicateEntryException", "same_match_key", "no_match_key", "not_an_option", "too_long"):
+        assert re.search(rf"^ +\d  \w+ +{reason} +\d+$", shown, re.MULTILINE), shown
+    assert "The first night took 36 POSTs, the second 4" in " ".join(shown.split()), shown
     assert "@example.org" not in shown
     assert max(map(len, shown.splitlines())) <= 100
     assert left_running(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("demo", [["--leads", "leads.csv"]], indirect=True)
+def test_a_file_of_ones_own_goes_the_same_way(demo: subprocess.Popen[str]):
+    shown, _ = demo.communicate(timeout=300)
+
+    assert demo.returncode == 0, shown
+    assert "the 60 leads of leads.csv" in " ".join(shown.split())
+    assert re.search(r"^sync +60 = invalid 1 \+ open 59$", shown, re.MULTILINE), shown
+    assert re.search(r"^sync +60 = invalid 1 \+ unchanged \d\d \+ open \d( \+ rejected 1)?$", shown, re.MULTILINE), (
+        shown
+    )
 
 
 def test_interrupted_it_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_path: Path):
@@ -73,3 +105,20 @@ def test_interrupted_it_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_p
     assert "Traceback" not in shown
     assert left_running(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_csv_example_runs(tmp_path: Path):
+    """Under a scheduler too, as what the demonstration runs."""
+    (tmp_path / "leads.csv").write_text("ID,Email\n1,a@example.org\n2,\n3,c@example.org\n")
+    with Sandbox(speed=60) as sandbox:
+        connection = {"AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection())}
+        with LocalAirflow(PROJECT / "dags_examples", dag_ids=["csv_to_leadsquared"], env=connection) as airflow:
+            conf = {"csv_file": str(tmp_path / "leads.csv"), "allowed_rejects": 1}
+            run = airflow.trigger("csv_to_leadsquared", conf)
+            state = airflow.wait("csv_to_leadsquared", run, timeout=120)
+            told = airflow.task_log("csv_to_leadsquared", run, "report")
+
+        assert state == "success", told
+        assert "capture: read 3 = invalid 1 + open 2" in told
+        assert "wait: read 2 = created 2" in told
+        assert {lead["values"]["EmailAddress"] for lead in sandbox.leads()} == {"a@example.org", "c@example.org"}

@@ -6,7 +6,7 @@ from typing import Any
 from demo import report
 from demo.local_airflow import TaskInstance
 from demo.progress import Progress
-from demo.truth import Mismatch, Record, Reported, Row
+from demo.truth import Mismatch, Night, Record
 
 
 def _record(looks: list[dict[str, Any]]) -> Record:
@@ -15,7 +15,7 @@ def _record(looks: list[dict[str, Any]]) -> Record:
         {"accepted_real": 99.0, "attempts": attempts[:1]},
         {"accepted_real": 100.0, "attempts": attempts},
     ]
-    return Record(posts=[], requests=requests, leads=[], looks=looks)
+    return Record(requests=requests, leads=[], looks=looks)
 
 
 def test_status_looks_that_fall_together_are_one_look_of_the_sensor():
@@ -35,30 +35,43 @@ def test_status_looks_that_fall_together_are_one_look_of_the_sensor():
     assert "0.2, 5.2, 25.2 s" in " ".join(shown.split())
 
 
+def test_books_are_told_by_task():
+    night = Night([], {"read": 1200, "unchanged": 1199, "open": 1}, {"read": 1, "created": 1}, [], [])
+
+    assert list(report.books(night)) == ["sync  1,200 = unchanged 1,199 + open 1", "wait      1 = created 1"]
+
+
 def test_reasons_come_with_their_number_and_one_key():
-    rows = [Row("a", {"mx_City": "Pune"}), Row("b", {"Phone": "1"}), Row("c", {"Phone": "2"})]
-    results = [{"key": key, "verdict": "rejected", "reason_class": "MXDuplicateEntryException"} for key in ("b", "c")]
-    reported = Reported({"receipts": [], "books": {}}, {"results": results, "books": {}})
+    lines = [
+        {"owner_key": "a", "state": "created", "reason_class": None},
+        {"owner_key": "b", "state": "rejected", "reason_class": "MXDuplicateEntryException"},
+        {"owner_key": "c", "state": "rejected", "reason_class": "MXDuplicateEntryException"},
+        {"owner_key": None, "state": "invalid", "reason_class": "no_key", "row_no": 3},
+    ]
 
-    shown = list(report.rejects(rows, reported, 0.2, {"capture": "failed", "wait": "failed", "report": "success"}))
+    shown = list(report.reasons(lines))
 
-    assert "   2  rejected  MXDuplicateEntryException        b" in shown
-    assert "   1  invalid   neither id nor e-mail nor phone  a" in shown
-    assert "red: capture, wait." in " ".join(shown)
+    assert "   2  rejected  MXDuplicateEntryException  b" in shown
+    assert "   1  invalid   no_key                     row 4" in shown
+
+
+def test_red_tasks_are_named():
+    assert "red: sync, wait." in " ".join(report.colours(0.2, ["sync", "wait"]))
+    assert "The tasks are green" in " ".join(report.colours(0.2, []))
 
 
 def test_mismatches_are_named_up_to_a_number():
-    found = [Mismatch(f"L-{number}", "is reported as created; in truth rejected") for number in range(25)]
+    found = [Mismatch(f"L-{number}", "is told as created; in truth rejected") for number in range(25)]
 
-    shown = list(report.truth([], _record([]), found))
+    shown = list(report.truth([Night([], {}, {}, [], [])], _record([]), found))
 
-    assert "  L-0: is reported as created; in truth rejected" in shown
+    assert "  L-0: is told as created; in truth rejected" in shown
     assert "  … and 5 more" in shown
 
 
 def test_progress_tells_the_task_that_the_run_has_come_to():
     out = io.StringIO()
-    states = {"report": None, "capture": "success", "wait": "up_for_reschedule"}
+    states = {"report": None, "extract": "success", "sync": "success", "wait": "up_for_reschedule"}
     tasks = [TaskInstance(task_id, -1, state, 1, None, None) for task_id, state in states.items()]
     counts = {"requests": 1234, "states": {"succeeded": 1000, "rejected": 30, "failed": 4, "retrying": 200}}
 

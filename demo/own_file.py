@@ -1,0 +1,123 @@
+"""A CSV file of the user's own in the demonstration's warehouse, and the troubles and changes that it meets there."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_leadsquared.sandbox.fields import BUILT_IN, SOURCE_FIELDS
+from demo.customers import CHANGING
+from demo.truth import Row
+
+#: The share of the leads that meet a system error twice, and of those that the CRM refuses.
+STUMBLING, REFUSED = 0.03, 0.02
+_KEPT = {"ProspectID", "SearchBy", "EmailAddress", "Phone", "Mobile", *SOURCE_FIELDS}
+
+
+class OwnFile:
+    """
+    A warehouse with one table, ``file``, whose columns are named as the lead fields that the file's columns become.
+
+    :param warehouse: The SQLite file to be filled.
+    :param leads: The CSV file.
+    :param mapping: A JSON file that maps its columns, as ``csv_to_leadsquared`` takes it.
+    :raises ValueError: The columns cannot stand in a table.
+    :raises UnusableFileError: The file cannot be read.
+    """
+
+    dag_id = "file_to_leadsquared"
+    dags = Path(__file__).resolve().parent / "dags"
+    known: Sequence[dict[str, str]] = ()
+    # Drawn apart from each other, as the first fault that fits a lead is the one that strikes.
+    faults: Sequence[dict[str, Any]] = (
+        {"kind": "system_errors", "count": 2, "share": STUMBLING, "seed": 1},
+        {"kind": "reject", "exception": "MXInvalidInputException", "share": REFUSED, "seed": 2},
+    )
+
+    def __init__(self, warehouse: Path, leads: Path, mapping: str | None) -> None:
+        from dags_examples.csv_to_leadsquared import KEY, open_csv
+
+        self._warehouse, self._name = warehouse, leads.name
+        columns, lines = open_csv(str(leads), mapping)
+        self._attributes = [name for name in columns.attributes if name is not None]
+        doubled = [name for name, count in Counter(map(str.casefold, self._attributes)).items() if count > 1]
+        if doubled:
+            raise ValueError(f"columns differ by letter case only, which a table cannot keep apart: {doubled[0]}")
+        names = [KEY, *self._attributes]
+        with closing(sqlite3.connect(warehouse)) as database, database:
+            database.execute("CREATE TABLE file ({})".format(", ".join(f'"{name}" TEXT' for name in names)))
+            statement = f"INSERT INTO file VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - only signs
+            leads_with_key = (columns.lead(line, cells) for line, cells in lines)
+            database.executemany(statement, ([lead.get(name) for name in names] for lead in leads_with_key))
+
+    @property
+    def described(self) -> str:
+        """What is sent."""
+        return f"the {len(self.rows()):,} leads of {self._name}"
+
+    @property
+    def ordered(self) -> str:
+        """What is to go wrong at LeadSquared in the first night."""
+        return f"system errors for {STUMBLING:.0%}, refusal of {REFUSED:.0%}"
+
+    @property
+    def fields(self) -> list[dict[str, str]]:
+        """What the CRM needs beyond its own fields to take the file: whatever the file has."""
+        standard = {field.schema_name for field in BUILT_IN if not field.schema_name.startswith("mx_")}
+        own = [name for name in self._attributes if name not in standard and name not in ("ProspectID", "SearchBy")]
+        return [{"SchemaName": name, "DataType": "Text"} for name in own]
+
+    @property
+    def visitors(self) -> list[str]:
+        """Lead ids in the file: the CRM knows them as visitors of the company's site, or it would give ids itself."""
+        return [row.lead["ProspectID"] for row in self.rows() if "ProspectID" in row.lead]
+
+    def rows(self) -> list[Row]:
+        """Return the file's rows in order, each with the lead that it ought to be."""
+        with closing(sqlite3.connect(self._warehouse)) as database:
+            found = database.execute("SELECT * FROM file ORDER BY rowid").fetchall()
+        return [
+            Row(key, {name: value for name, value in zip(self._attributes, values, strict=True) if value is not None})
+            for key, *values in found
+        ]
+
+    def live_a_day(self, rejected: Collection[str]) -> list[str]:
+        """
+        Change some values, and mend what the CRM has refused; see ``Customers.live_a_day``.
+
+        A value becomes another one of the same column, so that it fits; whom a lead is and whence it came stays.
+        """
+        rows = self.rows()
+        refused = [at for at, row in enumerate(rows) if row.key in rejected]
+        mended = refused[: max(1, len(refused) - 1)]
+        others = [at for at, row in enumerate(rows) if row.key not in rejected]
+        some = max(1, round(CHANGING * len(rows)))
+        changes = list(islice(self._changes(rows, others[:: max(1, len(others) // some)]), some))
+        mends = list(self._changes(rows, mended))
+        with closing(sqlite3.connect(self._warehouse)) as database, database:
+            for at, attribute, value in (*changes, *mends):
+                database.execute(f'UPDATE file SET "{attribute}" = ? WHERE rowid = ?', (value, at + 1))  # noqa: S608 - our own column
+        return [
+            f"{len(changes):,} leads have another value in one of their columns",
+            f"{len(mends):,} of {len(rejected):,} that the CRM had refused are mended",
+        ]
+
+    def _changes(self, rows: Sequence[Row], at: Sequence[int]) -> Iterator[tuple[int, str, str]]:
+        """Tell for each of some rows an attribute and its new value; one that has nothing to change is left out."""
+        values: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            for attribute, value in row.lead.items():
+                if attribute not in _KEPT:
+                    values[attribute].add(value)
+        ring = {attribute: sorted(found) for attribute, found in values.items() if len(found) > 1}
+        for number in at:
+            lead = rows[number].lead
+            for attribute in filter(lead.__contains__, ring):
+                there = ring[attribute]
+                yield number, attribute, there[(there.index(lead[attribute]) + 1) % len(there)]
+                break
