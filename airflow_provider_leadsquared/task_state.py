@@ -67,6 +67,17 @@ def where_is_ledger(
     } | ({} if sync is None else {"sync": sync})
 
 
+def may_skip(context: Context) -> bool:
+    """
+    Tell whether a task that has nothing to send may skip.
+
+    One of a mapped task's instances may not: the sensor behind them would be skipped with it, and nobody would wait for
+    what the others have sent.
+    """
+    map_index = context["ti"].map_index
+    return map_index is None or map_index < 0
+
+
 def open_shared_ledger(place: Mapping[str, Any]) -> Ledger:
     """
     Open the SQL ledger of a capture.

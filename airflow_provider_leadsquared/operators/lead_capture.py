@@ -13,7 +13,7 @@ from pendulum import from_timestamp
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import LEDGER_TABLE, open_ledger, where_is_ledger
+from airflow_provider_leadsquared.task_state import LEDGER_TABLE, may_skip, open_ledger, where_is_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -159,7 +159,7 @@ class LeadCaptureOperator(BaseOperator):
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         hook.account  # noqa: B018 - a wrong connection is an error before anything else is done
         batch = self._read_batch(hook)
-        if not batch.entries:
+        if not batch.entries and may_skip(context):
             raise AirflowSkipException("leads is empty: there is nothing to send")
         ledger = open_ledger(
             context,

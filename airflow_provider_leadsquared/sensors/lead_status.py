@@ -209,7 +209,7 @@ class LeadStatusSensor(BaseSensorOperator):
                 "No receipts: the upstream capture ended before it returned any. Its log says why; nothing waits here"
             )
         receipts = read_receipts(self.request_ids)
-        if not receipts and not isinstance(self.request_ids, dict):
+        if not receipts and not self.request_ids:
             raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
         return receipts
 

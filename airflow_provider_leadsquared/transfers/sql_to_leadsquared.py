@@ -17,6 +17,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnse
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.task_state import (
     LEDGER_TABLE,
+    may_skip,
     open_requests_of_sync,
     open_sync_ledger,
     patience_with,
@@ -169,6 +170,8 @@ class SqlToLeadSquaredOperator(BaseOperator):
             ledger.claim(str(uuid.uuid4()))
             self._settle_earlier(place, hook)
         with self._read(hook, ledger, replay) as run:
+            if not run.read_rows and may_skip(context):
+                raise AirflowSkipException("the query returned no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
                 return self._preview(hook, run) | {"ledger": place}
@@ -244,8 +247,6 @@ class SqlToLeadSquaredOperator(BaseOperator):
                 run.read(rows, self._progress())
             for (rule, attribute), count in sorted(rules.warnings.items()):
                 self.log.warning("%s rows break the rule %s of %s and go all the same", f"{count:,}", rule, attribute)
-            if not run.read_rows:
-                raise AirflowSkipException("the query returned no row: there is nothing to send")
             yield run
         except RunRefusedError as error:
             raise LeadsNotDelivered(str(error)) from None
