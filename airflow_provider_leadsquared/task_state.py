@@ -49,12 +49,13 @@ def open_ledger(
 
 
 def where_is_ledger(
-    context: Context, ledger_conn_id: str, ledger_table: str, *, sync: str | None = None
+    context: Context, ledger_conn_id: str, ledger_table: str, *, sync: str | None = None, account: Account | None = None
 ) -> dict[str, Any]:
     """
     Tell in plain JSON where a task keeps its SQL ledger, so that another task can open it.
 
     :param sync: The name of the sync that the task runs, None for a plain capture.
+    :param account: Where a sync sends to.
     """
     ti = context["ti"]
     return {
@@ -64,7 +65,7 @@ def where_is_ledger(
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": -1 if ti.map_index is None else ti.map_index,
-    } | ({} if sync is None else {"sync": sync})
+    } | ({} if sync is None or account is None else {"sync": sync, "sent_to": account.async_url})
 
 
 def may_skip(context: Context) -> bool:
@@ -112,10 +113,16 @@ def open_requests_of_sync(places: Sequence[Mapping[str, Any]], account: Account)
     :param places: The runs whose verdicts are counted, as :func:`where_is_ledger` told; for the sync as a whole one
         place with ``ledger_conn_id`` and ``sync`` alone.
     :param account: Where the leads went.
-    :raises ValueError: As for :func:`open_shared_ledger`, or the places are not of one sync.
+    :raises ValueError: As for :func:`open_shared_ledger`, or the places are not of one sync into this account.
     """
     from airflow_provider_leadsquared.delivery.sync_ledger import OpenRequests
 
+    sent_to = {place["sent_to"] for place in places if "sent_to" in place}
+    if sent_to - {account.async_url}:
+        raise ValueError(
+            f"the sync sent to {', '.join(sorted(sent_to))}, but leadsquared_conn_id leads to {account.async_url}; "
+            "name the sync's connection"
+        )
     if len({(place["ledger_conn_id"], place.get("ledger_table"), place["sync"]) for place in places}) != 1:
         raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
     runs = [_run(place) for place in places if "run_id" in place]

@@ -74,9 +74,11 @@ class Acceptance:
     A submission that LeadSquared put into its queue. It has judged nothing yet.
 
     :param request_id: The RequestId under which to ask for the outcome.
+    :param after_doubt: An earlier sending of the same lead got no answer, and may have been accepted too.
     """
 
     request_id: str
+    after_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

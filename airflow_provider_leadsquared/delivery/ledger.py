@@ -34,6 +34,7 @@ class Entry:
     :param reason_class: Why it is in this state, in one word.
     :param reason: Why, as a text without personal data.
     :param attempts: How often we set out to send it.
+    :param doubted_at: When a sending before the last got no answer; LeadSquared may be at work on that one too.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Entry:
     reason_class: str | None = None
     reason: str | None = None
     attempts: int = 0
+    doubted_at: float | None = None
 
     def moved(self, state: State, **changes: Any) -> Entry:
         """

@@ -23,6 +23,7 @@ CREATE TABLE {table} (
     reason_class VARCHAR(250),
     reason VARCHAR(1000),
     attempts INTEGER NOT NULL,
+    doubted_at TIMESTAMP,
     written_at TIMESTAMP NOT NULL,
     PRIMARY KEY (scope, entry_id)
 )
@@ -77,7 +78,7 @@ UPDATE {table}_marks SET mark = ? WHERE scope = ? AND name = 'holder' AND mark =
 -- name: select_entries
 SELECT
     row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
-    attempts
+    attempts, doubted_at
 FROM {table}
 WHERE scope = ?
 
@@ -88,7 +89,7 @@ DELETE FROM {table} WHERE scope = ? AND entry_id IN ({rows})
 INSERT INTO {table} (
     scope, entry_id, sync_id, dag_id, run_id, task_id, map_index, generation,
     row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
-    attempts, written_at
+    attempts, doubted_at, written_at
 ) VALUES {rows}
 
 -- name: delete_not_sent
@@ -103,7 +104,7 @@ WHERE scope = ? AND entry_id = ? AND state = 'open'
 SELECT
     l.owner_key, l.confirmed_before, l.last_scope,
     e.row_no, e.state, e.owner_key, e.fingerprint, e.copy_no, e.request_id, e.accepted_at, e.settled_at, e.lead_id,
-    e.reason_class, e.reason, e.attempts, e.written_at
+    e.reason_class, e.reason, e.attempts, e.doubted_at, e.written_at
 FROM {table}_leads l
 LEFT JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
 WHERE l.sync_id = ? AND l.key_id IN ({rows})
@@ -116,11 +117,10 @@ INSERT INTO {table}_leads (sync_id, key_id, owner_key, confirmed_before, last_sc
 
 -- name: select_open
 SELECT
-    e.row_no, e.state, e.owner_key, e.fingerprint, e.copy_no, e.request_id, e.accepted_at, e.settled_at, e.lead_id,
-    e.reason_class, e.reason, e.attempts, e.scope
-FROM {table}_leads l
-JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
-WHERE l.sync_id = ? AND e.state = 'open'
+    row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
+    attempts, doubted_at, scope, dag_id, run_id, task_id
+FROM {table}
+WHERE sync_id = ? AND state = 'open'
 
 -- name: count_judged
 SELECT state, reason_class, COUNT(*)
@@ -131,7 +131,7 @@ GROUP BY state, reason_class
 -- name: select_refused
 SELECT
     row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
-    attempts
+    attempts, doubted_at
 FROM {table}
 WHERE state IN ('rejected', 'failed') AND request_id IS NOT NULL AND scope IN ({rows})
 ORDER BY row_no

@@ -132,6 +132,7 @@ class SqlLedger:
                 entry.reason_class,
                 entry.reason,
                 entry.attempts,
+                timestamp(entry.doubted_at),
                 now,
             )
             for entry in entries
@@ -165,6 +166,20 @@ def seconds_of(moment: Any) -> float | None:
 
 def read_entry(line: Sequence[Any]) -> Entry:
     """Read an entry from its columns, in the order in which every statement selects them."""
-    row, state, key, fingerprint, copy, request_id, accepted_at, settled_at, *rest = line
-    times = seconds_of(accepted_at), seconds_of(settled_at)
-    return Entry(row, State(state), key, fingerprint, copy, request_id, *times, *rest)
+    row, state, key, fingerprint, copy, request_id, accepted_at, settled_at, *told = line
+    lead_id, reason_class, reason, attempts, doubted_at = told
+    return Entry(
+        row,
+        State(state),
+        key,
+        fingerprint,
+        copy,
+        request_id,
+        seconds_of(accepted_at),
+        seconds_of(settled_at),
+        lead_id,
+        reason_class,
+        reason,
+        attempts,
+        seconds_of(doubted_at),
+    )

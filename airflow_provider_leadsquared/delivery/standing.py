@@ -8,6 +8,7 @@ where the knowledge is kept.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from airflow_provider_leadsquared.delivery.verdicts import State
 #: The reason class of a row that waits for the verdict on an earlier request.
 EARLIER_REQUEST = "EarlierRequestOpen"
 _CONFIRMED = (State.CREATED, State.UPDATED)
+_REASON_CLASS = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,33 @@ class Remembered:
             return None
         if self.last.state in _CONFIRMED:
             return self.last.fingerprint
-        return self.confirmed_before if self.last.state in (State.REJECTED, State.UNSENT) else None
+        changed_nothing = self.last.state in (State.REJECTED, State.UNSENT) and self.last.doubted_at is None
+        return self.confirmed_before if changed_nothing else None
 
-    def is_pending(self, now: float, patience: float) -> bool:
+    @property
+    def doubted_at(self) -> float | None:
+        """When a sending under this key last went without an answer, seconds since the epoch."""
+        if self.last is None:
+            return None
+        return self.written_at if self.last.state is State.IN_DOUBT else self.last.doubted_at
+
+    def holds_back(self, row: Entry, *, now: float, patience: float) -> str | None:
         """
-        Tell whether LeadSquared may still work off the last sending, and so overwrite a newer value.
+        Tell why a row must wait: LeadSquared may still work off an earlier sending, and so overwrite a newer value.
+
+        That is so while its request is open. A sending in doubt holds back other values only: the same may go again.
 
         :param now: Seconds since the epoch.
-        :param patience: Seconds after which that is ruled out.
+        :param patience: Seconds after which a sending without a verdict is ruled out.
         """
-        if self.last is None or self.last.state not in (State.OPEN, State.IN_DOUBT):
-            return False
-        since = self.last.accepted_at or self.written_at
-        return since is None or now - since < patience
+        if self.last is None:
+            return None
+        if self.last.state is State.OPEN and now - (self.last.accepted_at or now) < patience:
+            return "an earlier request for this lead is open; the next run sends the newest value"
+        is_other = self.last.fingerprint != row.fingerprint
+        if is_other and self.doubted_at is not None and now - self.doubted_at < patience:
+            return "an earlier sending for this lead is in doubt; a later run sends the newest value"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +103,22 @@ class Replay:
 
         :param given: None or False for no replay; True for every refused row; a reason class; or a dict with
             ``reason_class``, ``since`` and ``until``, the last two as ISO 8601 texts or datetimes. The texts that
-            templates render ("", "None", "False", "True") count as what they say.
+            templates render ("", "None", "False", "True") count as what they say, in any case.
         :raises ValueError: It is none of these.
         """
-        if isinstance(given, str) and given.strip() in ("", "None", "False", "True"):
-            given = given.strip() == "True"
+        if isinstance(given, str) and given.strip().lower() in ("", "none", "null", "false", "true"):
+            given = given.strip().lower() == "true"
         if given is None or given is False:
             return None
         if given is True:
             return cls()
-        if isinstance(given, str):
+        if isinstance(given, str) and _REASON_CLASS.fullmatch(given.strip()):
             return cls(given.strip())
         if isinstance(given, dict) and set(given) <= {"reason_class", "since", "until"}:
             reason_class = given.get("reason_class") or None
             if reason_class is None or isinstance(reason_class, str):
                 return cls(reason_class, _moment("since", given), _moment("until", given))
-        raise ValueError("replay is True, a reason class, or a dict with reason_class, since and until")
+        raise ValueError("replay is True, a reason class in one word, or a dict with reason_class, since and until")
 
     def takes(self, entry: Entry) -> bool:
         """Tell whether a refused entry is to go again."""
@@ -137,13 +153,15 @@ def standing(
         return row
     last = known.last
     same = last.fingerprint == row.fingerprint
-    if known.is_of(row) and last.state is not State.UNSENT:
-        return replace(last, row=row.row)
-    if known.is_pending(now, patience) and not (same and last.state is State.IN_DOUBT):
-        accepted = "an earlier request for this lead is open; the next run sends the newest value"
-        doubted = "an earlier sending for this lead is in doubt; a later run sends the newest value"
-        reason = accepted if last.state is State.OPEN else doubted
+    if known.is_of(row):
+        if last.state is not State.UNSENT:
+            return replace(last, row=row.row, doubted_at=known.doubted_at)
+        row = replace(row, attempts=last.attempts)
+    reason = known.holds_back(row, now=now, patience=patience)
+    if reason is not None:
         return replace(row, state=State.WAITING, reason_class=EARLIER_REQUEST, reason=reason)
+    if same:
+        row = replace(row, doubted_at=known.doubted_at)
     if full_refresh:
         return row
     if known.confirmed == row.fingerprint:

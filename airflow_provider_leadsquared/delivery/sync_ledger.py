@@ -21,7 +21,7 @@ from airflow_provider_leadsquared.delivery.sql_ledger import (
     timestamp,
 )
 from airflow_provider_leadsquared.delivery.sql_tables import SqlTables
-from airflow_provider_leadsquared.delivery.standing import Remembered, standing
+from airflow_provider_leadsquared.delivery.standing import Remembered
 from airflow_provider_leadsquared.delivery.verdicts import State
 
 
@@ -52,6 +52,8 @@ class SyncLedger(SqlLedger):
         super().__init__(connect, placeholder=placeholder, table=table, run=run, clock=clock)
         self._sync_id = digest(sync)
         self._patience = patience
+        #: When the doubts were written that rows were compared with, by key.
+        self._doubts: dict[str, float | None] = {}
 
     def exists(self) -> bool:
         """Tell whether there is anything to remember, and create no table."""
@@ -60,7 +62,18 @@ class SyncLedger(SqlLedger):
     def remembered(self, keys: Iterable[str]) -> dict[str, Remembered]:
         """Return what is known of the leads under some keys, by key; those without a line were never sent."""
         with self._tables.transaction() as cursor:
-            return self._recall(cursor, keys)
+            known = self._recall(cursor, keys)
+        self._doubts.update({key: one.written_at for key, one in known.items() if _is_in_doubt(one)})
+        return known
+
+    def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
+        """Replace entries and marks; where another run has taken a row, what was learnt of others is kept."""
+        entries = list(entries)
+        try:
+            super().write(entries, marks=marks)
+        except LedgerTakenError:
+            super().write([entry for entry in entries if entry.state is not State.IN_DOUBT], marks=marks)
+            raise
 
     def write_not_sent(self, entries: Iterable[Entry]) -> None:
         """Replace what this run wrote about rows that it does not send."""
@@ -77,32 +90,30 @@ class SyncLedger(SqlLedger):
                 super()._write_entries(cursor, group)
 
     def _write_entries(self, cursor: Any, entries: Sequence[Entry]) -> None:
-        super()._write_entries(cursor, entries)
         intents = {entry.key: entry for entry in entries if entry.state is State.IN_DOUBT and entry.key is not None}
+        known = self._recall(cursor, intents)
+        super()._write_entries(cursor, entries)
         if intents:
-            self._point_to(cursor, intents)
+            self._point_to(cursor, intents, known)
 
-    def _point_to(self, cursor: Any, intents: Mapping[str, Entry]) -> None:
+    def _point_to(self, cursor: Any, intents: Mapping[str, Entry], known: Mapping[str, Remembered]) -> None:
         """Let keys remember these entries as their last; what was confirmed until now is what was confirmed before."""
         scope = self._entry_scope({})
-        known = self._recall(cursor, intents)
         lines = []
         for key, entry in intents.items():
             before = known.get(key)
-            confirmed_before = None
-            if before is not None and before.is_of(entry):
-                confirmed_before = before.confirmed_before
-            elif before is not None:
+            if before is not None and not before.is_of(entry):
                 self._check_not_taken(entry, before)
-                confirmed_before = before.confirmed
+            confirmed_before = before.confirmed if before is not None else None
             lines.append((self._sync_id, digest(key), key, confirmed_before, scope, digest(*entry.identity)))
         self._tables.execute_in(cursor, "delete_leads", (self._sync_id,), [line[1] for line in lines])
         self._tables.execute_in(cursor, "insert_leads", (), lines)
 
     def _check_not_taken(self, entry: Entry, known: Remembered) -> None:
         """Refuse a row that another run has sent since this one compared it."""
-        now = self._clock()
-        if standing(entry, known, now=now, patience=self._patience, full_refresh=True).state is State.WAITING:
+        is_held_back = known.holds_back(entry, now=self._clock(), patience=self._patience) is not None
+        is_being_sent = _is_in_doubt(known) and self._doubts.get(entry.key or "") != known.written_at
+        if is_held_back or is_being_sent:
             raise LedgerTakenError(
                 f"another run of this sync has just sent the row with key {entry.key}; this one stops sending. Set "
                 "max_active_runs=1, and give mapped tasks queries that share no row"
@@ -118,6 +129,10 @@ class SyncLedger(SqlLedger):
             )
             for key, confirmed_before, scope, *last, written_at in lines
         }
+
+
+def _is_in_doubt(known: Remembered) -> bool:
+    return known.last is not None and known.last.state is State.IN_DOUBT
 
 
 class OpenRequests:
@@ -147,16 +162,22 @@ class OpenRequests:
         self._sync_id = digest(sync)
         self._marks_scope = runs[0].scope if runs else self._sync_id
         self._scopes = [digest(run.scope, 0) for run in runs]
+        self._runs = {(run.dag_id, run.run_id, run.task_id) for run in runs}
         self._scope_of: dict[Identity, str] = {}
+        self._run_of: dict[Identity, tuple[str, str, str]] = {}
 
     def load(self) -> Records:
         """Return the requests without a verdict."""
         with self._tables.transaction() as cursor:
             marks = self._tables.marks(cursor, self._marks_scope)
             lines = self._tables.execute(cursor, "select_open", (self._sync_id,)).fetchall()
-        found = [(read_entry(line[:-1]), line[-1]) for line in lines]
-        self._scope_of = {entry.identity: scope for entry, scope in found}
-        return Records({entry.identity: entry for entry, _ in found}, marks)
+        entries = {}
+        for *line, scope, dag_id, run_id, task_id in lines:
+            entry = read_entry(line)
+            entries[entry.identity] = entry
+            self._scope_of[entry.identity] = scope
+            self._run_of[entry.identity] = dag_id, run_id, task_id
+        return Records(entries, marks)
 
     def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
         """Write what was learnt of loaded requests into their own lines; a verdict that is there stays."""
@@ -182,6 +203,10 @@ class OpenRequests:
     def is_of_runs(self, entry: Entry) -> bool:
         """Tell whether a loaded request belongs to one of the runs."""
         return self._scope_of.get(entry.identity) in self._scopes
+
+    def is_of_earlier(self, entry: Entry) -> bool:
+        """Tell whether a loaded request belongs to none of the runs, nor to another instance of their mapped task."""
+        return self._run_of.get(entry.identity) not in self._runs
 
     def count(self) -> Counter[tuple[State, str | None]]:
         """Count the requests of the runs by state and reason class."""

@@ -8,6 +8,7 @@ import uuid
 from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_leadsquared import __version__
 from airflow_provider_leadsquared.api import answers, messages
 from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.api.answers import Acceptance
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -294,7 +296,7 @@ class LeadSquaredHook(BaseHook):
                 else:
                     any_success = True
                     pace.succeeded()
-                    return told
+                    return replace(told, after_doubt=True) if doubts and isinstance(told, Acceptance) else told
 
         async def work(session: aiohttp.ClientSession) -> None:
             nonlocal stopped_by

@@ -166,7 +166,8 @@ class Submission:
         try:
             await self._write()
         except Exception as error:
-            failed.set_exception(error)
+            if not failed.done():  # the one before may have failed as well
+                failed.set_exception(error)
 
     def _written(self, group: Sequence[Entry]) -> None:
         """Write a group, again while the ledger is away for a moment: meanwhile nothing is sent."""

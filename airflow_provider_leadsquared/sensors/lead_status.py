@@ -14,7 +14,7 @@ from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.assets import tell_outlets
-from airflow_provider_leadsquared.delivery.poll_plan import BACKLOG
+from airflow_provider_leadsquared.delivery.poll_plan import BACKLOG, SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.task_state import (
@@ -162,9 +162,12 @@ class LeadStatusSensor(BaseSensorOperator):
             given = [given]
         elif given is None or isinstance(given, str) or not isinstance(given, Iterable):
             return []
+        given = list(given)
         outputs = [one for one in given if isinstance(one, Mapping) and "sync" in (one.get("ledger") or {})]
         if any(output.get("dry_run") for output in outputs):
             raise AirflowSkipException("the sync was a dry run: nothing was sent, and there is nothing to wait for")
+        if outputs and len(outputs) < len(given):
+            raise ValueError("request_ids holds outputs of a sync and others; let a sensor wait for each")
         return outputs
 
     def _last_acceptance(self, found: Look) -> float:
@@ -177,7 +180,7 @@ class LeadStatusSensor(BaseSensorOperator):
     def _wait(self, found: Look, until: float) -> None:
         """Set the time of the next look; Airflow reads it right after the poke, in both modes."""
         now = time.time()
-        self.poke_interval = max(min(found.next_at or until, until) - now, 0.0)
+        self.poke_interval = max(min(found.next_at or until, until) - now, SHORTEST_WAIT)
         self._report(found, now)
 
     def _open_ledger(self, context: Context) -> Ledger:

@@ -164,7 +164,8 @@ class SqlToLeadSquaredOperator(BaseOperator):
         replay = self._check_arguments()
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         name = self.sync or f"{context['ti'].dag_id}.{context['ti'].task_id} by {self.leadsquared_conn_id}"
-        place = where_is_ledger(context, self.ledger_conn_id or self.conn_id, self.ledger_table, sync=name)
+        ledger_conn_id = self.ledger_conn_id or self.conn_id
+        place = where_is_ledger(context, ledger_conn_id, self.ledger_table, sync=name, account=hook.account)
         ledger = open_sync_ledger(place, hook.account)
         if not self.is_dry_run:
             ledger.claim(str(uuid.uuid4()))
@@ -201,7 +202,7 @@ class SqlToLeadSquaredOperator(BaseOperator):
         from airflow_provider_leadsquared.sensors._look import look
 
         requests = open_requests_of_sync([place], hook.account)
-        earlier = [entry for entry in requests.load().entries.values() if not requests.is_of_runs(entry)]
+        earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
         if not earlier:
             return
         ladder = RetryLadder().faster(hook.account.sandbox_speed)

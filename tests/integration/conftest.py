@@ -2,93 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
-from typing import Any, ClassVar
 
 import pytest
 import structlog
-from airflow.exceptions import AirflowRescheduleException
 
-from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sandbox import Sandbox
-from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from tests import canaries
-
-START = 1_800_000_000.0
-
-
-class StateStore:
-    """Airflow's task state store as it behaves: JSON values only, nothing shared with the caller."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.writes_before_cut_off: int | None = None
-        self.writes_cut_off = 1_000_000
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.values[key]) if key in self.values else default
-
-    def set(self, key: str, value: Any) -> None:
-        if self.writes_before_cut_off is not None:
-            self.writes_before_cut_off -= 1
-            if self.writes_before_cut_off < 0 and self.writes_cut_off:
-                self.writes_cut_off -= 1
-                raise ConnectionError("the task was cut off from Airflow")
-        assert value is not None
-        text = json.dumps(value, allow_nan=False)
-        assert json.loads(text) == value, "only plain JSON comes back as it went in"
-        self.values[key] = text
-
-
-class TaskInstance:
-    dag_id, run_id, task_id, map_index, try_number = "sync", "2026-01-01", "task", -1, 2
-
-    def __init__(self) -> None:
-        self.xcom: dict[str, Any] = {}
-        self.first_reschedule_date = None
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.xcom[key] = copy.deepcopy(value)
-
-    def get_first_reschedule_date(self, context: Any) -> Any:
-        return self.first_reschedule_date
-
-
-class Task:
-    """One task instance: its state store outlives tries, its XCom does not."""
-
-    all: ClassVar[list[Task]] = []
-
-    def __init__(self, *, has_store: bool = True) -> None:
-        self.store = StateStore() if has_store else None
-        self.instance = TaskInstance()
-        self.clears = 0
-        self.returned: Any = None
-        self.all.append(self)
-
-    def context(self) -> dict[str, Any]:
-        self.instance = TaskInstance()
-        run = SimpleNamespace(clear_number=self.clears)
-        return {"ti": self.instance, "dag_run": run} | ({"task_state_store": self.store} if self.store else {})
-
-    @property
-    def pushed(self) -> Any:
-        return self.instance.xcom.get("return_value")
-
-
-class VirtualTime:
-    """The time of the test, of the tasks and of the sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.now = START
-        self._sandbox = sandbox
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-        self._sandbox.advance(seconds)
+from tests.integration.tasks import Task, VirtualTime, connect
 
 
 @pytest.fixture
@@ -97,13 +18,6 @@ def sandbox(leadsquared_sandbox_factory: Callable[..., Sandbox], monkeypatch: py
     sandbox = leadsquared_sandbox_factory(speed=0)
     connect(monkeypatch, sandbox)
     return sandbox
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **changes: Any) -> None:
-    """Point the default connection at the sandbox, with fields changed as wanted."""
-    connection = sandbox.airflow_connection()
-    connection["extra"] |= changes.pop("extra", {})
-    monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(connection | changes))
 
 
 @pytest.fixture
@@ -146,31 +60,3 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(f"{hook}.monotonic", lambda: elapsed[0])
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
     return waits
-
-
-def leads(count: int, **attributes: Any) -> list[dict[str, Any]]:
-    """Return leads that the sandbox accepts, with an id of the owner's."""
-    return [
-        {"id": f"k{n}", "EmailAddress": f"lead{n}@example.org", "mx_City": "Pune", **attributes} for n in range(count)
-    ]
-
-
-def capture(task: Task, rows: Any, **arguments: Any) -> dict[str, Any]:
-    """Run a capture task once and return its output."""
-    operator = LeadCaptureOperator(task_id="capture", leads=rows, **{"key": "id", **arguments})
-    output: dict[str, Any] = operator.execute(task.context())
-    task.returned = output
-    return output
-
-
-def wait_for(task: Task, clock: VirtualTime, request_ids: Any, **arguments: Any) -> dict[str, Any]:
-    """Run a sensor through all its reschedules, a new process for each, and return its output."""
-    while True:
-        sensor = LeadStatusSensor(task_id="wait", request_ids=request_ids, **arguments)
-        try:
-            output: dict[str, Any] = sensor.execute(task.context())
-        except AirflowRescheduleException:
-            clock.advance(sensor.poke_interval)
-        else:
-            task.returned = output
-            return output

@@ -25,7 +25,7 @@ from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from benchmarks.crash_proof import prove_side_by_side
-from tests.integration.conftest import Task, capture, leads, wait_for
+from tests.integration.tasks import Task, capture, leads, wait_for
 
 
 def unkeyed(count):

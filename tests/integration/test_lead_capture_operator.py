@@ -15,7 +15,7 @@ from airflow_provider_leadsquared.api.errors import ConfigurationError
 from airflow_provider_leadsquared.delivery.ledger import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
-from tests.integration.conftest import StateStore, Task, capture, connect, leads
+from tests.integration.tasks import StateStore, Task, capture, connect, leads
 
 
 def sent_addresses(sandbox):

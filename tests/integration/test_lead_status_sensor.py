@@ -14,7 +14,7 @@ from airflow_provider_leadsquared.api.errors import AuthenticationError, Unexpec
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from tests.integration.conftest import Task, capture, connect, leads, wait_for
+from tests.integration.tasks import Task, capture, connect, leads, wait_for
 
 
 def test_each_request_ends_with_the_verdict_and_lead_id_that_the_crm_stores(sandbox, clock):

@@ -22,7 +22,7 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from tests.integration.conftest import connect
+from tests.integration.tasks import connect
 
 LEAD = encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Asha"})
 

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests import canaries
-from tests.integration.conftest import Task, capture, leads, wait_for
+from tests.integration.tasks import Task, capture, leads, wait_for
 
 
 @pytest.mark.parametrize("text", [f"x{canary}y" for canary in (*canaries.KEYS, *canaries.PERSONAL)], ids=range(5))

@@ -11,7 +11,7 @@ from airflow_provider_leadsquared.api.answers import Acceptance
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError, MemoryLedger
 from airflow_provider_leadsquared.operators._submission import Submission
-from tests.integration.conftest import leads
+from tests.integration.tasks import leads
 
 
 class LedgerThatLosesReceipts(MemoryLedger):

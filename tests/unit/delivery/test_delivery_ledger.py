@@ -393,6 +393,7 @@ def test_a_ledger_goes_on_where_its_store_failed():
 def test_an_entry_holds_no_lead_data():
     assert set(Entry.__dataclass_fields__) == {
         "attempts",
+        "doubted_at",
         "row",
         "state",
         "key",

@@ -22,12 +22,13 @@ FINAL = {
     State.INVALID,
     State.SUPERSEDED,
     State.UNCHANGED,
+    State.WAITING,
     State.CREATED,
     State.UPDATED,
     State.REJECTED,
     State.FAILED,
 }
-NEVER_SENT = {State.INVALID, State.SUPERSEDED, State.UNCHANGED}
+NEVER_SENT = {State.INVALID, State.SUPERSEDED, State.UNCHANGED, State.WAITING}
 
 
 def _told(state: RequestState, kind: str | None = None, reason: str = "") -> RequestStatus:

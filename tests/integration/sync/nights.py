@@ -1,0 +1,199 @@
+"""Nights of a sync: a warehouse, the run's two tasks, and what the CRM holds in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from airflow.exceptions import AirflowRescheduleException
+
+from airflow_provider_leadsquared.delivery.ledger import Entry
+from airflow_provider_leadsquared.delivery.verdicts import State
+from airflow_provider_leadsquared.hooks import leadsquared
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from airflow_provider_leadsquared.task_state import open_sync_ledger, where_is_ledger
+from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
+from tests.integration.tasks import Task, VirtualTime
+
+MAPPING = {"email": "EmailAddress", "city": "mx_City", "plan": "mx_Plan"}
+#: Seconds after which LeadSquared cannot be at work on a request any more: the longest ladder and the backlog.
+PATIENCE = 36_570
+MORNING = 6 * 3_600
+
+
+class Warehouse:
+    """A table of customers in a database that Airflow knows as ``warehouse``."""
+
+    def __init__(self, connect: Callable[[], Any], placeholder: str, schema: str) -> None:
+        self.connect, self._sign, self.schema = connect, placeholder, schema
+        self.table, self.ledger = f"{schema}customers", f"{schema}leadsquared_ledger"
+        self.run(f"CREATE TABLE {self.table} (customer_id INTEGER, email TEXT, city TEXT, plan TEXT)")
+
+    @property
+    def is_postgres(self) -> bool:
+        return self._sign == "%s"
+
+    def run(self, sql: str, *lines: tuple[Any, ...]) -> list[Any]:
+        with closing(self.connect()) as connection, connection:
+            cursor = connection.cursor()
+            for line in lines or [()]:
+                cursor.execute(sql.replace("?", self._sign), line)
+            return cursor.fetchall() if cursor.description else []
+
+    def put(self, *customers: tuple[Any, ...]) -> None:
+        """Insert customers, replacing those of the same id."""
+        self.run(f"DELETE FROM {self.table} WHERE customer_id = ?", *[(customer[0],) for customer in customers])
+        self.run(f"INSERT INTO {self.table} VALUES (?, ?, ?, ?)", *customers)
+
+    def fill(self, count: int, city: str = "Pune") -> None:
+        self.put(*[customer(n, city) for n in range(count)])
+
+    @property
+    def query(self) -> str:
+        return f"SELECT customer_id, email, city, plan FROM {self.table} ORDER BY customer_id, city"
+
+    def states(self) -> dict[str, str]:
+        """Return the last state of each key, as the documented view tells it."""
+        return dict(self.run(f"SELECT owner_key, state FROM {self.ledger}_last"))
+
+    def lines(self, columns: str, where: str = "1 = 1") -> list[Any]:
+        """Return lines of the result table, in the order of runs and rows."""
+        return self.run(f"SELECT {columns} FROM {self.ledger} WHERE {where} ORDER BY run_id, row_no, attempts")
+
+    def ledger_as_text(self) -> str:
+        """Return all that the ledger holds."""
+        names = [name for name in self.tables() if name.startswith("leadsquared_ledger")]
+        return "\n".join(str(self.run(f"SELECT * FROM {self.schema}{name}")) for name in names)
+
+    def tables(self) -> set[str]:
+        if not self.is_postgres:
+            return {name for (name,) in self.run("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+        found = self.run("SELECT table_name FROM information_schema.tables WHERE table_schema = ?", (self.schema[:-1],))
+        return {name for (name,) in found}
+
+
+def customer(number: int, city: str = "Pune", plan: str | None = "Gold", email: str | None = None) -> tuple[Any, ...]:
+    return number, email or f"customer{number}@example.org", city, plan
+
+
+class Events(dict[Any, Any]):
+    """What Airflow hands a task for the events of its outlets."""
+
+    def __missing__(self, asset: Any) -> Any:
+        self[asset] = type("Event", (), {"extra": {}})()
+        return self[asset]
+
+
+class Night(Task):
+    """One run of the sync's DAG: its two tasks."""
+
+    def __init__(self, run_id: str, *, dag_id: str = "nightly", map_index: int = -1) -> None:
+        super().__init__()
+        self.run_id, self.dag_id, self.map_index = run_id, dag_id, map_index
+        self.events = Events()
+
+    def context(self) -> dict[str, Any]:
+        context = super().context()
+        ti = context["ti"]
+        ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, "sync", self.map_index
+        return context | {"outlet_events": self.events}
+
+
+def operator_of(warehouse: Warehouse, **arguments: Any) -> SqlToLeadSquaredOperator:
+    return SqlToLeadSquaredOperator(
+        task_id="sync",
+        **{
+            "sql": warehouse.query,
+            "conn_id": "warehouse",
+            "key": "customer_id",
+            "mapping": MAPPING,
+            "ledger_table": warehouse.ledger,
+            **arguments,
+        },
+    )
+
+
+def sync(night: Night, warehouse: Warehouse, **arguments: Any) -> dict[str, Any]:
+    """Run the night's sync task once."""
+    output: dict[str, Any] = operator_of(warehouse, **arguments).execute(night.context())
+    night.returned = output
+    return output
+
+
+def wait(night: Night, clock: VirtualTime, output: Any, **arguments: Any) -> dict[str, Any]:
+    """Run the night's sensor through all its reschedules."""
+    while True:
+        sensor = LeadStatusSensor(task_id="wait", request_ids=output, **arguments)
+        try:
+            books: dict[str, Any] = sensor.execute(night.context())
+        except AirflowRescheduleException:
+            clock.advance(sensor.poke_interval)
+        else:
+            return books
+
+
+def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
+    """Run both tasks of a night, and let the night end; returns the books of the sync."""
+    output = sync(night, warehouse, **arguments)
+    wait(night, clock, output)
+    clock.advance(MORNING)
+    books: dict[str, int] = output["books"]
+    return books
+
+
+def tail(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
+    """Run a night whose sensor closes early."""
+    output = sync(night, warehouse, **arguments)
+    wait(night, clock, output, close_after=60)
+    books: dict[str, int] = output["books"]
+    return books
+
+
+def crm(sandbox: Any) -> dict[str, tuple[str | None, str | None]]:
+    """Return what the CRM holds: city and plan by address."""
+    values = [lead["values"] for lead in sandbox.leads()]
+    return {value["EmailAddress"]: (value.get("mx_City"), value.get("mx_Plan")) for value in values}
+
+
+def of_warehouse(warehouse: Warehouse) -> dict[str, tuple[str | None, str | None]]:
+    return {email: (city, plan) for _, email, city, plan in warehouse.run(warehouse.query)}
+
+
+def sent(sandbox: Any, since: int = 0) -> list[str]:
+    """Return the cities sent, in order of the addresses they were sent for, after so many POSTs."""
+    posts = [post["lead"] for post in sandbox.posts()[since:] if post["lead"]]
+    return [lead["mx_City"] for lead in sorted(posts, key=lambda lead: lead["EmailAddress"])]
+
+
+def ledger_of(night: Night, warehouse: Warehouse, *, sync: str | None = None) -> Any:
+    """Return the ledger of a night's sync, as the task itself opens it."""
+    account = LeadSquaredHook().account
+    name = sync or "nightly.sync by leadsquared_default"
+    place = where_is_ledger(night.context(), "warehouse", warehouse.ledger, sync=name, account=account)
+    return open_sync_ledger(place, account)
+
+
+def aborted(night: Night, warehouse: Warehouse, key: str, **arguments: Any) -> None:
+    """Leave a row as a run does that dies while the row's call is under way."""
+    from airflow_provider_leadsquared.api.leads import encode_lead
+
+    lead = encode_lead(arguments)
+    ledger_of(night, warehouse).write([Entry(0, State.IN_DOUBT, key, lead.fingerprint, attempts=1)])
+
+
+@contextmanager
+def at_call(monkeypatch: Any, number: int, act: Callable[[], Any]) -> Iterator[None]:
+    """Do something just before the given call of many."""
+    send, calls = leadsquared.send_async, []
+
+    async def sending(*args: Any) -> Any:
+        calls.append(None)
+        if len(calls) == number:
+            act()
+        return await send(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leadsquared, "send_async", sending)
+        yield
