@@ -35,10 +35,9 @@ PRESENT_CUSTOMERS = (
 )
 # [END howto_extract]
 
+# [START howto_mapping]
 #: Where two rows are one person, the later wins.
 SELECT = "SELECT * FROM present_customers ORDER BY updated_at, customer_id"
-
-# [START howto_mapping]
 #: Each column's lead field, with what is done to the value on its way, from left to right.
 MAPPING = {
     "customer_id": "mx_Customer_Id",
@@ -95,6 +94,7 @@ def report(synced: Any, dag_run: Any = None) -> None:
 # [END howto_report]
 
 
+# [START howto_dag]
 with DAG(
     "warehouse_to_leadsquared",
     schedule="0 2 * * *",
@@ -146,4 +146,5 @@ with DAG(
     extract >> sync >> wait >> reported
     # A teardown runs whatever happened before it, and leaves the run's colour to the others.
     reported.as_teardown()
+# [END howto_dag]
 # [END howto_warehouse_to_leadsquared]

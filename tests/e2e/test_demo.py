@@ -36,7 +36,7 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         str(own / word) if word == "leads.csv" else word for word in getattr(request, "param", ["--count", "40"])
     ]
     inherited = {name: value for name, value in os.environ.items() if name not in ("LEADS", "MAPPING", "KEEP")}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own words
         [sys.executable, "-m", "demo", *options],
         cwd=PROJECT,
         env={**inherited, MARK: str(tmp_path), "TMPDIR": str(tmp_path)},
@@ -67,7 +67,7 @@ def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subpr
     books = re.findall(r"^(?:sync|wait) +\d+ = .*$", shown, re.MULTILINE)
     assert books == [
         "sync     40 = invalid 3 + superseded 1 + open 36",
-        "wait     36 = created 29 + updated 5 + rejected 2",
+        "wait     36 = created 30 + updated 4 + rejected 2",
         "sync     40 = invalid 2 + superseded 1 + unchanged 32 + open 4 + rejected 1",
         "wait      4 = created 2 + updated 2",
     ]
@@ -111,8 +111,11 @@ def test_the_csv_example_runs(tmp_path: Path):
     """Under a scheduler too, as what the demonstration runs."""
     (tmp_path / "leads.csv").write_text("ID,Email\n1,a@example.org\n2,\n3,c@example.org\n")
     with Sandbox(speed=60) as sandbox:
-        connection = {"AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection())}
-        with LocalAirflow(PROJECT / "dags_examples", dag_ids=["csv_to_leadsquared"], env=connection) as airflow:
+        environment = {
+            "AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection()),
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # the folder has a DAG that would run at night
+        }
+        with LocalAirflow(PROJECT / "dags_examples", dag_ids=["csv_to_leadsquared"], env=environment) as airflow:
             conf = {"csv_file": str(tmp_path / "leads.csv"), "allowed_rejects": 1}
             run = airflow.trigger("csv_to_leadsquared", conf)
             state = airflow.wait("csv_to_leadsquared", run, timeout=120)

@@ -1,0 +1,169 @@
+"""What the documentation shows is what the code is: quoted examples, the states, and every SQL statement."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from airflow_provider_leadsquared.delivery.column_map import TRANSFORMS
+from airflow_provider_leadsquared.delivery.ledger import Entry
+from airflow_provider_leadsquared.delivery.policies import _CHOICES
+from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask
+from airflow_provider_leadsquared.delivery.sync_ledger import SyncLedger
+from airflow_provider_leadsquared.delivery.verdicts import State
+
+PROJECT = Path(__file__).parents[2]
+PAGES = {name: (PROJECT / name).read_text() for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md")}
+EXAMPLES = "\n".join(path.read_text() for path in sorted((PROJECT / "dags_examples").glob("*.py")))
+NIGHTLY = PAGES["docs/nightly-sync.md"]
+
+QUOTED = [
+    pytest.param(name, code, id=f"{page}: {name}")
+    for page, text in PAGES.items()
+    for name, code in re.findall(r"<!-- quoted: (\w+) -->\n+```python\n(.*?)\n```", text, re.DOTALL)
+]
+STATEMENTS = [
+    pytest.param(sql, id=f"{page}, {number}")
+    for page, text in PAGES.items()
+    for number, sql in enumerate(re.findall(r"```sql\n(.*?)```", text, re.DOTALL), 1)
+]
+
+
+@pytest.mark.parametrize(("name", "code"), QUOTED)
+def test_quoted_code_is_the_examples(name: str, code: str):
+    found = re.search(rf"^# \[START {name}\]\n(.*?)^# \[END {name}\]", EXAMPLES, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    lines = [line for line in found[1].splitlines() if not re.match(r"# \[(START|END) ", line)]
+    assert code == "\n".join(lines).strip("\n")
+
+
+def test_there_is_something_to_test():
+    assert len(QUOTED) >= 4
+    assert len(STATEMENTS) >= 12
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/nightly-sync.md"])
+def test_every_state_is_explained(page: str):
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", PAGES[page], re.MULTILINE))))
+
+    assert set(State) <= explained
+
+
+def test_every_rule_and_transform_is_explained():
+    for word in (*_CHOICES, *TRANSFORMS):
+        assert f"`{word}`" in NIGHTLY
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str):
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", PAGES[page]):
+        path = (PROJECT / page).parent / target if target else PROJECT / page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, anchor
+
+
+class Database:
+    """A database with a ledger of two nights, as the documentation's statements ask for them."""
+
+    def __init__(self, connect: Callable[[], Any], placeholder: str) -> None:
+        self._connect = connect
+        for dag_id, task_id, runs in (
+            ("warehouse_to_leadsquared", "sync", ("scheduled__2026-01-01", "scheduled__2026-01-02")),
+            ("sync", "capture", ("manual__2026-01-01",)),
+        ):
+            for run_id in runs:
+                self._fill(RunOfTask(dag_id, run_id, task_id), placeholder)
+        self.run("UPDATE leadsquared_ledger SET written_at = '2025-09-01' WHERE run_id LIKE '%-01'")
+        for table in ("customers", "present_customers"):
+            self.run(f"CREATE TABLE {table} (customer_id INTEGER, updated_at TIMESTAMP)")
+            self.run(f"INSERT INTO {table} VALUES (4711, '2026-01-01'), (4712, '2026-01-01'), (9, '2026-01-01')")
+
+    def run(self, sql: str) -> list[Any]:
+        """Run a statement; one that returns nothing returns how many rows it has touched, as a row."""
+        with closing(self._connect()) as connection, connection:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
+
+    def _fill(self, run: RunOfTask, placeholder: str) -> None:
+        ledger = SyncLedger(
+            self._connect,
+            placeholder=placeholder,
+            table="leadsquared_ledger",
+            run=run,
+            sync=run.dag_id,
+            patience=0,
+            clock=time.time,
+        )
+        entries = [
+            Entry(0, State.CREATED, "4711", run.run_id, request_id="r1", lead_id="l1", accepted_at=1.0, settled_at=2.0),
+            Entry(1, State.REJECTED, "4712", run.run_id, request_id="r2", reason_class="MXDuplicateEntryException"),
+            Entry(2, State.OPEN, "4713", run.run_id, request_id="r3", accepted_at=1.0),
+        ]
+        intents = [Entry(entry.row, State.IN_DOUBT, entry.key, entry.fingerprint) for entry in entries]
+        ledger.write(intents)
+        ledger.write(entries)
+        ledger.write_not_sent([Entry(3, State.INVALID, "4714", copy=3, reason_class="no_match_key")])
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    return Database(lambda: sqlite3.connect(path), "?")
+
+
+@pytest.fixture(scope="module")
+def on_postgres(postgres: str) -> Database:
+    schema = f"docs{uuid.uuid4().hex}"
+    with closing(psycopg2.connect(postgres)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {schema}")
+    return Database(lambda: psycopg2.connect(postgres, options=f"-c search_path={schema}"), "%s")
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_every_statement_runs_and_finds_something(request: pytest.FixtureRequest, database: str, statement: str):
+    found = request.getfixturevalue(database).run(statement)
+
+    assert found
+    assert found != [(0,)]
+
+
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_pruning_keeps_what_the_memory_points_to_and_what_is_open(request: pytest.FixtureRequest, database: str):
+    ledger: Database = request.getfixturevalue(database)
+    (prune,) = [each.values[0] for each in STATEMENTS if str(each.values[0]).startswith("DELETE")]
+    before = ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY owner_key, dag_id")
+
+    ledger.run(str(prune))
+
+    assert ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY owner_key, dag_id") == before
+    left = ledger.run(
+        "SELECT run_id, state FROM leadsquared_ledger WHERE written_at < '2025-10-01' ORDER BY run_id, state"
+    )
+    assert ("scheduled__2026-01-01", "open") in left
+    assert ("scheduled__2026-01-01", "created") not in left
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, id=f"{page}, {number}")
+        for page, text in PAGES.items()
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1)
+        if "with DAG(" in code and code.startswith("from ")
+    ],
+)
+def test_dags_that_are_shown_can_be_parsed(code: str):
+    exec(code, {})  # noqa: S102 - our own words
