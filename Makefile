@@ -2,7 +2,7 @@
 #
 #   make setup   fill .venv; again only when pyproject.toml or constraints.txt have changed
 #   make demo    see it work; LEADS=file.csv sends your own rows
-#   make test    run the tests; ARGS="-k name" is passed to pytest
+#   make test    run the tests, two at a time; ARGS="-k name" is passed to pytest
 #   make lint    check style and types
 #   make clean   remove .venv and what tools have left
 #
@@ -55,7 +55,7 @@ demo: setup
 	exec $(VENV_PYTHON) -m demo
 
 test: setup
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: setup
 	$(VENV_PYTHON) -m ruff check .
