@@ -14,7 +14,7 @@ from airflow_provider_leadsquared.api.errors import AuthenticationError, Unexpec
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from tests.integration.tasks import Task, capture, connect, leads, wait_for
+from tests.integration.tasks import Task, TaskInstance, capture, connect, leads, wait_for
 
 
 def test_each_request_ends_with_the_verdict_and_lead_id_that_the_crm_stores(sandbox, clock):
@@ -121,6 +121,13 @@ def test_ids_that_are_no_uuids_are_set_aside_and_the_rest_is_settled(sandbox, cl
 def test_a_request_id_given_twice_is_asked_and_counted_once(sandbox, clock):
     request_id = capture(Task(), leads(1))["receipts"][0]["request_id"]
     assert wait_for(Task(), clock, [request_id, request_id])["books"]["read"] == 1
+
+
+@pytest.mark.parametrize("parts", [[leads(2), []], [[], []]])
+def test_parts_of_a_mapped_capture_that_had_no_leads_do_not_keep_it_from_the_others(sandbox, clock, parts, monkeypatch):
+    monkeypatch.setattr(TaskInstance, "map_index", 0)
+    outputs = [capture(Task(), part) for part in parts]
+    assert wait_for(Task(), clock, outputs)["books"]["read"] == sum(map(len, parts))
 
 
 def test_the_outputs_of_a_mapped_capture_are_taken_together(sandbox, clock):
