@@ -25,7 +25,7 @@ from demo.local_airflow import LocalAirflow, TaskInstance
 from tests import canaries
 
 WORKERS = {"celery-worker-1", "celery-worker-2"}
-ROWS, PARTITION = 400, 80
+ROWS, PARTITION = 320, 80
 #: The last one holds no row.
 PARTITIONS = ROWS // PARTITION + 1
 #: Rows whose city changes between the second and the third night.
@@ -133,7 +133,7 @@ def eventually(look: Callable[[], Any], timeout: float = 60) -> Any:
     deadline = time.monotonic() + timeout
     while not (found := look()):
         assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.05)
+        time.sleep(0.2)
     return found
 
 
