@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, LedgerTakenError, Records
@@ -195,6 +196,8 @@ class OpenRequests:
             )
             for entry in entries
         ]
+        # In one order for all, for several who settle the same requests would else wait for each other's lines.
+        lines.sort(key=itemgetter(-2, -1))
         with self._tables.transaction() as cursor:
             if lines:
                 self._tables.execute_each(cursor, "settle_entry", lines)
