@@ -306,7 +306,7 @@ def test_a_creation_that_was_killed_half_way_is_finished(tmp_path, sqlite):
 
 @pytest.mark.parametrize("_", range(4))
 def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(open_sql_ledger, _):
-    together = Barrier(8)
+    together = Barrier(8, timeout=30)
 
     def write(map_index: int) -> int:
         ledger = open_sql_ledger(run=replace(RUN, map_index=map_index))
