@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG, BaseHook, Param, task
-from pendulum import datetime, duration
+from airflow.timetables.trigger import CronTriggerTimetable
+from pendulum import duration
 
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
@@ -63,7 +64,7 @@ NOT_TAKEN = """
 SELECT state, reason_class, COUNT(*), MIN(owner_key) FROM leadsquared_ledger_rejects
 WHERE dag_id = ? AND run_id = ? GROUP BY state, reason_class ORDER BY COUNT(*) DESC
 """
-STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger_last WHERE dag_id = ? AND state = 'open'"
+STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger WHERE dag_id = ? AND state = 'open'"
 
 
 @task
@@ -97,8 +98,8 @@ def report(synced: Any, dag_run: Any = None) -> None:
 # [START howto_dag]
 with DAG(
     "warehouse_to_leadsquared",
-    schedule="0 2 * * *",
-    start_date=datetime(2026, 1, 1, tz="Asia/Kolkata"),
+    # No start_date: switched on, it waits for the coming night. With one in the past it would run at once.
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Kolkata"),
     catchup=False,
     # Two nights at once could overtake each other.
     max_active_runs=1,
