@@ -117,10 +117,11 @@ INSERT INTO {table}_leads (sync_id, key_id, owner_key, confirmed_before, last_sc
 
 -- name: select_open
 SELECT
-    row_no, state, owner_key, fingerprint, copy_no, request_id, accepted_at, settled_at, lead_id, reason_class, reason,
-    attempts, doubted_at, scope, dag_id, run_id, task_id
-FROM {table}
-WHERE sync_id = ? AND state = 'open'
+    e.row_no, e.state, e.owner_key, e.fingerprint, e.copy_no, e.request_id, e.accepted_at, e.settled_at, e.lead_id,
+    e.reason_class, e.reason, e.attempts, e.doubted_at, e.scope, e.dag_id, e.run_id, e.task_id
+FROM {table}_leads l
+JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
+WHERE l.sync_id = ? AND e.state = 'open'
 
 -- name: count_judged
 SELECT state, reason_class, COUNT(*)

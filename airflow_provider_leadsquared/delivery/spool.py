@@ -31,7 +31,7 @@ _NO_ROOM = (
 _CREATE = """
 CREATE TABLE rows (
     row_no INTEGER PRIMARY KEY, owner_key TEXT, fingerprint TEXT NOT NULL, match_attribute TEXT, match_value TEXT,
-    body BLOB, state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL
+    body BLOB, state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, doubted_at REAL
 )
 """
 _DOUBLED_KEYS = """
@@ -51,14 +51,15 @@ WHERE owner_key IN (SELECT owner_key FROM doubled) AND state IN ({states})
 """
 _PART = """
 SELECT
-    row_no, owner_key, fingerprint, state, reason_class, reason, attempts, match_attribute, match_value, body
+    row_no, owner_key, fingerprint, state, reason_class, reason, attempts, doubted_at,
+    match_attribute, match_value, body
 FROM rows
 WHERE state IN ({states}) AND row_no > ?
 ORDER BY row_no
 LIMIT ?
 """
 _FIRST_OF_EACH = """
-SELECT row_no, owner_key, fingerprint, state, reason_class, reason, attempts
+SELECT row_no, owner_key, fingerprint, state, reason_class, reason, attempts, doubted_at
 FROM (
     SELECT *, ROW_NUMBER() OVER (PARTITION BY state, reason_class ORDER BY row_no) AS nth
     FROM rows
@@ -133,7 +134,7 @@ class Spool:
     def add(self, rows: Iterable[SpooledRow]) -> None:
         """Put rows behind those that are there; bodies are kept of those only that are to be sent."""
         self._database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     row.entry.row,
@@ -145,6 +146,7 @@ class Spool:
                     row.entry.reason_class,
                     row.entry.reason,
                     row.entry.attempts,
+                    row.entry.doubted_at,
                 )
                 for row in rows
             ),
@@ -200,7 +202,7 @@ class Spool:
         select = _PART.format(states=", ".join("?" * len(states)))
         after = -1
         while lines := self._database.execute(select, (*states, after, size)).fetchall():
-            yield [(_entry(*line[:7]), *line[7:]) for line in lines]
+            yield [(_entry(*line[:8]), *line[8:]) for line in lines]
             after = lines[-1][0]
 
 
@@ -212,5 +214,15 @@ def _entry(
     reason_class: str | None,
     reason: str | None,
     attempts: int,
+    doubted_at: float | None,
 ) -> Entry:
-    return Entry(row, State(state), key, fingerprint, reason_class=reason_class, reason=reason, attempts=attempts)
+    return Entry(
+        row,
+        State(state),
+        key,
+        fingerprint,
+        reason_class=reason_class,
+        reason=reason,
+        attempts=attempts,
+        doubted_at=doubted_at,
+    )

@@ -129,7 +129,7 @@ class LeadStatusSensor(BaseSensorOperator):
         found = look(self._hook, self._ledger, self._receipts(), self._ladder, clock=time.time)
         if found.next_at is None:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, found))
-        deadline = self._deadline(found)
+        deadline = self._deadline(found.open)
         if time.time() >= deadline:
             raise self._out_of_time(found, _output(self._balance(found), found.entries), context)
         self._wait(found, deadline)
@@ -145,10 +145,12 @@ class LeadStatusSensor(BaseSensorOperator):
         requests = self._requests
         found = look(self._hook, requests, requests.load().entries.values(), self._ladder, clock=time.time)
         now = time.time()
-        close_at = self._last_acceptance(found) + (float("inf") if self.close_after is None else self.close_after)
-        if found.next_at is None or now >= close_at:
+        close_at = self._last_acceptance(found.open) + (float("inf") if self.close_after is None else self.close_after)
+        # What an earlier run sent and LeadSquared never decides must not keep every later run from its end.
+        awaited = [entry for entry in found.open if requests.is_of_runs(entry) or now < self._deadline([entry])]
+        if not awaited or now >= close_at:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude_sync(context, found, requests))
-        deadline = self._deadline(found)
+        deadline = self._deadline(found.open)
         if now >= deadline:
             books = self._balance_sync(requests)
             raise self._out_of_time(found, {"books": books.as_dict(), "ledger": places[0]}, context)
@@ -170,12 +172,12 @@ class LeadStatusSensor(BaseSensorOperator):
             raise ValueError("request_ids holds outputs of a sync and others; let a sensor wait for each")
         return outputs
 
-    def _last_acceptance(self, found: Look) -> float:
+    def _last_acceptance(self, entries: Iterable[Entry]) -> float:
         now = time.time()
-        return max((entry.accepted_at or now for entry in found.open), default=now)
+        return max((entry.accepted_at or now for entry in entries), default=now)
 
-    def _deadline(self, found: Look) -> float:
-        return self._last_acceptance(found) + float(self.timeout)
+    def _deadline(self, entries: Iterable[Entry]) -> float:
+        return self._last_acceptance(entries) + float(self.timeout)
 
     def _wait(self, found: Look, until: float) -> None:
         """Set the time of the next look; Airflow reads it right after the poke, in both modes."""
