@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 import pytest
-from airflow.exceptions import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
