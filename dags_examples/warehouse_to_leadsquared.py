@@ -64,7 +64,7 @@ NOT_TAKEN = """
 SELECT state, reason_class, COUNT(*), MIN(owner_key) FROM leadsquared_ledger_rejects
 WHERE dag_id = ? AND run_id = ? GROUP BY state, reason_class ORDER BY COUNT(*) DESC
 """
-STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger WHERE dag_id = ? AND state = 'open'"
+STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger_last WHERE dag_id = ? AND state = 'open'"
 
 
 @task
