@@ -20,6 +20,7 @@ from airflow_provider_leadsquared.delivery.policies import _CHOICES
 from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask
 from airflow_provider_leadsquared.delivery.sync_ledger import SyncLedger
 from airflow_provider_leadsquared.delivery.verdicts import State
+from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
 PAGES = {name: (PROJECT / name).read_text() for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md")}
@@ -77,7 +78,7 @@ class Database:
     """A database with a ledger of two nights, as the documentation's statements ask for them."""
 
     def __init__(self, connect: Callable[[], Any], placeholder: str) -> None:
-        self._connect = connect
+        self._connect, self._placeholder = connect, placeholder
         for dag_id, task_id, runs in (
             ("warehouse_to_leadsquared", "sync", ("scheduled__2026-01-01", "scheduled__2026-01-02")),
             ("sync", "capture", ("manual__2026-01-01",)),
@@ -85,15 +86,24 @@ class Database:
             for run_id in runs:
                 self._fill(RunOfTask(dag_id, run_id, task_id), placeholder)
         self.run("UPDATE leadsquared_ledger SET written_at = '2025-09-01' WHERE run_id LIKE '%-01'")
-        for table in ("customers", "present_customers"):
-            self.run(f"CREATE TABLE {table} (customer_id INTEGER, updated_at TIMESTAMP)")
-            self.run(f"INSERT INTO {table} VALUES (4711, '2026-01-01'), (4712, '2026-01-01'), (9, '2026-01-01')")
+        texts = ("first_name", "last_name", "email", "phone", "city", "plan")
+        self.run(
+            f"CREATE TABLE customers (customer_id INTEGER, {' TEXT, '.join(texts)} TEXT, signed_up_on DATE, "
+            "updated_at TIMESTAMP, closed_on DATE)"
+        )
+        self.run(
+            "INSERT INTO customers (customer_id, updated_at, closed_on) VALUES "
+            "(4711, '2026-01-01', NULL), (4712, '2026-01-01', NULL), (8, '2026-01-01', '2026-01-02'), (9, NULL, NULL)"
+        )
+        for _ in range(2):  # as on two nights
+            for statement in PRESENT_CUSTOMERS:
+                self.run(statement)
 
-    def run(self, sql: str) -> list[Any]:
+    def run(self, sql: str, *values: Any) -> list[Any]:
         """Run a statement; one that returns nothing returns how many rows it has touched, as a row."""
         with closing(self._connect()) as connection, connection:
             cursor = connection.cursor()
-            cursor.execute(sql)
+            cursor.execute(sql.replace("?", self._placeholder), *([values] if values else []))
             return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
     def _fill(self, run: RunOfTask, placeholder: str) -> None:
@@ -138,6 +148,20 @@ def test_every_statement_runs_and_finds_something(request: pytest.FixtureRequest
 
     assert found
     assert found != [(0,)]
+
+
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_the_examples_statements_run(request: pytest.FixtureRequest, database: str):
+    warehouse: Database = request.getfixturevalue(database)
+    run = ("warehouse_to_leadsquared", "scheduled__2026-01-02")
+
+    assert len(warehouse.run(SELECT)) == 3
+    assert warehouse.run(SENT, *run) == [("created", 1), ("open", 1), ("rejected", 1)]
+    assert sorted(warehouse.run(NOT_TAKEN, *run)) == [
+        ("invalid", "no_match_key", 1, "4714"),
+        ("rejected", "MXDuplicateEntryException", 1, "4712"),
+    ]
+    assert warehouse.run(STILL_OPEN, run[0])[0][0] == 1
 
 
 @pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
