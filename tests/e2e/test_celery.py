@@ -77,8 +77,7 @@ for name in ("nightly", "killed"):
 with DAG("one_city", schedule=None, params={{"city": None, "full_refresh": False}}), TaskGroup("crm"):
     ours = {{"ledger_table": "nightly_ledger", "sync": "nightly.crm.sync by leadsquared_default", "outlets": []}}
     query = "SELECT id, email, city FROM nightly WHERE city = '{{{{ params.city }}}}'"
-    sync = SqlToLeadSquaredOperator(task_id="sync", sql=query, **arguments | ours)
-    LeadStatusSensor(task_id="wait", request_ids=sync.output)
+    SqlToLeadSquaredOperator(task_id="sync", sql=query, **arguments | ours)
 
 with DAG("after", schedule=[leads_asset()]):
     EmptyOperator(task_id="report")
