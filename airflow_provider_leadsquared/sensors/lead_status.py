@@ -67,7 +67,8 @@ class LeadStatusSensor(BaseSensorOperator):
     :param retries: 2 by default, 30 s apart: Airflow 3 can fail a healthy sensor by mistake, and a poke is safe to
         repeat.
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
-    :raises LeadsNotDelivered: More requests were rejected or failed than allowed. Not retried.
+    :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all is well here, but a task right
+        before this one failed. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task goes on looking.
     :raises LeadSquaredError: LeadSquared cannot be asked: keys refused, wrong host.
     """
@@ -245,6 +246,7 @@ class LeadStatusSensor(BaseSensorOperator):
                 f"The CRM did not take {books.rejects:,} of {books.read:,} leads ({books.why()}). "
                 "Mend these rows and send them again, or set allowed_rejects. Each row's reason is in this task's XCom"
             )
+        self._check_upstream(context, output)
         tell_outlets(context, self.outlets, output["books"])
         return output
 
@@ -268,8 +270,26 @@ class LeadStatusSensor(BaseSensorOperator):
                 f"The CRM did not take {books.rejects:,} of {books.read:,} leads ({books.why()}). Mend these rows in "
                 "the warehouse, or set allowed_rejects. Each row's reason is in the ledger table"
             )
+        self._check_upstream(context, output)
         tell_outlets(context, self.outlets, output["books"])
         return output
+
+    def _check_upstream(self, context: Context, output: dict[str, Any]) -> None:
+        """Fail after a task that failed: a DAG run has the colour of its last tasks, and would be green."""
+        if not self.upstream_task_ids:
+            return
+        ti = context["ti"]
+        upstream = sorted(self.upstream_task_ids)
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(ti.run_id, {})
+        # A mapped task's instances are named task_0, task_1 and so on; behind the one that is ours, no other counts.
+        own = {f"{task_id}_{ti.map_index}" for task_id in upstream} & states.keys()
+        failed = sorted(task for task in own or states if states[task] in ("failed", "upstream_failed"))
+        if failed:
+            context["ti"].xcom_push(key="return_value", value=output)
+            raise LeadsNotDelivered(
+                f"All that was accepted is judged, but {', '.join(failed)} failed before: the log there says which "
+                "leads were not sent, and why. Clear that task, with those downstream of it, once the cause is mended"
+            )
 
     def _balance_sync(self, requests: OpenRequests) -> Books:
         from airflow_provider_leadsquared.delivery.books import Books

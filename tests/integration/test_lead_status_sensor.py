@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedAnswerError
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
+from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from tests.integration.tasks import Task, TaskInstance, capture, connect, leads, wait_for
 
@@ -280,3 +281,39 @@ def test_a_capture_that_is_cleared_finds_the_verdicts_in_its_rows(sandbox, clock
 def test_a_connection_that_is_no_database_is_refused_for_a_ledger(sandbox, clock):
     with pytest.raises(ValueError, match=r"no common\.sql hook"):
         capture(Task(), leads(1), ledger_conn_id="leadsquared_default")
+
+
+def after(states, **instance):
+    """Return a sensor behind a task named capture, and a context in which Airflow tells these states of it."""
+    with DAG("sync"):
+        sensor = LeadStatusSensor(task_id="wait", request_ids={"receipts": []})
+        sensor.set_upstream(LeadCaptureOperator(task_id="capture", leads=[]))
+    task = Task()
+    context = task.context()
+    context["ti"].get_task_states = lambda **_: {context["ti"].run_id: states}
+    for name, value in instance.items():
+        setattr(context["ti"], name, value)
+    return sensor, context
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed"])
+def test_behind_a_capture_that_failed_it_fails_too_lest_the_run_be_green(sandbox, state):
+    sensor, context = after({"capture": state})
+    with pytest.raises(LeadsNotDelivered, match="capture failed before"):
+        sensor.execute(context)
+    assert context["ti"].xcom["return_value"]["books"] == {"read": 0}
+
+
+def test_behind_a_mapped_capture_one_failed_instance_is_enough(sandbox):
+    sensor, context = after({"capture_0": "success", "capture_1": "failed"})
+    with pytest.raises(LeadsNotDelivered, match="capture_1 failed before"):
+        sensor.execute(context)
+
+
+@pytest.mark.parametrize(
+    ("states", "instance"),
+    [({"capture": "success"}, {}), ({"capture_0": "success", "capture_1": "failed"}, {"map_index": 0})],
+)
+def test_behind_a_capture_of_its_own_that_went_well_it_is_green(sandbox, states, instance):
+    sensor, context = after(states, **instance)
+    assert sensor.execute(context)["books"] == {"read": 0}
