@@ -57,6 +57,9 @@ class RejectedError(LeadSquaredError):
     :param reason: LeadSquared's own text, masked.
     """
 
+    #: An earlier sending of the same got no answer, and may have been accepted.
+    after_doubt = False
+
     def __init__(self, message: str, exception_type: str | None, reason: str) -> None:
         super().__init__(message)
         self.exception_type = exception_type

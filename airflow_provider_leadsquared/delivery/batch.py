@@ -126,10 +126,10 @@ class Batch:
         :param now: Seconds since the epoch.
         """
         entry = self.entries[row]
+        if isinstance(told, (Acceptance, RejectedError)) and told.after_doubt:
+            entry = replace(entry, doubted_at=now)
         if isinstance(told, Acceptance):
-            doubted_at = now if told.after_doubt else entry.doubted_at
             entry = entry.moved(State.OPEN, request_id=told.request_id, accepted_at=now, reason_class=None, reason=None)
-            entry = replace(entry, doubted_at=doubted_at)
         elif isinstance(told, RejectedError):
             kind = told.exception_type or "RefusedAtSubmission"
             entry = entry.moved(State.REJECTED, settled_at=now, reason_class=kind, reason=told.reason)

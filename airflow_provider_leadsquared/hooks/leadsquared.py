@@ -289,6 +289,7 @@ class LeadSquaredHook(BaseHook):
                         stopped_by = stopped_by or error
                     repeat = error.transient and (not error.in_doubt or (may_repeat(item) and len(doubts) < _ATTEMPTS))
                     if isinstance(error, RejectedError):
+                        error.after_doubt = bool(doubts)
                         return error
                     if stopped_by or not repeat:
                         # A later sending that was certainly not taken does not lift the doubt about an earlier one.
