@@ -1,7 +1,7 @@
 # Everything runs in .venv, which `make setup` fills from pyproject.toml and constraints.txt; nothing else is touched.
 #
 #   make setup   fill .venv; again only when pyproject.toml or constraints.txt have changed
-#   make demo    see it work; LEADS=file.csv sends your own rows
+#   make demo    see two nights of a sync; LEADS=file.csv with your own rows
 #   make test    run the tests, two at a time; ARGS="-k name" is passed to pytest
 #   make lint    check style and types
 #   make clean   remove .venv and what tools have left
