@@ -39,11 +39,11 @@ def test_a_value_that_changes_and_changes_back_is_sent_each_time(sandbox, clock,
     assert sent(sandbox) == ["Pune", "Kochi", "Pune"]
 
 
-def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, warehouse):
-    warehouse.fill(2)
-    whole(Night("1"), clock, warehouse)
-    warehouse.run(f"DELETE FROM {warehouse.table} WHERE customer_id = 0")
-    assert whole(Night("2"), clock, warehouse) == {"read": 1, "unchanged": 1}
+def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, on_sqlite):
+    on_sqlite.fill(2)
+    whole(Night("1"), clock, on_sqlite)
+    on_sqlite.run(f"DELETE FROM {on_sqlite.table} WHERE customer_id = 0")
+    assert whole(Night("2"), clock, on_sqlite) == {"read": 1, "unchanged": 1}
     assert len(sandbox.leads()) == 2
 
 
@@ -64,11 +64,11 @@ def test_a_row_that_failed_goes_again_the_next_night(sandbox, clock, warehouse):
     assert warehouse.states() == {"1": "created"}
 
 
-def test_a_row_that_failed_goes_with_its_newest_value(sandbox, clock, warehouse):
-    warehouse.put(customer(1))
-    night_with_a_failed_row(sandbox, clock, warehouse)
-    warehouse.put(customer(1, "Kochi"))
-    whole(Night("2"), clock, warehouse)
+def test_a_row_that_failed_goes_with_its_newest_value(sandbox, clock, on_sqlite):
+    on_sqlite.put(customer(1))
+    night_with_a_failed_row(sandbox, clock, on_sqlite)
+    on_sqlite.put(customer(1, "Kochi"))
+    whole(Night("2"), clock, on_sqlite)
     assert sent(sandbox) == ["Pune", "Kochi"]
 
 
@@ -102,12 +102,12 @@ def test_a_row_that_changes_back_after_a_reject_to_what_was_confirmed_is_unchang
     assert whole(Night("3"), clock, warehouse) == {"read": 1, "unchanged": 1}
 
 
-def test_a_row_refused_at_the_door_is_rejected_and_held(sandbox, clock, no_waits, warehouse):
+def test_a_row_refused_at_the_door_is_rejected_and_held(sandbox, clock, no_waits, on_sqlite):
     sandbox.fault("error", http=500, exception="MXInvalidInputException", endpoint="capture", calls=1)
-    warehouse.put(customer(1))
+    on_sqlite.put(customer(1))
     for night in ("1", "2"):
         with pytest.raises(LeadsNotDelivered, match="rejected: 1 MXInvalidInputException"):
-            sync(Night(night), warehouse)
+            sync(Night(night), on_sqlite)
     assert len(sandbox.posts()) == 1
 
 
@@ -189,10 +189,10 @@ TWO_REASONS = {"Kochi": "MXDuplicateEntryException", "Agra": "MXInvalidInputExce
 
 
 @pytest.mark.parametrize("replay", [True, "True", "true"])
-def test_a_replay_sends_rejected_rows_again_and_no_unchanged_one(sandbox, clock, warehouse, replay):
-    refused_earlier(sandbox, clock, warehouse, **TWO_REASONS)
-    assert whole(Night("2"), clock, warehouse, replay=replay) == {"read": 3, "unchanged": 1, "open": 2}
-    assert set(warehouse.states().values()) == {"created"}
+def test_a_replay_sends_rejected_rows_again_and_no_unchanged_one(sandbox, clock, on_sqlite, replay):
+    refused_earlier(sandbox, clock, on_sqlite, **TWO_REASONS)
+    assert whole(Night("2"), clock, on_sqlite, replay=replay) == {"read": 3, "unchanged": 1, "open": 2}
+    assert set(on_sqlite.states().values()) == {"created"}
 
 
 @pytest.mark.parametrize("replay", ["MXDuplicateEntryException", {"reason_class": "MXDuplicateEntryException"}])
@@ -272,9 +272,9 @@ def test_mapped_outputs_make_one_balance(sandbox, clock, on_sqlite):
     assert wait(Night("1"), clock, outputs)["books"] == {"read": 6, "created": 6}
 
 
-def test_a_tail_is_no_reason_to_send_again(sandbox, clock, warehouse):
+def test_a_tail_is_no_reason_to_send_again(sandbox, clock, on_sqlite):
     sandbox.fault("system_errors", count=3)
-    warehouse.fill(2)
-    tail(Night("1"), clock, warehouse)
-    assert sync(Night("2"), warehouse)["books"] == {"read": 2, "waiting": 2}
+    on_sqlite.fill(2)
+    tail(Night("1"), clock, on_sqlite)
+    assert sync(Night("2"), on_sqlite)["books"] == {"read": 2, "waiting": 2}
     assert len(sandbox.posts()) == 2

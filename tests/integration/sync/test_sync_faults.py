@@ -64,10 +64,10 @@ def test_after_the_keys_were_revoked_a_retry_sends_just_the_rest(sandbox, clock,
     assert times_accepted(sandbox) == {1: 60}
 
 
-def test_a_task_that_is_stopped_leaves_the_rest_to_its_retry(sandbox, clock, warehouse, monkeypatch):
-    warehouse.fill(300)
+def test_a_task_that_is_stopped_leaves_the_rest_to_its_retry(sandbox, clock, on_sqlite, monkeypatch):
+    on_sqlite.fill(300)
     night = Night("1")
-    operator = operator_of(warehouse, concurrency=4)
+    operator = operator_of(on_sqlite, concurrency=4)
     with (
         at_call(monkeypatch, 50, operator.on_kill),
         pytest.raises(LeadsUnsent, match="rows are not sent or in doubt: the task was stopped"),
@@ -76,7 +76,7 @@ def test_a_task_that_is_stopped_leaves_the_rest_to_its_retry(sandbox, clock, war
     books = night.pushed["books"]
     assert set(books) == {"read", "unsent", "open"}
     assert 50 <= books["open"] < 100
-    assert sync(night, warehouse)["books"] == {"read": 300, "open": 300}
+    assert sync(night, on_sqlite)["books"] == {"read": 300, "open": 300}
     assert times_accepted(sandbox) == {1: 300}
 
 
@@ -116,30 +116,30 @@ def test_a_retry_counts_another_attempt(sandbox, clock, no_waits, warehouse):
     assert warehouse.lines("attempts, state") == [(2, "open")]
 
 
-def test_a_lost_answer_sends_a_row_again_and_makes_one_lead(sandbox, clock, no_waits, warehouse):
-    warehouse.fill(5)
+def test_a_lost_answer_sends_a_row_again_and_makes_one_lead(sandbox, clock, no_waits, on_sqlite):
+    on_sqlite.fill(5)
     sandbox.fault("lost_answer", endpoint="capture", calls=2)
-    assert whole(Night("1"), clock, warehouse) == {"read": 5, "open": 5}
+    assert whole(Night("1"), clock, on_sqlite) == {"read": 5, "open": 5}
     assert (len(sandbox.posts()), len(sandbox.leads())) == (7, 5)
 
 
-def test_a_row_that_changed_between_two_tries_waits_if_it_was_sent(sandbox, clock, warehouse):
-    warehouse.fill(10)
+def test_a_row_that_changed_between_two_tries_waits_if_it_was_sent(sandbox, clock, on_sqlite):
+    on_sqlite.fill(10)
     sandbox.fault("keys_revoked", endpoint="capture", skip=5)
     night = Night("1")
     with pytest.raises(LeadsUnsent):
-        sync(night, warehouse, concurrency=1)
+        sync(night, on_sqlite, concurrency=1)
     sandbox.clear_faults()
-    warehouse.fill(10, "Kochi")
-    assert sync(night, warehouse)["books"] == {"read": 10, "waiting": 5, "open": 5}
+    on_sqlite.fill(10, "Kochi")
+    assert sync(night, on_sqlite)["books"] == {"read": 10, "waiting": 5, "open": 5}
 
 
-def test_a_failing_run_shows_no_key_and_no_address_in_its_ledger(sandbox, clock, no_waits, warehouse):
+def test_a_failing_run_shows_no_key_and_no_address_in_its_ledger(sandbox, clock, no_waits, on_sqlite):
     message = "customer0@example.org is known"
     sandbox.fault("error", endpoint="capture", exception="MXInvalidInputException", message=message)
-    warehouse.fill(3)
-    sync(Night("1"), warehouse, allowed_rejects=3)
-    assert "@" not in warehouse.ledger_as_text()
+    on_sqlite.fill(3)
+    sync(Night("1"), on_sqlite, allowed_rejects=3)
+    assert "@" not in on_sqlite.ledger_as_text()
 
 
 # --- three nights -------------------------------------------------------------------------------------------------

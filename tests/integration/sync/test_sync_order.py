@@ -182,10 +182,10 @@ def night_with_a_tail(sandbox, clock, warehouse):
     return output, wait(Night("1"), clock, output, close_after=60)
 
 
-def test_a_sensor_that_closes_ends_green_with_requests_open(sandbox, clock, warehouse):
-    _, found = night_with_a_tail(sandbox, clock, warehouse)
+def test_a_sensor_that_closes_ends_green_with_requests_open(sandbox, clock, on_sqlite):
+    _, found = night_with_a_tail(sandbox, clock, on_sqlite)
     assert found["books"] == {"read": 2, "open": 1, "created": 1}
-    assert warehouse.states() == {"1": "created", "2": "open"}
+    assert on_sqlite.states() == {"1": "created", "2": "open"}
 
 
 def test_a_sensor_closes_that_many_seconds_after_the_last_acceptance(sandbox, clock, on_sqlite):
@@ -206,38 +206,38 @@ def test_the_next_run_first_settles_what_the_one_before_left_open(sandbox, clock
     assert warehouse.lines("run_id, owner_key, state") == [("1", "1", "created"), ("1", "2", "created")]
 
 
-def test_a_reject_in_the_tail_makes_the_next_run_red(sandbox, clock, warehouse):
+def test_a_reject_in_the_tail_makes_the_next_run_red(sandbox, clock, on_sqlite):
     sandbox.fault("reject", attribute="mx_City", value="Kochi", exception="MXInvalidInputException")
-    warehouse.put(customer(1), customer(2, "Kochi"))
-    wait(Night("1"), clock, sync(Night("1"), warehouse), close_after=0)
+    on_sqlite.put(customer(1), customer(2, "Kochi"))
+    wait(Night("1"), clock, sync(Night("1"), on_sqlite), close_after=0)
     clock.advance(3_600)
     night = Night("2")
     with pytest.raises(LeadsNotDelivered, match="rejected: 1 MXInvalidInputException"):
-        sync(night, warehouse)
+        sync(night, on_sqlite)
     assert night.pushed["books"] == {"read": 2, "unchanged": 1, "rejected": 1}
 
 
-def test_a_run_goes_on_when_leadsquared_cannot_be_asked_for_the_tail(sandbox, clock, no_waits, warehouse, task_log):
-    night_with_a_tail(sandbox, clock, warehouse)
+def test_a_run_goes_on_when_leadsquared_cannot_be_asked_for_the_tail(sandbox, clock, no_waits, on_sqlite, task_log):
+    night_with_a_tail(sandbox, clock, on_sqlite)
     clock.advance(3_600)
     sandbox.fault("unavailable", endpoint="status")
-    warehouse.put(customer(3))
-    assert sync(Night("2"), warehouse)["books"] == {"read": 3, "unchanged": 1, "waiting": 1, "open": 1}
+    on_sqlite.put(customer(3))
+    assert sync(Night("2"), on_sqlite)["books"] == {"read": 3, "unchanged": 1, "waiting": 1, "open": 1}
     assert "LeadSquared could not be asked about requests of earlier runs" in task_log()
 
 
-def test_a_settle_task_finishes_the_verdicts_of_all_runs(sandbox, clock, warehouse):
-    night_with_a_tail(sandbox, clock, warehouse)
+def test_a_settle_task_finishes_the_verdicts_of_all_runs(sandbox, clock, on_sqlite):
+    night_with_a_tail(sandbox, clock, on_sqlite)
     sandbox.fault("system_errors", count=3, attribute="mx_City", value="Agra")
-    warehouse.put(customer(3, "Agra"))
-    tail(Night("2"), clock, warehouse)
+    on_sqlite.put(customer(3, "Agra"))
+    tail(Night("2"), clock, on_sqlite)
     place = {
         "ledger_conn_id": "warehouse",
-        "ledger_table": warehouse.ledger,
+        "ledger_table": on_sqlite.ledger,
         "sync": "nightly.sync by leadsquared_default",
     }
     assert wait(Night("settle"), clock, {"ledger": place})["books"] == {"read": 0}
-    assert set(warehouse.states().values()) == {"created"}
+    assert set(on_sqlite.states().values()) == {"created"}
 
 
 def test_close_after_is_refused_for_a_plain_capture(sandbox, clock):
@@ -323,11 +323,11 @@ def test_a_sensor_with_another_accounts_connection_does_not_end_green(
         wait(Night("1"), clock, output, leadsquared_conn_id="elsewhere")
 
 
-def test_rejects_make_the_sensor_red_with_their_counts(sandbox, clock, warehouse, task_log):
+def test_rejects_make_the_sensor_red_with_their_counts(sandbox, clock, on_sqlite, task_log):
     sandbox.fault("reject", attribute="mx_City", value="Kochi", exception="MXInvalidInputException")
-    warehouse.put(customer(1), customer(2, "Kochi"), customer(3, "Kochi"))
+    on_sqlite.put(customer(1), customer(2, "Kochi"), customer(3, "Kochi"))
     night = Night("1")
-    output = sync(night, warehouse)
+    output = sync(night, on_sqlite)
     with pytest.raises(LeadsNotDelivered, match=r"did not take 2 of 3 leads \(rejected: 2 MXInvalidInputException\)"):
         wait(night, clock, output)
     assert night.pushed == {"books": {"read": 3, "created": 1, "rejected": 2}}

@@ -31,8 +31,8 @@ def mixed_night(sandbox, clock, warehouse):
     return output
 
 
-def test_the_books_of_a_mixed_night_add_up(sandbox, clock, warehouse):
-    books = mixed_night(sandbox, clock, warehouse)["books"]
+def test_the_books_of_a_mixed_night_add_up(sandbox, clock, on_sqlite):
+    books = mixed_night(sandbox, clock, on_sqlite)["books"]
     assert books == {"read": 7, "unchanged": 1, "invalid": 1, "superseded": 1, "waiting": 1, "open": 3}
 
 
@@ -61,14 +61,14 @@ def test_a_line_tells_who_sent_it_when_and_what_came_of_it(sandbox, clock, wareh
     assert str(accepted) < str(settled)
 
 
-def test_a_reason_of_leadsquareds_stands_in_the_table_masked(sandbox, clock, warehouse):
+def test_a_reason_of_leadsquareds_stands_in_the_table_masked(sandbox, clock, on_sqlite):
     sandbox.fault(
         "reject", exception="MXDuplicateEntryException", message="A Lead customer1@example.org already exists"
     )
-    warehouse.put(customer(1))
-    output = sync(Night("1"), warehouse)
+    on_sqlite.put(customer(1))
+    output = sync(Night("1"), on_sqlite)
     wait(Night("1"), clock, output, allowed_rejects=1)
-    [(kind, reason)] = warehouse.lines("reason_class, reason")
+    [(kind, reason)] = on_sqlite.lines("reason_class, reason")
     assert kind == "MXDuplicateEntryException"
     assert "already exists" in reason
 
@@ -102,14 +102,14 @@ def test_a_retry_doubles_no_line(sandbox, clock, warehouse):
     assert len(warehouse.lines("owner_key")) == len(before)
 
 
-def test_a_retry_takes_away_what_no_longer_holds_for_a_row_that_was_set_aside(sandbox, clock, warehouse):
-    warehouse.put(customer(1, plan="Platinum"))
+def test_a_retry_takes_away_what_no_longer_holds_for_a_row_that_was_set_aside(sandbox, clock, on_sqlite):
+    on_sqlite.put(customer(1, plan="Platinum"))
     night = Night("1")
     with pytest.raises(LeadsNotDelivered):
-        sync(night, warehouse)
-    warehouse.put(customer(1))
-    sync(night, warehouse)
-    assert warehouse.lines("owner_key, state") == [("1", "open")]
+        sync(night, on_sqlite)
+    on_sqlite.put(customer(1))
+    sync(night, on_sqlite)
+    assert on_sqlite.lines("owner_key, state") == [("1", "open")]
 
 
 # --- dry run ------------------------------------------------------------------------------------------------------
@@ -132,10 +132,10 @@ def test_a_dry_run_leaves_the_ledger_of_a_sync_as_it_is(sandbox, clock, warehous
     assert (len(sandbox.posts()), warehouse.ledger_as_text()) == (posts, before)
 
 
-def test_a_dry_run_tells_what_would_be_sent(sandbox, clock, warehouse, task_log):
-    mixed_night(sandbox, clock, warehouse)
-    warehouse.put(customer(1, "Agra"), customer(8))
-    output = sync(Night("2"), warehouse, dry_run=True)
+def test_a_dry_run_tells_what_would_be_sent(sandbox, clock, on_sqlite, task_log):
+    mixed_night(sandbox, clock, on_sqlite)
+    on_sqlite.put(customer(1, "Agra"), customer(8))
+    output = sync(Night("2"), on_sqlite, dry_run=True)
     # In the order that states have: 3 is held, 4 and 5 are set aside, 6 waits.
     books = {"read": 8, "invalid": 1, "superseded": 1, "unchanged": 2, "waiting": 1, "unsent": 2, "rejected": 1}
     assert output["dry_run"] is True
