@@ -84,7 +84,8 @@ class SqlToLeadSquaredOperator(BaseOperator):
         of the rows read (``float``). (templated)
     :param concurrency: Calls under way at the same time.
     :param sync: The name under which the ledger remembers what it has sent; runs, mapped tasks and DAGs that share it
-        share a memory. Default: DAG, task and LeadSquared connection. (templated)
+        share a memory. Two accounts on one LeadSquared host need two names. Default: DAG, task and LeadSquared
+        connection. (templated)
     :param ledger_conn_id: The database of the ledger table. Default: the warehouse. (templated)
     :param ledger_table: The table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
