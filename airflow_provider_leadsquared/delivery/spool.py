@@ -76,7 +76,7 @@ FROM (
     FROM rows
     WHERE match_attribute IS NOT NULL AND state <> 'invalid'
 )
-WHERE row_no < winner AND state IN ('unsent', 'in_doubt')
+WHERE row_no < winner AND state IN ('unsent', 'in_doubt', 'unchanged')
 """
 
 

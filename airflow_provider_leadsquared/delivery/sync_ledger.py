@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -24,6 +25,9 @@ from airflow_provider_leadsquared.delivery.sql_ledger import (
 from airflow_provider_leadsquared.delivery.sql_tables import SqlTables
 from airflow_provider_leadsquared.delivery.standing import Remembered
 from airflow_provider_leadsquared.delivery.verdicts import State
+
+#: Rows that are not sent are written so many at a time.
+_GROUP_ROWS = 1_000
 
 
 class SyncLedger(SqlLedger):
@@ -77,36 +81,43 @@ class SyncLedger(SqlLedger):
             raise
 
     def write_not_sent(self, entries: Iterable[Entry]) -> None:
-        """Replace what this run wrote about rows that it does not send."""
+        """
+        Replace what this run wrote about rows that it does not send.
+
+        A superseded row's lead gets the values of another, so what the CRM holds for its own key is not known any more.
+        """
+        entries = iter(entries)
         with self._tables.transaction() as cursor:
             self._confirm_claim(cursor)
             self._tables.execute(cursor, "delete_not_sent", (self._entry_scope({}),))
-            group: list[Entry] = []
-            for entry in entries:
-                group.append(entry)
-                if len(group) == 1_000:
-                    super()._write_entries(cursor, group)
-                    group = []
-            if group:
+            while group := list(islice(entries, _GROUP_ROWS)):
                 super()._write_entries(cursor, group)
+                overtaken = {entry.key: entry for entry in group if entry.state is State.SUPERSEDED and entry.key}
+                known = self._recall(cursor, overtaken)
+                now = self._clock()
+                settled = {
+                    key: overtaken[key]
+                    for key, one in known.items()
+                    if one.holds_back(overtaken[key], now=now, patience=self._patience) is None
+                }
+                self._point_to(cursor, settled, dict.fromkeys(settled))
 
     def _write_entries(self, cursor: Any, entries: Sequence[Entry]) -> None:
         intents = {entry.key: entry for entry in entries if entry.state is State.IN_DOUBT and entry.key is not None}
         known = self._recall(cursor, intents)
         super()._write_entries(cursor, entries)
-        if intents:
-            self._point_to(cursor, intents, known)
-
-    def _point_to(self, cursor: Any, intents: Mapping[str, Entry], known: Mapping[str, Remembered]) -> None:
-        """Let keys remember these entries as their last; what was confirmed until now is what was confirmed before."""
-        scope = self._entry_scope({})
-        lines = []
         for key, entry in intents.items():
-            before = known.get(key)
-            if before is not None and not before.is_of(entry):
-                self._check_not_taken(entry, before)
-            confirmed_before = before.confirmed if before is not None else None
-            lines.append((self._sync_id, digest(key), key, confirmed_before, scope, digest(*entry.identity)))
+            if key in known and not known[key].is_of(entry):
+                self._check_not_taken(entry, known[key])
+        self._point_to(cursor, intents, {key: one.confirmed for key, one in known.items()})
+
+    def _point_to(self, cursor: Any, entries: Mapping[str, Entry], confirmed: Mapping[str, str | None]) -> None:
+        """Let keys remember these entries as their last, and what was confirmed before them."""
+        scope = self._entry_scope({})
+        lines = [
+            (self._sync_id, digest(key), key, confirmed.get(key), scope, digest(*entry.identity))
+            for key, entry in entries.items()
+        ]
         self._tables.execute_in(cursor, "delete_leads", (self._sync_id,), [line[1] for line in lines])
         self._tables.execute_in(cursor, "insert_leads", (), lines)
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.transfers._warehouse import WarehouseError
-from tests.integration.sync.nights import Night, customer, sent, sync, wait, whole
+from tests.integration.sync.nights import Night, crm, customer, sent, sync, wait, whole
 
 FIELDS = [
     {"SchemaName": "mx_Agent", "LockAfterCreate": 1},
@@ -192,6 +192,25 @@ def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock, warehouse):
         ("1", "superseded", "row 2 has the same EmailAddress"),
         ("2", "open", None),
     ]
+    assert sent(sandbox) == ["Kochi"]
+
+
+def test_a_row_that_another_had_superseded_goes_again_when_the_other_is_gone(sandbox, clock, warehouse):
+    """The CRM holds the other's values by then, whatever it confirmed of this row's before."""
+    warehouse.put(customer(1))
+    whole(Night("1"), clock, warehouse)
+    warehouse.put(customer(2, "Kochi", email="customer1@example.org"))
+    assert whole(Night("2"), clock, warehouse) == {"read": 2, "superseded": 1, "open": 1}
+    warehouse.run(f"DELETE FROM {warehouse.table} WHERE customer_id = 2")
+    assert whole(Night("3"), clock, warehouse) == {"read": 1, "open": 1}
+    assert crm(sandbox) == {"customer1@example.org": ("Pune", "Gold")}
+
+
+def test_a_superseded_row_is_so_every_night_and_nothing_is_sent_for_it(sandbox, clock, warehouse):
+    warehouse.put(customer(1), customer(2, "Kochi", email="customer1@example.org"))
+    whole(Night("1"), clock, warehouse)
+    for night in ("2", "3"):
+        assert whole(Night(night), clock, warehouse) == {"read": 2, "superseded": 1, "unchanged": 1}
     assert sent(sandbox) == ["Kochi"]
 
 
