@@ -108,15 +108,28 @@ class LedgerTakenError(Exception):
     """Another try of the task has taken the ledger over; this one must not send any more."""
 
 
-class Ledger(Protocol):
+class VerdictLedger(Protocol):
     """
-    Where entries are kept between the tries of a task.
+    Where those who ask for verdicts read what is open, and write what they learn.
 
     :raises LedgerUnavailableError: Any method: the store cannot be reached, or is full.
     """
 
     def load(self) -> Records:
         """Return all that was written."""
+
+    def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
+        """
+        Write entries and marks; they are durable when this returns.
+
+        :param entries: New entries; one for a row that has one already replaces it.
+        :param marks: Facts to add or replace.
+        :raises LedgerTakenError: This try has claimed the ledger, and another has since.
+        """
+
+
+class Ledger(VerdictLedger, Protocol):
+    """Where those who send keep entries between the tries of a task."""
 
     def claim(self, holder: str) -> None:
         """
@@ -127,15 +140,6 @@ class Ledger(Protocol):
 
     def start_over(self) -> None:
         """Begin with no entries, durably; what was written before stays in the store but counts no more."""
-
-    def write(self, entries: Iterable[Entry] = (), *, marks: Mapping[str, Any] | None = None) -> None:
-        """
-        Write entries and marks; they are durable when this returns.
-
-        :param entries: New entries; one for a row that has one already replaces it.
-        :param marks: Facts to add or replace.
-        :raises LedgerTakenError: This try has claimed the ledger, and another has since.
-        """
 
 
 class MemoryLedger:

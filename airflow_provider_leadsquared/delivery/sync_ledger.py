@@ -149,7 +149,7 @@ def _is_in_doubt(known: Remembered) -> bool:
 
 class OpenRequests:
     """
-    The open requests of a sync, of whatever run, as the ledger of one who asks for their verdicts.
+    The open requests of a sync, of whatever run: a :class:`VerdictLedger`.
 
     :param connect: Opens a DB-API connection that is not in autocommit mode.
     :param placeholder: The driver's sign for a parameter.
@@ -234,9 +234,3 @@ class OpenRequests:
         """Return the requests of the runs that were rejected or failed."""
         with self._tables.transaction() as cursor:
             return [read_entry(line) for line in self._tables.execute_in(cursor, "select_refused", (), self._scopes)]
-
-    def claim(self, holder: str) -> None:
-        """Do nothing: whoever asks may write what it learnt."""
-
-    def start_over(self) -> None:
-        """Do nothing: verdicts stay."""

@@ -13,7 +13,7 @@ from pendulum import from_timestamp
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import LEDGER_TABLE, may_skip, open_ledger, where_is_ledger
+from airflow_provider_leadsquared.task_ledger import LEDGER_TABLE, may_skip, open_ledger, where_is_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

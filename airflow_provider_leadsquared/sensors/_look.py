@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 
 from airflow_provider_leadsquared.api.errors import LeadSquaredError
-from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, Ledger
+from airflow_provider_leadsquared.delivery.ledger import Entry, Identity, VerdictLedger
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.verdicts import UNKNOWN_REQUEST, State, judge
 
@@ -76,7 +76,7 @@ def read_receipts(given: Any) -> list[Entry]:
 
 def look(
     hook: LeadSquaredHook,
-    ledger: Ledger,
+    ledger: VerdictLedger,
     receipts: Iterable[Entry],
     ladder: RetryLadder,
     *,
@@ -177,7 +177,7 @@ async def _ask(
         note(request_id, told)
 
 
-def _start_clocks(entries: dict[Identity, Entry], marks: Mapping[str, Any], ledger: Ledger, now: float) -> None:
+def _start_clocks(entries: dict[Identity, Entry], marks: Mapping[str, Any], ledger: VerdictLedger, now: float) -> None:
     """Give requests without a time of acceptance the time at which they were first seen, once and for all."""
     if all(entry.accepted_at is not None for entry in entries.values()):
         return

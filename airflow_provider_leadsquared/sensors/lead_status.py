@@ -17,7 +17,7 @@ from airflow_provider_leadsquared.assets import tell_outlets
 from airflow_provider_leadsquared.delivery.poll_plan import BACKLOG, SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import (
+from airflow_provider_leadsquared.task_ledger import (
     LEDGER_TABLE,
     open_ledger,
     open_requests_of_sync,

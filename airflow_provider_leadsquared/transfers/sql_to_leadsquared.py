@@ -15,7 +15,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_leadsquared.assets import tell_outlets
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_state import (
+from airflow_provider_leadsquared.task_ledger import (
     LEDGER_TABLE,
     may_skip,
     open_requests_of_sync,

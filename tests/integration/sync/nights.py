@@ -13,7 +13,7 @@ from airflow_provider_leadsquared.delivery.verdicts import State
 from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from airflow_provider_leadsquared.task_state import open_sync_ledger, where_is_ledger
+from airflow_provider_leadsquared.task_ledger import open_sync_ledger, where_is_ledger
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 from tests.integration.tasks import Task, VirtualTime
 

@@ -281,7 +281,7 @@ def test_time_that_runs_out_fails_the_sensor_but_no_row(sandbox, clock, on_sqlit
 
 def test_a_verdict_that_is_written_is_not_overwritten_by_a_slower_look(sandbox, clock, warehouse):
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-    from airflow_provider_leadsquared.task_state import open_requests_of_sync
+    from airflow_provider_leadsquared.task_ledger import open_requests_of_sync
 
     warehouse.put(customer(1))
     output = sync(Night("1"), warehouse)
