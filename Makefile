@@ -55,7 +55,7 @@ demo: setup
 	exec $(VENV_PYTHON) -m demo
 
 test: setup
-	@$(VENV_PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	$(VENV_PYTHON) -m ruff check .

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Airflow reads its environment when it is first imported, and writes into its home.
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
@@ -24,6 +25,16 @@ from airflow_provider_leadsquared.hooks._transport import GUARDED_LOGGERS  # noq
 from tests import canaries  # noqa: E402
 
 pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Let the tests with a real Airflow run one after another beside all others, which go file by file."""
+
+    class OneAirflowAtATime(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+    return OneAirflowAtATime(config, log)
 
 
 @pytest.fixture(scope="session")
