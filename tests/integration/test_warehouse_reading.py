@@ -189,8 +189,9 @@ def _autocommitting(opens: Callable[[], Any]) -> Callable[[], Any]:
     return get_conn
 
 
+# Of this very moment: the highest that the kernel knows of a process may be its parent's.
 MEMORY = """
-import resource, sys
+import psutil, sys
 from airflow.providers.postgres.hooks import postgres
 from airflow_provider_leadsquared.transfers._warehouse import read_rows
 
@@ -198,19 +199,18 @@ postgres.USE_PSYCOPG3 = sys.argv[1] == "psycopg"
 hook = postgres.PostgresHook("warehouse")
 SQL = "SELECT i, repeat('x', 300) FROM generate_series(1, {}) i"
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def megabytes():
+    return psutil.Process().memory_info().rss / 2**20
 
 def read(count):
     with read_rows(hook, SQL.format(count)) as rows:
-        return sum(1 for _ in rows)
+        return max(megabytes() for number, _ in enumerate(rows) if number % 10_000 == 0)
 
-read(10_000)
-before = peak()
-assert read(300_000) == 300_000
-grown = peak() - before
-hook.get_conn().cursor().execute(SQL.format(300_000))
-print(grown, peak() - before)
+before = read(10_001)
+grown = read(300_000) - before
+cursor = hook.get_conn().cursor()
+cursor.execute(SQL.format(300_000))
+print(grown, megabytes() - before)
 """
 
 
