@@ -105,7 +105,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     known = _prepare(sandbox, given)
     print(f"\n1  The sandbox is up: {sandbox.url}")
     print(f"   In its CRM so far: {len(known):,} leads. Ordered for the first night: {given.ordered}")
-    print("2  Airflow starts: API server, scheduler, DAG processor, triggerer …")
+    print("2  Airflow starts: API server, scheduler, DAG processor …")
     started = time.monotonic()
     environment = {
         "AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection()),

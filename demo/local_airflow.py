@@ -1,7 +1,7 @@
 """
 A real Airflow on this machine's loopback, for demonstrations and end-to-end tests.
 
-`LocalAirflow` runs the API server, scheduler, DAG processor and triggerer that a deployment runs, with the
+`LocalAirflow` runs the API server, scheduler and DAG processor that a deployment runs (nothing here defers), with the
 LocalExecutor and an SQLite database, in a temporary home of its own, and talks to them over the public REST API. It can
 run tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and its
 environment variables play no part, and nothing is left behind: neither a process nor a file.
@@ -43,7 +43,6 @@ COMPONENTS = {
     # Their log servers would listen on all interfaces, and have nobody to serve here.
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 CELERY_WORKER = ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "--celery-hostname")
 #: All workers share a machine: this module lets each tell its own name as the host name of the tasks that it runs.
@@ -95,7 +94,7 @@ class LocalAirflow:
     """
     An Airflow that lives as long as a `with` block.
 
-    Entering returns once the API server, scheduler, DAG processor and triggerer are healthy and the awaited DAGs can
+    Entering returns once the API server, scheduler and DAG processor are healthy and the awaited DAGs can
     be triggered. If that does not come about, everything is ended again and `LocalAirflowError` says why. Leaving ends
     every process, running tasks included, and removes the home. So does the death of the owning process, however it
     comes.
@@ -156,11 +155,19 @@ class LocalAirflow:
         """Start everything and wait until it can be used."""
         deadline = time.monotonic() + self.start_timeout
         self.port = _usable_port(self.port)
-        self.home = Path(tempfile.mkdtemp(prefix="local-airflow-")).resolve()
-        # In a session of its own, so that Ctrl-C in a terminal does not reach it.
-        self._guard = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(self.home)], stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
+        self.home = Path(tempfile.gettempdir(), f"local-airflow-{secrets.token_hex(4)}").resolve()
+        try:
+            self.home.mkdir(mode=0o700)
+            # In a session of its own, so that Ctrl-C in a terminal does not reach it.
+            self._guard = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(self.home)],
+                stdin=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        except BaseException:  # Ctrl-C at this very moment
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
         try:
             # An empty settings file keeps components from writing one each, with secrets that differ.
             (self.home / "airflow.cfg").touch()
@@ -170,7 +177,7 @@ class LocalAirflow:
             # The API server is the slowest to start and needs the database last, so the two are made at once.
             self._start("api-server")
             self._run("migration", [*AIRFLOW, "db", "migrate"], deadline)
-            for name in ("scheduler", "dag-processor", "triggerer", *self.workers):
+            for name in ("scheduler", "dag-processor", *self.workers):
                 self._start(name)
             self._log_in(deadline)
             self._await_health(deadline)
@@ -209,7 +216,7 @@ class LocalAirflow:
         """
         Kill a component with SIGKILL, start it anew, and wait until everything is healthy.
 
-        :param component: `api-server`, `scheduler`, `dag-processor`, `triggerer`, or a Celery worker such as
+        :param component: `api-server`, `scheduler`, `dag-processor`, or a Celery worker such as
             `celery-worker-1`
         :param family: kill all that it has started as well, such as a scheduler's workers and their tasks; otherwise
             that lives on without it
@@ -438,6 +445,7 @@ class LocalAirflow:
         while True:
             self.check()
             health = self.api("GET", "monitor/health")
+            del health["triggerer"]  # there is none
             ailing = [part.replace("_", "-") for part, condition in health.items() if condition["status"] != "healthy"]
             if component is not None and since is not None:
                 part = component.replace("-", "_")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,19 +108,19 @@ def test_interrupted_it_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_csv_example_runs(tmp_path: Path):
+def test_the_csv_example_runs(local_airflow: LocalAirflow, tmp_path: Path):
     """Under a scheduler too, as what the demonstration runs."""
     (tmp_path / "leads.csv").write_text("ID,Email\n1,a@example.org\n2,\n3,c@example.org\n")
+    shutil.copy(PROJECT / "dags_examples" / "csv_to_leadsquared.py", local_airflow.dags)
+    local_airflow.wait_for_dags("csv_to_leadsquared")
     with Sandbox(speed=60) as sandbox:
-        environment = {
-            "AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection()),
-            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",  # the folder has a DAG that would run at night
-        }
-        with LocalAirflow(PROJECT / "dags_examples", dag_ids=["csv_to_leadsquared"], env=environment) as airflow:
-            conf = {"csv_file": str(tmp_path / "leads.csv"), "allowed_rejects": 1}
-            run = airflow.trigger("csv_to_leadsquared", conf)
-            state = airflow.wait("csv_to_leadsquared", run, timeout=120)
-            told = airflow.task_log("csv_to_leadsquared", run, "report")
+        connection = sandbox.airflow_connection()
+        fields = {"connection_id": "leadsquared_default", **connection, "extra": json.dumps(connection["extra"])}
+        local_airflow.api("POST", "connections", json=fields)
+        conf = {"csv_file": str(tmp_path / "leads.csv"), "allowed_rejects": 1}
+        run = local_airflow.trigger("csv_to_leadsquared", conf)
+        state = local_airflow.wait("csv_to_leadsquared", run, timeout=120)
+        told = local_airflow.task_log("csv_to_leadsquared", run, "report")
 
         assert state == "success", told
         assert "capture: read 3 = invalid 1 + open 2" in told

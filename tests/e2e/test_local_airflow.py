@@ -178,10 +178,8 @@ def test_a_dying_component_is_shown_and_the_rest_ended(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("workers", "sent", "moment"),
     [
-        pytest.param(0, signal.SIGKILL, "migrate", id="killed while starting"),
         pytest.param(0, signal.SIGINT, "sleep", id="Ctrl-C while a task runs"),
         pytest.param(2, signal.SIGKILL, "postgres/data", id="killed while Postgres starts"),
-        pytest.param(2, signal.SIGKILL, "sleep", id="killed while a Celery worker runs a task"),
     ],
 )
 def test_nothing_outlives_the_owner_or_touches_the_user(
