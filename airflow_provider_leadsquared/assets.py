@@ -1,4 +1,4 @@
-"""The account's leads as an Airflow asset, so that other DAGs can run when leads have arrived."""
+"""The leads of an account as an Airflow asset, on which other DAGs can be scheduled."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def main() -> int:
     for name, taken in (("airflow.sdk", airflow), ("this package, on top", ours)):
         wall, cpu = (statistics.median(float(str(one[kind])) for one in taken) for kind in ("wall", "cpu"))
         print(f"{name:22} {wall:8.0f} ms wall {cpu:8.0f} ms CPU   (median of {runs})")
-    heavy = sorted(set(HEAVY) & {name for one in ours for name in one["added"]})  # type: ignore[attr-defined]
+    heavy = sorted(set(HEAVY) & {name for one in ours for name in one["added"]})
     print("loaded beside it:", ", ".join(heavy) or "none of " + ", ".join(HEAVY))
     added = statistics.median(float(str(one["wall"])) for one in ours)
     return int(added > LIMIT_MS or bool(heavy))

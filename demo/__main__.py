@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: 0 if all that the tasks reported is true, 1 if not or if something failed, 2 for an unusable input
     """
     options = _options(argv)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that a pipe shows it as it happens
+    sys.stdout.reconfigure(line_buffering=True)  # so that a pipe shows it as it happens
     # SIGINT too: a shell that starts this in the background has it ignored.
     for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sent, _end)

@@ -110,7 +110,7 @@ class SqlToLeadSquaredOperator(BaseOperator):
         "leadsquared_conn_id",
     )
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql"}  # noqa: RUF012 - Airflow's own shape
+    template_fields_renderers = {"sql": "sql"}
     ui_color = "#e8f4ea"
 
     def __init__(

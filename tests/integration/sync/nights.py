@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from airflow.exceptions import AirflowRescheduleException
-
 from airflow_provider_leadsquared.delivery.ledger import Entry
 from airflow_provider_leadsquared.delivery.verdicts import State
 from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.task_ledger import open_sync_ledger, where_is_ledger
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
-from tests.integration.tasks import Task, VirtualTime
+from tests.integration.tasks import Task, VirtualTime, wait_for
 
 MAPPING = {"email": "EmailAddress", "city": "mx_City", "plan": "mx_Plan"}
 #: Seconds after which LeadSquared cannot be at work on a request any more: the longest ladder and the backlog.
@@ -122,22 +119,10 @@ def sync(night: Night, warehouse: Warehouse, **arguments: Any) -> dict[str, Any]
     return output
 
 
-def wait(night: Night, clock: VirtualTime, output: Any, **arguments: Any) -> dict[str, Any]:
-    """Run the night's sensor through all its reschedules."""
-    while True:
-        sensor = LeadStatusSensor(task_id="wait", request_ids=output, **arguments)
-        try:
-            books: dict[str, Any] = sensor.execute(night.context())
-        except AirflowRescheduleException:
-            clock.advance(sensor.poke_interval)
-        else:
-            return books
-
-
 def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
     """Run both tasks of a night, and let the night end; returns the books of the sync."""
     output = sync(night, warehouse, **arguments)
-    wait(night, clock, output)
+    wait_for(night, clock, output)
     clock.advance(MORNING)
     books: dict[str, int] = output["books"]
     return books
@@ -146,7 +131,7 @@ def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: A
 def tail(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
     """Run a night whose sensor closes early."""
     output = sync(night, warehouse, **arguments)
-    wait(night, clock, output, close_after=60)
+    wait_for(night, clock, output, close_after=60)
     books: dict[str, int] = output["books"]
     return books
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
-from tests.integration.sync.nights import MORNING, Night, customer, sent, sync, tail, wait, whole
+from tests.integration.sync.nights import MORNING, Night, customer, sent, sync, tail, whole
+from tests.integration.tasks import wait_for
 
 
 def refuse_city(sandbox, city):
@@ -18,7 +19,7 @@ def refuse_city(sandbox, city):
 def night_with_a_refused_row(night, clock, warehouse, **arguments):
     output = sync(night, warehouse, **arguments)
     with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 leads"):
-        wait(night, clock, output)
+        wait_for(night, clock, output)
     clock.advance(MORNING)
 
 
@@ -52,7 +53,7 @@ def night_with_a_failed_row(sandbox, clock, warehouse):
     sandbox.fault("silent_loss", shown="unknown", calls=1)
     output = sync(Night("1"), warehouse)
     with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 leads .failed: 1 UnknownRequest"):
-        wait(Night("1"), clock, output)
+        wait_for(Night("1"), clock, output)
     clock.advance(MORNING)
 
 
@@ -180,7 +181,7 @@ def refused_earlier(sandbox, clock, warehouse, **cities):
         sandbox.fault("reject", attribute="mx_City", value=city, exception=exception)
     warehouse.put(*[customer(number, city) for number, city in enumerate(cities)], customer(9, "Pune"))
     output = sync(Night("1"), warehouse)
-    wait(Night("1"), clock, output, allowed_rejects=len(cities))
+    wait_for(Night("1"), clock, output, allowed_rejects=len(cities))
     sandbox.clear_faults()
     clock.advance(MORNING)
 
@@ -253,7 +254,7 @@ def test_mapped_instances_share_one_memory(sandbox, clock, warehouse):
     warehouse.fill(6)
     for night in ("1", "2"):
         outputs = [sync(Night(night, map_index=n), warehouse, sql=part(warehouse, n)) for n in (0, 1)]
-        books = wait(Night(night), clock, outputs)["books"]
+        books = wait_for(Night(night), clock, outputs)["books"]
     assert books == {"read": 0}
     assert len(sandbox.posts()) == 6
 
@@ -269,7 +270,7 @@ def test_a_mapped_instance_does_not_ask_for_its_siblings_requests(sandbox, clock
 def test_mapped_outputs_make_one_balance(sandbox, clock, on_sqlite):
     on_sqlite.fill(6)
     outputs = [sync(Night("1", map_index=n), on_sqlite, sql=part(on_sqlite, n)) for n in (0, 1)]
-    assert wait(Night("1"), clock, outputs)["books"] == {"read": 6, "created": 6}
+    assert wait_for(Night("1"), clock, outputs)["books"] == {"read": 6, "created": 6}
 
 
 def test_a_tail_is_no_reason_to_send_again(sandbox, clock, on_sqlite):

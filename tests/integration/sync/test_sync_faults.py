@@ -19,9 +19,9 @@ from tests.integration.sync.nights import (
     of_warehouse,
     operator_of,
     sync,
-    wait,
     whole,
 )
+from tests.integration.tasks import wait_for
 
 
 def times_accepted(sandbox):
@@ -50,7 +50,7 @@ def test_a_sensor_waits_for_what_a_failed_try_has_sent(sandbox, clock, no_waits,
     night = Night("1")
     with pytest.raises(LeadsUnsent):
         sync(night, on_sqlite)
-    assert wait(night, clock, night.pushed)["books"] == {"read": 20, "created": 20}
+    assert wait_for(night, clock, night.pushed)["books"] == {"read": 20, "created": 20}
 
 
 def test_after_the_keys_were_revoked_a_retry_sends_just_the_rest(sandbox, clock, warehouse):

@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.transfers._warehouse import WarehouseError
-from tests.integration.sync.nights import Night, crm, customer, sent, sync, wait, whole
+from tests.integration.sync.nights import Night, crm, customer, sent, sync, whole
+from tests.integration.tasks import wait_for
 
 FIELDS = [
     {"SchemaName": "mx_Agent", "LockAfterCreate": 1},
@@ -180,7 +181,7 @@ def test_a_doubled_key_is_refused_whatever_is_known_of_it(sandbox, clock, on_sql
     if held == "rejected":
         sandbox.fault("reject")
     on_sqlite.put(customer(1))
-    wait(Night("1"), clock, sync(Night("1"), on_sqlite), allowed_rejects=1)
+    wait_for(Night("1"), clock, sync(Night("1"), on_sqlite), allowed_rejects=1)
     on_sqlite.run(f"INSERT INTO {on_sqlite.table} VALUES (1, 'customer9@example.org', 'Agra', 'Gold')")
     assert sync(Night("2"), on_sqlite, allowed_rejects=2)["books"] == {"read": 2, "invalid": 2}
 
@@ -296,7 +297,7 @@ def test_a_field_that_is_locked_is_checked_for_known_leads_only(account, clock, 
 def wait_until_judged(sandbox, clock, output):
     clock.advance(10)
     sandbox.advance(10)
-    wait(Night("1"), clock, output)
+    wait_for(Night("1"), clock, output)
 
 
 def test_an_attribute_that_is_gone_since_last_night_fails_before_the_first_call(account, clock, on_sqlite):

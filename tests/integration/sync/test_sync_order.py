@@ -19,9 +19,9 @@ from tests.integration.sync.nights import (
     sent,
     sync,
     tail,
-    wait,
     whole,
 )
+from tests.integration.tasks import wait_for
 
 ADDRESS = "customer1@example.org"
 
@@ -63,7 +63,7 @@ def test_a_task_is_green_although_rows_wait(sandbox, clock, on_sqlite):
     on_sqlite.put(customer(1))
     tail(Night("1"), clock, on_sqlite)
     output = sync(Night("2"), on_sqlite)
-    assert wait(Night("2"), clock, output)["books"] == {"read": 0}
+    assert wait_for(Night("2"), clock, output)["books"] == {"read": 0}
 
 
 def test_after_patience_a_row_goes_although_its_request_is_open(sandbox, clock, warehouse):
@@ -179,7 +179,7 @@ def night_with_a_tail(sandbox, clock, warehouse):
     sandbox.fault("system_errors", count=3, attribute="mx_City", value="Kochi")
     warehouse.put(customer(1), customer(2, "Kochi"))
     output = sync(Night("1"), warehouse)
-    return output, wait(Night("1"), clock, output, close_after=60)
+    return output, wait_for(Night("1"), clock, output, close_after=60)
 
 
 def test_a_sensor_that_closes_ends_green_with_requests_open(sandbox, clock, on_sqlite):
@@ -196,7 +196,7 @@ def test_a_sensor_closes_that_many_seconds_after_the_last_acceptance(sandbox, cl
 
 def test_a_sensor_that_closes_late_leaves_nothing_open(sandbox, clock, on_sqlite):
     output, _ = night_with_a_tail(sandbox, clock, on_sqlite)
-    assert wait(Night("1"), clock, output, close_after=3_600)["books"] == {"read": 2, "created": 2}
+    assert wait_for(Night("1"), clock, output, close_after=3_600)["books"] == {"read": 2, "created": 2}
 
 
 def test_the_next_run_first_settles_what_the_one_before_left_open(sandbox, clock, warehouse):
@@ -209,7 +209,7 @@ def test_the_next_run_first_settles_what_the_one_before_left_open(sandbox, clock
 def test_a_reject_in_the_tail_makes_the_next_run_red(sandbox, clock, on_sqlite):
     sandbox.fault("reject", attribute="mx_City", value="Kochi", exception="MXInvalidInputException")
     on_sqlite.put(customer(1), customer(2, "Kochi"))
-    wait(Night("1"), clock, sync(Night("1"), on_sqlite), close_after=0)
+    wait_for(Night("1"), clock, sync(Night("1"), on_sqlite), close_after=0)
     clock.advance(3_600)
     night = Night("2")
     with pytest.raises(LeadsNotDelivered, match="rejected: 1 MXInvalidInputException"):
@@ -236,20 +236,20 @@ def test_a_settle_task_finishes_the_verdicts_of_all_runs(sandbox, clock, on_sqli
         "ledger_table": on_sqlite.ledger,
         "sync": "nightly.sync by leadsquared_default",
     }
-    assert wait(Night("settle"), clock, {"ledger": place})["books"] == {"read": 0}
+    assert wait_for(Night("settle"), clock, {"ledger": place})["books"] == {"read": 0}
     assert set(on_sqlite.states().values()) == {"created"}
 
 
 def test_close_after_is_refused_for_a_plain_capture(sandbox, clock):
     request_id = "9d0f4b52-0000-4000-8000-00000000000c"
     with pytest.raises(ValueError, match="close_after is for syncs"):
-        wait(Night("1"), clock, request_id, close_after=60)
+        wait_for(Night("1"), clock, request_id, close_after=60)
 
 
 def test_a_sensor_waits_for_the_tail_of_earlier_runs_too(sandbox, clock, on_sqlite, task_log):
     night_with_a_tail(sandbox, clock, on_sqlite)
     on_sqlite.put(customer(3))
-    wait(Night("2"), clock, sync(Night("2"), on_sqlite))
+    wait_for(Night("2"), clock, sync(Night("2"), on_sqlite))
     assert set(on_sqlite.states().values()) == {"created"}
     assert "Requests of earlier runs: created 1" in task_log()
 
@@ -266,7 +266,7 @@ def test_a_request_that_leadsquared_never_decides_keeps_no_later_run_red(sandbox
         on_sqlite.run(f"DELETE FROM {on_sqlite.table}")
         on_sqlite.put(customer(2))
         output = sync(Night("2"), on_sqlite)
-    wait(Night("2"), clock, output)
+    wait_for(Night("2"), clock, output)
     assert on_sqlite.states()["1"] == "open"
 
 
@@ -275,7 +275,7 @@ def test_time_that_runs_out_fails_the_sensor_but_no_row(sandbox, clock, on_sqlit
     on_sqlite.put(customer(1))
     output = sync(Night("1"), on_sqlite)
     with pytest.raises(LeadsStillOpen, match="1 of 1 requests are still open"):
-        wait(Night("1"), clock, output, timeout=600)
+        wait_for(Night("1"), clock, output, timeout=600)
     assert on_sqlite.states() == {"1": "open"}
 
 
@@ -287,7 +287,7 @@ def test_a_verdict_that_is_written_is_not_overwritten_by_a_slower_look(sandbox, 
     output = sync(Night("1"), warehouse)
     slow = open_requests_of_sync([output["ledger"]], LeadSquaredHook().account)
     [entry] = slow.load().entries.values()
-    wait(Night("1"), clock, output)
+    wait_for(Night("1"), clock, output)
     slow.write([entry.moved(State.OPEN, reason_class="UnknownRequest")])
     slow.write([entry.moved(State.FAILED)])
     assert warehouse.states() == {"1": "created"}
@@ -300,14 +300,14 @@ def test_outputs_of_several_syncs_are_refused(sandbox, clock, on_sqlite):
     on_sqlite.put(customer(1))
     outputs = [sync(Night(name), on_sqlite, sync=name) for name in ("one", "other")]
     with pytest.raises(ValueError, match="outputs of several syncs; let a sensor wait for each"):
-        wait(Night("1"), clock, outputs)
+        wait_for(Night("1"), clock, outputs)
 
 
 def test_outputs_of_a_sync_and_of_a_capture_are_refused_together(sandbox, clock, on_sqlite):
     on_sqlite.put(customer(1))
     output = sync(Night("1"), on_sqlite)
     with pytest.raises(ValueError, match="outputs of a sync and others"):
-        wait(Night("1"), clock, [output, "9d0f4b52-0000-4000-8000-00000000000c"])
+        wait_for(Night("1"), clock, [output, "9d0f4b52-0000-4000-8000-00000000000c"])
 
 
 def test_a_sensor_with_another_accounts_connection_does_not_end_green(
@@ -320,7 +320,7 @@ def test_a_sensor_with_another_accounts_connection_does_not_end_green(
     other = leadsquared_sandbox_factory(speed=0).airflow_connection()
     monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", json.dumps(other))
     with pytest.raises(ValueError, match=r"the sync sent to http\S+, but leadsquared_conn_id leads to http"):
-        wait(Night("1"), clock, output, leadsquared_conn_id="elsewhere")
+        wait_for(Night("1"), clock, output, leadsquared_conn_id="elsewhere")
 
 
 def test_rejects_make_the_sensor_red_with_their_counts(sandbox, clock, on_sqlite, task_log):
@@ -329,7 +329,7 @@ def test_rejects_make_the_sensor_red_with_their_counts(sandbox, clock, on_sqlite
     night = Night("1")
     output = sync(night, on_sqlite)
     with pytest.raises(LeadsNotDelivered, match=r"did not take 2 of 3 leads \(rejected: 2 MXInvalidInputException\)"):
-        wait(night, clock, output)
+        wait_for(night, clock, output)
     assert night.pushed == {"books": {"read": 3, "created": 1, "rejected": 2}}
     assert "2 (request " in task_log()
 
@@ -339,7 +339,7 @@ def test_a_sensor_is_green_with_as_many_rejects_as_allowed(sandbox, clock, on_sq
     sandbox.fault("reject", attribute="mx_City", value="Kochi")
     on_sqlite.put(customer(1), customer(2, "Kochi"))
     output = sync(Night("1"), on_sqlite)
-    assert wait(Night("1"), clock, output, allowed_rejects=allowed)["books"]["rejected"] == 1
+    assert wait_for(Night("1"), clock, output, allowed_rejects=allowed)["books"]["rejected"] == 1
 
 
 def test_a_sensor_never_looks_sooner_than_the_scheduler_bears(sandbox, clock, on_sqlite):

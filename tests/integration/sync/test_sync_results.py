@@ -8,7 +8,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from tests.integration.sync.nights import Night, customer, sync, tail, wait, whole
+from tests.integration.sync.nights import Night, customer, sync, tail, whole
+from tests.integration.tasks import wait_for
 
 
 def mixed_night(sandbox, clock, warehouse):
@@ -27,7 +28,7 @@ def mixed_night(sandbox, clock, warehouse):
     )
     night = Night("1")
     output = sync(night, warehouse, allowed_rejects=1)
-    wait(night, clock, output, close_after=20, allowed_rejects=1)
+    wait_for(night, clock, output, close_after=20, allowed_rejects=1)
     return output
 
 
@@ -67,7 +68,7 @@ def test_a_reason_of_leadsquareds_stands_in_the_table_masked(sandbox, clock, on_
     )
     on_sqlite.put(customer(1))
     output = sync(Night("1"), on_sqlite)
-    wait(Night("1"), clock, output, allowed_rejects=1)
+    wait_for(Night("1"), clock, output, allowed_rejects=1)
     [(kind, reason)] = on_sqlite.lines("reason_class, reason")
     assert kind == "MXDuplicateEntryException"
     assert "already exists" in reason
@@ -147,7 +148,7 @@ def test_a_dry_run_tells_what_would_be_sent(sandbox, clock, on_sqlite, task_log)
 
 def test_a_dry_run_estimates_the_minutes_that_the_queue_takes(sandbox, clock, on_sqlite):
     on_sqlite.fill(30)
-    wait(Night("1"), clock, sync(Night("1"), on_sqlite))
+    wait_for(Night("1"), clock, sync(Night("1"), on_sqlite))
     on_sqlite.fill(60)
     rate = LeadSquaredHook().get_queue_metrics().rate_per_minute
     assert sync(Night("2"), on_sqlite, dry_run=True)["estimated_minutes"] == round(30 / rate, 1) > 0
@@ -170,7 +171,7 @@ def test_a_sensor_behind_a_dry_run_is_skipped(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
     output = sync(Night("1"), on_sqlite, dry_run=True)
     with pytest.raises(AirflowSkipException, match="dry run"):
-        wait(Night("1"), clock, output)
+        wait_for(Night("1"), clock, output)
 
 
 # --- assets -------------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_the_event_of_a_syncs_asset_carries_its_books(sandbox, clock, on_sqlite)
 def test_the_event_of_a_sensors_asset_carries_the_verdicts(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
     night = Night("1")
-    wait(night, clock, sync(night, on_sqlite), outlets=[leads_asset()])
+    wait_for(night, clock, sync(night, on_sqlite), outlets=[leads_asset()])
     assert night.events[leads_asset()].extra == {"books": {"read": 3, "created": 3}}
 
 
