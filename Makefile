@@ -25,7 +25,7 @@ unexport PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER
 setup: $(STAMP)
 	@:
 
-# A stamp that is there but too old marks a complete environment, good for an update. Without one, an install may have
+# A stamp that is there but too old metadata a complete environment, good for an update. Without one, an install may have
 # been interrupted, and the environment is made anew.
 $(STAMP): pyproject.toml constraints.txt
 	@for python in $(CANDIDATES); do \

@@ -343,7 +343,7 @@ def compare(case: Case, url: str, tally: Tally) -> None:
     tally.sent_again += again
     tally.sent_again_unkeyed += again_unkeyed
     tally.worst_sent_again = max(tally.worst_sent_again, again)
-    tally.wrong_books += captured["books"]["read"] != ROWS or len(waited["results"]) + len(aside) != ROWS
+    tally.wrong_books += captured["counts"]["read"] != ROWS or len(waited["results"]) + len(aside) != ROWS
 
 
 def kill_once(case: Case, url: str, tally: Tally, **kill: Any) -> int:
@@ -451,7 +451,7 @@ def table(tallies: dict[str, Tally]) -> str:
         ("rows lost", "lost"),
         ("rows without a verdict", "without_verdict"),
         ("extra leads in the CRM", "extra_leads"),
-        ("cases with wrong books", "wrong_books"),
+        ("cases with wrong counts", "wrong_books"),
         ("rows sent again, with a match key", "sent_again"),
         ("  most in one crash", "worst_sent_again"),
         ("rows sent again, without one", "sent_again_unkeyed"),

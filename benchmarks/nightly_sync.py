@@ -101,7 +101,7 @@ def part(name: str, rows: int) -> None:
         sensor = LeadStatusSensor(task_id="wait", request_ids={"ledger": place | run})
         while not (found := sensor.poke(context)):
             time.sleep(1)
-        books = found.xcom_value["books"]
+        counts = found.xcom_value["counts"]
     else:
         operator = SqlToLeadSquaredOperator(
             task_id="sync",
@@ -115,7 +115,7 @@ def part(name: str, rows: int) -> None:
             ledger_table="ledger",
             dry_run=name == "many",
         )
-        books = operator.execute(context)["books"]
+        counts = operator.execute(context)["counts"]
     seconds = time.perf_counter() - started
     tenth = max(len(told) // 10, 1)
     rates = [tenth / (told[tenth * at + tenth - 1] - told[tenth * at]) for at in (0, 9)] if len(told) > 100 else []
@@ -124,7 +124,7 @@ def part(name: str, rows: int) -> None:
             {
                 "seconds": seconds,
                 "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "books": books,
+                "counts": counts,
                 "rates": rates,
             }
         )
@@ -174,8 +174,8 @@ def main() -> int:
             ("many", options.many),
         ):
             results[name] = found = run(name, rows)
-            books = ", ".join(f"{state} {count:,}" for state, count in found["books"].items())
-            print(f"{name:10}{found['seconds']:8,.1f} s {found['megabytes']:7,.0f} MB   {books}", flush=True)
+            counts = ", ".join(f"{state} {count:,}" for state, count in found["counts"].items())
+            print(f"{name:10}{found['seconds']:8,.1f} s {found['megabytes']:7,.0f} MB   {counts}", flush=True)
     first, last = results["first"]["rates"]
     share = last / first
     print(f"sent a second: first tenth {first:,.0f}, last tenth {last:,.0f}: {share:.0%}")

@@ -26,7 +26,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_leadsquared.delivery.batch import check_key
+from airflow_provider_leadsquared.delivery.row_keys import check_key_column
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 
@@ -194,7 +194,7 @@ def _check_impersonal(*attributes: str | None) -> None:
     """Refuse a key that would carry personal data into logs and results."""
     try:
         for attribute in attributes:
-            check_key(attribute)
+            check_key_column(attribute)
     except ValueError as error:
         raise UnusableFileError(str(error)) from None
 
@@ -212,12 +212,12 @@ def report(capture: Any, wait: Any) -> None:
     """Log what became of the rows: counts, reasons, and for each reason one row's key. No lead data."""
     log = logging.getLogger("csv_to_leadsquared")
     for name, output in (("capture", capture), ("wait", wait)):
-        books = dict(output["books"]) if output else {}
-        read = books.pop("read", 0)
-        told = " + ".join(f"{state} {count:,}" for state, count in books.items())
+        counts = dict(output["counts"]) if output else {}
+        read = counts.pop("read", 0)
+        told = " + ".join(f"{state} {count:,}" for state, count in counts.items())
         log.info("%s: %s", name, f"read {read:,} = {told}" if output else "no result; its log says why")
     examples: dict[tuple[str, str], list[str]] = {}
-    for result in [*(capture["aside"] if capture else ()), *(wait["results"] if wait else ())]:
+    for result in [*(capture["set_aside"] if capture else ()), *(wait["results"] if wait else ())]:
         if result["reason_class"]:
             examples.setdefault((result["verdict"], result["reason_class"]), []).append(result["key"])
     for (verdict, reason), keys in sorted(examples.items(), key=lambda item: -len(item[1])):

@@ -61,7 +61,7 @@ SELECT state, COUNT(*) FROM leadsquared_ledger
 WHERE dag_id = ? AND run_id = ? AND request_id IS NOT NULL GROUP BY state ORDER BY state
 """
 NOT_TAKEN = """
-SELECT state, reason_class, COUNT(*), MIN(owner_key) FROM leadsquared_ledger_rejects
+SELECT state, reason_class, COUNT(*), MIN(row_key) FROM leadsquared_ledger_rejects
 WHERE dag_id = ? AND run_id = ? GROUP BY state, reason_class ORDER BY COUNT(*) DESC
 """
 STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger_last WHERE dag_id = ? AND state = 'open'"
@@ -74,7 +74,7 @@ def report(synced: Any, dag_run: Any = None) -> None:
     if not synced:
         log.info("The sync ended before it had read all rows; its log says why")
         return
-    log.info("Rows: %s", ", ".join(f"{state} {count:,}" for state, count in synced["books"].items()))
+    log.info("Rows: %s", ", ".join(f"{state} {count:,}" for state, count in synced["counts"].items()))
     if synced.get("dry_run"):
         log.info("Dry run: %s would be sent; set aside: %s", f"{synced['to_send']:,}", synced["set_aside"])
         return

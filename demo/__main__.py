@@ -119,7 +119,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     print(f"3  Night 1: the DAG {given.dag_id} runs")
     night, red = _run(airflow, sandbox, given, warehouse, nights)
     first = Record(sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
-    _print(report.books(night))
+    _print(report.counts(night))
     _print(report.first_night())
     print(report.heading("Why some were not taken"))
     _print(report.reasons(night.lines))
@@ -131,7 +131,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     sandbox.clear_faults()
     print("5  Night 2: the same DAG runs again")
     night, red = _run(airflow, sandbox, given, warehouse, nights)
-    _print(report.books(night))
+    _print(report.counts(night))
     _print(report.second_night())
     print(report.heading("What the ledger in the warehouse says in the morning"))
     print("Rows that are not in the CRM as the warehouse has them, of all nights:")
@@ -190,21 +190,21 @@ def _run(
     timeout = 180 + len(rows) / 50
     airflow.wait(given.dag_id, run_id, timeout, lambda tasks: progress.tell(tasks, sandbox.counts()))
     progress.end()
-    books: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     for task_id in ("sync", "wait"):
         try:
-            books[task_id] = airflow.xcom(given.dag_id, run_id, task_id)["books"]
+            counts[task_id] = airflow.xcom(given.dag_id, run_id, task_id)["counts"]
         except LocalAirflowError as error:
             log = airflow.task_log(given.dag_id, run_id, task_id).splitlines()[-30:]
             raise LocalAirflowError("\n".join([f"Task {task_id} returned nothing. Its log ends so:", *log])) from error
     lines = _ask(warehouse, LINES, run_id)
-    nights.append(Night(rows, books["sync"], books["wait"], lines, sandbox.posts()[posts:]))
+    nights.append(Night(rows, counts["sync"], counts["wait"], lines, sandbox.posts()[posts:]))
     tasks = airflow.task_instances(given.dag_id, run_id)
     return nights[-1], [task.task_id for task in tasks if task.state != "success"]
 
 
 def _rejected(night: Night) -> list[str]:
-    return [line["owner_key"] for line in night.lines if line["state"] == "rejected"]
+    return [line["row_key"] for line in night.lines if line["state"] == "rejected"]
 
 
 def _not_delivered(warehouse: Path, night: Night) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def paragraph(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), WIDTH)
 
 
-def books(night: Night) -> Iterator[str]:
+def counts(night: Night) -> Iterator[str]:
     """Tell how many rows are in which state, by task."""
     for task, told in (("sync", night.sync), ("wait", night.wait)):
         counts = dict(told)
@@ -36,7 +36,7 @@ def books(night: Night) -> Iterator[str]:
 
 
 def first_night() -> Iterator[str]:
-    """Explain the books of the first night."""
+    """Explain the counts of the first night."""
     yield paragraph(
         """The task "sync" reads the warehouse and sends. A row that LeadSquared has accepted is "open": it is in a
         queue and not yet in the CRM. The task "wait" asks until each has its verdict. "invalid" rows are held back by
@@ -45,7 +45,7 @@ def first_night() -> Iterator[str]:
 
 
 def second_night() -> Iterator[str]:
-    """Explain the books of the second night."""
+    """Explain the counts of the second night."""
     yield paragraph(
         """The sync compares each row with what the CRM has confirmed. "unchanged" ones stay here; the changed, the
         new and the mended go; a "rejected" row that is as it was would be refused again, so it is held, and counted,
@@ -58,7 +58,7 @@ def reasons(lines: Iterable[Json]) -> Iterator[str]:
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for line in lines:
         if line["reason_class"]:
-            found[line["state"], line["reason_class"]].append(line["owner_key"] or f"row {line['row_no'] + 1}")
+            found[line["state"], line["reason_class"]].append(line["row_key"] or f"row {line['row_no'] + 1}")
     if not found:
         yield "All were taken."
         return

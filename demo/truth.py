@@ -37,8 +37,8 @@ class Night:
     One run of the sync.
 
     :param rows: What stood in the warehouse, in the order of the query.
-    :param sync: The books that the sync returned.
-    :param wait: The books that the sensor returned.
+    :param sync: The counts that the sync returned.
+    :param wait: The counts that the sensor returned.
     :param lines: The run's lines of the ledger table.
     :param posts: The POSTs that the sandbox received meanwhile.
     """
@@ -166,26 +166,26 @@ def _learnt(night: Night, requests: Mapping[str, Json], past: Mapping[str, _Past
         request, lead = requests.get(line["request_id"]), posted.get(line["request_id"])
         if request is None or lead is None:
             continue
-        before = past.get(line["owner_key"], _Past())
+        before = past.get(line["row_key"], _Past())
         match _verdict(request):
             case "created" | "updated":
-                learnt[line["owner_key"]] = _Past(confirmed=lead)
+                learnt[line["row_key"]] = _Past(confirmed=lead)
             case "rejected":
-                learnt[line["owner_key"]] = _Past(before.confirmed, refused=lead)
+                learnt[line["row_key"]] = _Past(before.confirmed, refused=lead)
             case _:
-                learnt[line["owner_key"]] = _Past()
+                learnt[line["row_key"]] = _Past()
     return learnt
 
 
 def _wrong_books(name: str, expected: Sequence[str], night: Night, requests: Mapping[str, Json]) -> Iterator[Mismatch]:
-    """Ask whether both tasks' books are what the warehouse and the sandbox say they must be."""
+    """Ask whether both tasks' counts are what the warehouse and the sandbox say they must be."""
     states = {"held": "rejected", "sent": "open"}
     of_sync = Counter(states.get(one, one) for one in expected)
     judged = Counter(_verdict(requests[rid]) for post in night.submissions if (rid := post["request_id"]) in requests)
     for task, told, truth in (("sync", night.sync, of_sync), ("wait", night.wait, judged)):
         wanted = {"read": truth.total(), **truth}
         if dict(told) != wanted:
-            yield Mismatch(f"books of {task}, {name}", f"{dict(told)} is told; in truth {wanted}")
+            yield Mismatch(f"counts of {task}, {name}", f"{dict(told)} is told; in truth {wanted}")
 
 
 def _wrong_lines(expected: Sequence[str], night: Night) -> Iterator[Mismatch]:
@@ -199,8 +199,8 @@ def _wrong_lines(expected: Sequence[str], night: Night) -> Iterator[Mismatch]:
         if len(told) != count:
             yield Mismatch(row.key, f"has {len(told)} lines in the ledger instead of {count}: it is {expected[at]}")
         for line in told:
-            if line["owner_key"] != row.key:
-                yield Mismatch(row.key, f"its line goes by another key, {line['owner_key']}")
+            if line["row_key"] != row.key:
+                yield Mismatch(row.key, f"its line goes by another key, {line['row_key']}")
             if expected[at] == "sent" and not line["request_id"]:
                 yield Mismatch(row.key, f"is {line['state']} and has no RequestId; it ought to have been sent")
             if expected[at] != "sent" and (line["state"] != expected[at] or line["request_id"]):
@@ -219,9 +219,9 @@ def _wrong_posts(expected: Sequence[str], night: Night) -> Iterator[Mismatch]:
             continue
         received = posts.pop(line["request_id"], [])
         if len(received) != 1:
-            yield Mismatch(line["owner_key"], f"was received {len(received)} times under its RequestId")
+            yield Mismatch(line["row_key"], f"was received {len(received)} times under its RequestId")
         elif line["row_no"] < len(night.rows) and received[0]["lead"] != night.rows[line["row_no"]].lead:
-            yield Mismatch(line["owner_key"], "was received with other values than the warehouse has")
+            yield Mismatch(line["row_key"], "was received with other values than the warehouse has")
     for request_id, received in posts.items():
         yield Mismatch("no row", f"{len(received)} POSTs were received that no line knows (RequestId {request_id})")
     due = sum(one == "sent" for one in expected)
@@ -236,13 +236,13 @@ def _wrong_verdicts(night: Night, requests: Mapping[str, Json]) -> Iterator[Mism
             continue
         request = requests.get(line["request_id"])
         if request is None:
-            yield Mismatch(line["owner_key"], "has a RequestId that the sandbox never gave")
+            yield Mismatch(line["row_key"], "has a RequestId that the sandbox never gave")
             continue
         told, happened = (line["state"], line["lead_id"]), (_verdict(request), request["lead_id"])
         if told != happened:
-            yield Mismatch(line["owner_key"], f"is told as {_told(told)}; in truth {_told(happened)}")
+            yield Mismatch(line["row_key"], f"is told as {_told(told)}; in truth {_told(happened)}")
         elif request["reason"] and line["reason_class"] != (kind := request["reason"].split(":")[0]):
-            yield Mismatch(line["owner_key"], f"is told as {line['reason_class']}; in truth {kind}")
+            yield Mismatch(line["row_key"], f"is told as {line['reason_class']}; in truth {kind}")
 
 
 def _sent_twice(nights: Sequence[Night], requests: Mapping[str, Json]) -> Iterator[Mismatch]:
@@ -269,11 +269,11 @@ def _wrong_leads(
     last: dict[str, str] = {}
     for line in sorted(taken, key=lambda line: settled.get(line["request_id"], 0)):
         if line["lead_id"] not in stored:
-            yield Mismatch(line["owner_key"], f"has lead {line['lead_id']}, which is not in the CRM")
+            yield Mismatch(line["row_key"], f"has lead {line['lead_id']}, which is not in the CRM")
         elif line["state"] == "created" and (made[line["lead_id"]] > 1 or line["lead_id"] in record.known):
-            yield Mismatch(line["owner_key"], f"is not the only one to have created lead {line['lead_id']}")
+            yield Mismatch(line["row_key"], f"is not the only one to have created lead {line['lead_id']}")
         else:
-            last[line["lead_id"]] = line["owner_key"]  # by LeadSquared's rules two keys may be one lead
+            last[line["lead_id"]] = line["row_key"]  # by LeadSquared's rules two keys may be one lead
     for lead_id, key in last.items():
         for attribute, value in (past[key].confirmed or {} if key in past else {}).items():
             # LeadSquared keeps the source with which a lead came first.

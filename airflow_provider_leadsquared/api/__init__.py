@@ -1,1 +1,1 @@
-"""Floor 1: what LeadSquared says. Requests as data, answers as dataclasses; no sockets, no sleeping, no Airflow."""
+"""Layer 1: what LeadSquared says. Requests and responses as data; no sockets, no sleeping, no Airflow."""

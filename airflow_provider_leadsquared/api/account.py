@@ -1,14 +1,17 @@
-"""One LeadSquared account: its hosts, its keys, and the checks that catch a wrong one before the first call."""
+"""One LeadSquared account: its hosts, keys, paths and retry ladder, checked before the first call."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from airflow_provider_leadsquared.api.endpoints import LEAD_CAPTURE, AsyncApi, Host
+from airflow_provider_leadsquared.api.async_apis import AsyncApi, async_api
+from airflow_provider_leadsquared.api.endpoints import Host
 from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 
 #: Regions whose async host LeadSquared documents. Others exist; their host is typed in.
 REGIONS: dict[str, tuple[str, str]] = {
@@ -24,28 +27,52 @@ _WHERE_KEYS_ARE = "LeadSquared shows it under My Profile > Settings > API and We
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    Where an account lives and what opens it.
+    The hosts and keys of an account, and how it differs from the documented defaults.
 
     :param async_url: Scheme and host of the Async API, no path.
-    :param sync_url: Scheme and host of the synchronous API, no path.
+    :param synchronous_url: Scheme and host of the synchronous API, no path.
     :param access_key: One user's access key. Never shown.
     :param secret_key: That user's secret key. Never shown.
     :param async_api_key: The tenant's ``x-api-key`` for the async host. Never shown.
-    :param lead_capture: The calls of asynchronous lead capture, with this account's paths.
+    :param paths: By name of an asynchronous API, the paths that differ from the documented ones.
+    :param retry_intervals: LeadSquared's retry ladder on its own clock.
     :param sandbox_speed: How many of the server's seconds pass in one of ours. 1, but for a sped-up sandbox.
     """
 
     async_url: str
-    sync_url: str
+    synchronous_url: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     async_api_key: str = field(repr=False)
-    lead_capture: AsyncApi = LEAD_CAPTURE
+    paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    retry_intervals: RetryLadder = RetryLadder()
     sandbox_speed: float = 1.0
 
     def url(self, host: Host) -> str:
-        """Return scheme and host of the given side."""
-        return self.async_url if host is Host.ASYNC else self.sync_url
+        """Return scheme and host of one of the two hosts."""
+        return self.async_url if host is Host.ASYNCHRONOUS else self.synchronous_url
+
+    def api(self, name: str) -> AsyncApi:
+        """
+        Return an asynchronous API with this account's paths.
+
+        :raises ValueError: There is no such API.
+        """
+        return async_api(name).with_paths(self.paths.get(name, {}))
+
+    @property
+    def ladder(self) -> RetryLadder:
+        """LeadSquared's retry ladder on our clock."""
+        return self.retry_intervals.faster(self.sandbox_speed)
+
+    @property
+    def settle_timeout(self) -> float:
+        """
+        Seconds after acceptance in which LeadSquared may still be at work on a request.
+
+        The last retry of the longer reading and a backlog; 36,570 for the documented ladder.
+        """
+        return self.ladder.longest + BACKLOG / self.sandbox_speed
 
     @classmethod
     def from_settings(
@@ -64,35 +91,32 @@ class Account:
         :param access_key: The connection's login.
         :param secret_key: The connection's password.
         :param port: Only for hosts that are not LeadSquared's own.
-        :param extra: ``async_api_key``; and as needed ``region``, ``sync_host``, ``paths``, ``allow_other_hosts``,
-            ``sandbox_speed``.
+        :param extra: ``async_api_key``; and as needed ``region``, ``sync_host``, ``paths``, ``retry_intervals``,
+            ``allow_other_hosts``, ``sandbox_speed``.
         :raises ConfigurationError: A field is missing or wrong. The text names it and the remedy, never its value.
         """
         extra = extra or {}
         region, sync_host = (str(extra.get(name) or "").strip() for name in ("region", "sync_host"))
-        allow_other = _truth("allow_other_hosts", extra.get("allow_other_hosts") or False)
+        allow_other = _boolean("allow_other_hosts", extra.get("allow_other_hosts") or False)
         async_url = _base_url("host", _async_host(host, port, region), allow_other=allow_other)
         if re.match(r"https://api[.-](.+\.)?leadsquared\.com\b", async_url):
             _refuse("host holds the synchronous host (api…); write the async one (asyncapi…), or choose a region")
+        synchronous = sync_host or _synchronous_host(async_url, region)
         account = cls(
             async_url=async_url,
-            sync_url=_base_url("sync_host", sync_host or _sync_host(async_url, region), allow_other=allow_other),
+            synchronous_url=_base_url("sync_host", synchronous, allow_other=allow_other),
             access_key=_key("login (access key)", access_key),
             secret_key=_key("password (secret key)", secret_key),
             async_api_key=_key("extra 'async_api_key' (x-api-key)", extra.get("async_api_key")),
+            paths=_paths(extra.get("paths")),
+            retry_intervals=_retry_intervals(extra.get("retry_intervals")),
+            sandbox_speed=_speed(extra, async_url),
         )
         if account.secret_key.startswith("u$r") and not account.access_key.startswith("u$r"):
             _refuse("login and password look swapped: the access key, which begins 'u$r', belongs into login")
-        if urlsplit(account.sync_url).netloc.startswith("asyncapi"):
+        if urlsplit(account.synchronous_url).netloc.startswith("asyncapi"):
             _refuse("sync_host holds the async host (asyncapi…); write the synchronous one (api…)")
-        paths = extra.get("paths") or {}
-        if not isinstance(paths, dict):
-            _refuse("extra 'paths' must be an object with any of submit, status and metrics, each with its path")
-        try:
-            calls = LEAD_CAPTURE.with_paths(paths)
-        except ValueError as error:
-            _refuse(f"extra 'paths': {error}")
-        return replace(account, lead_capture=calls, sandbox_speed=_speed(extra, account.async_url))
+        return account
 
 
 def _async_host(host: str | None, port: int | None, region: str) -> str:
@@ -106,8 +130,8 @@ def _async_host(host: str | None, port: int | None, region: str) -> str:
     return REGIONS[region][0]
 
 
-def _sync_host(async_url: str, region: str) -> str:
-    """Tell the synchronous host from the asynchronous one, where the connection does not name it."""
+def _synchronous_host(async_url: str, region: str) -> str:
+    """Derive the synchronous host from the asynchronous one, where the connection does not name it."""
     name = urlsplit(async_url).hostname or ""
     if name.startswith("asyncapi"):
         return name.removeprefix("async")
@@ -152,12 +176,48 @@ def _key(field_name: str, value: object) -> str:
     return value
 
 
-def _truth(field_name: str, value: object) -> bool:
+def _boolean(field_name: str, value: object) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
         _refuse(f"extra '{field_name}' must be true or false")
     return value
+
+
+def _paths(given: object) -> dict[str, dict[str, str]]:
+    if not given:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(paths, dict) for paths in given.values()):
+        _refuse(
+            "extra 'paths' must be an object that names an API and any of its paths, such as "
+            '{"lead_capture": {"status": "/lead/status"}}'
+        )
+    try:
+        for name, paths in given.items():
+            async_api(name).with_paths(paths)
+    except ValueError as error:
+        _refuse(f"extra 'paths': {error}")
+    return given
+
+
+def _retry_intervals(given: Any) -> RetryLadder:
+    """Read a list of seconds, or the same as text with commas, as a form field holds it."""
+    if given is None or given == "":
+        return RetryLadder()
+    items = given.split(",") if isinstance(given, str) else given
+    try:
+        return RetryLadder.of_seconds([_seconds(item) for item in items])
+    except (TypeError, ValueError, OverflowError):
+        _refuse(
+            "extra 'retry_intervals' must be a non-empty list of positive numbers of seconds, such as [30, 120, 420]; "
+            "leave it out for LeadSquared's documented list"
+        )
+
+
+def _seconds(item: object) -> float:
+    if isinstance(item, bool) or not isinstance(item, (int, float, str)):
+        raise TypeError
+    return float(item)
 
 
 def _speed(extra: dict[str, Any], async_url: str) -> float:

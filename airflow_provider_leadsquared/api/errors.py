@@ -1,9 +1,9 @@
 """
-What can go wrong in a call, as a tree of exceptions.
+The root of all errors of this package, and the errors of a call to LeadSquared.
 
-A caller decides on the class and on two facts that every class states: may the same call be made again
-(``transient``), and may LeadSquared have taken the call although it looks failed (``in_doubt``)? No text here holds
-a key, a URL with a query, or lead data.
+A caller decides on the class and on two facts that every :class:`ApiError` states: may the same call be made again
+(``transient``), and may LeadSquared have taken the call although it looks failed (``in_doubt``)? No message here holds
+a key, a URL with a query, or lead data. Users import errors from ``airflow_provider_leadsquared.exceptions``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,28 @@ from typing import ClassVar
 
 
 class LeadSquaredError(Exception):
-    """Anything that went wrong between this package and LeadSquared."""
+    """The base of every error that this package raises on purpose, except for wrong arguments (``ValueError``)."""
+
+
+class InvalidLeadError(LeadSquaredError, ValueError):
+    """
+    A lead that our own check refused; it was not sent.
+
+    :param attribute: The attribute at fault, empty where it is the lead as a whole.
+    :param rule: The rule that it broke, one word.
+    :param problem: What is wrong and what to do, without any value.
+    """
+
+    def __init__(self, attribute: str, rule: str, problem: str) -> None:
+        super().__init__(f"{attribute}: {problem}" if attribute else problem)
+        self.attribute, self.rule, self.problem = attribute, rule, problem
+
+    def __reduce__(self) -> tuple[type[InvalidLeadError], tuple[str, str, str]]:
+        return type(self), (self.attribute, self.rule, self.problem)
+
+
+class ApiError(LeadSquaredError):
+    """A call to LeadSquared that failed."""
 
     #: The same call may succeed if it is made again later.
     transient: ClassVar[bool] = False
@@ -20,17 +41,17 @@ class LeadSquaredError(Exception):
     in_doubt: ClassVar[bool] = False
 
 
-class ConfigurationError(LeadSquaredError, ValueError):
+class ConfigurationError(ApiError, ValueError):
     """The connection is incomplete or wrong; nothing was sent."""
 
 
-class AuthenticationError(LeadSquaredError):
+class AuthenticationError(ApiError):
     """LeadSquared refused the keys (401 or 403)."""
 
 
 class WrongRegionError(AuthenticationError):
     """
-    The account lives on another host.
+    The account is served by another host.
 
     :param message: What happened.
     :param right_host: The host that LeadSquared named, bare.
@@ -44,11 +65,11 @@ class WrongRegionError(AuthenticationError):
         return type(self), (str(self), self.right_host)
 
 
-class NoSuchPathError(LeadSquaredError):
+class NoSuchPathError(ApiError):
     """The host has no such API (404, or its gateway's 403); nothing was sent."""
 
 
-class RejectedError(LeadSquaredError):
+class RejectedError(ApiError):
     """
     LeadSquared refused what was sent; the same again would be refused again.
 
@@ -57,7 +78,7 @@ class RejectedError(LeadSquaredError):
     :param reason: LeadSquared's own text, masked.
     """
 
-    #: An earlier sending of the same got no answer, and may have been accepted.
+    #: An earlier sending of the same record got no response, and may have been accepted.
     after_doubt = False
 
     def __init__(self, message: str, exception_type: str | None, reason: str) -> None:
@@ -69,12 +90,12 @@ class RejectedError(LeadSquaredError):
         return type(self), (str(self), self.exception_type, self.reason)
 
 
-class RateLimitError(LeadSquaredError):
+class RateLimitError(ApiError):
     """
-    Too many calls; nothing was taken.
+    Too many calls; nothing was accepted.
 
     :param message: What happened.
-    :param retry_after: Seconds to leave the account alone, as LeadSquared states them.
+    :param retry_after: Seconds to wait before the next call, as LeadSquared states them.
     """
 
     transient = True
@@ -87,31 +108,31 @@ class RateLimitError(LeadSquaredError):
         return type(self), (str(self), self.retry_after)
 
 
-class ServerError(LeadSquaredError):
+class ServerError(ApiError):
     """LeadSquared failed while it handled the call (5xx without an ``MX…`` exception)."""
 
     transient = True
     in_doubt = True
 
 
-class NoConnectionError(LeadSquaredError):
-    """No connection came about, so nothing was sent."""
+class NoConnectionError(ApiError):
+    """No connection was established, so nothing was sent."""
 
     transient = True
 
 
-class NoAnswerError(LeadSquaredError):
-    """The call went out and no whole answer came back."""
+class NoResponseError(ApiError):
+    """The request was sent and no complete response came back."""
 
     transient = True
     in_doubt = True
 
 
-class UnexpectedAnswerError(LeadSquaredError):
-    """An answer came that is none of LeadSquared's: not JSON, or without what it must hold."""
+class UnexpectedResponseError(ApiError):
+    """A response that is not LeadSquared's: not JSON, or without what it must hold."""
 
     in_doubt = True
 
 
-class UnknownRequestError(LeadSquaredError):
-    """LeadSquared does not know this RequestId (yet, any more, or for this account)."""
+class UnknownRequestError(ApiError):
+    """LeadSquared does not know this RequestId (not yet, no longer, or not in this account)."""

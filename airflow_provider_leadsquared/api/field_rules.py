@@ -16,13 +16,13 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.api.leads import InvalidLeadError
+from airflow_provider_leadsquared.api.errors import InvalidLeadError
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
-    from airflow_provider_leadsquared.api.answers import LeadField
+    from airflow_provider_leadsquared.api.responses import LeadField
 
 #: Every rule that ``breaches`` can find broken.
 RULES = ("unknown_attribute", "mandatory", "read_only", "too_long", "wrong_type", "not_an_option")

@@ -2,27 +2,24 @@
 From what a data engineer has to what LeadSquared takes.
 
 A lead comes as a mapping of schema names to Python values, or as the API's own list of attribute/value pairs. It
-leaves as a :class:`Lead`: the body to send, the key by which LeadSquared will match it, and a fingerprint.
+leaves as a :class:`Payload`: the body to send, the key by which LeadSquared will match it, and a fingerprint.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import lru_cache
-from numbers import Integral, Real
 from typing import Any, Literal, Protocol
 
-from airflow_provider_leadsquared.api.errors import LeadSquaredError
-from airflow_provider_leadsquared.api.schema import first_error
+from airflow_provider_leadsquared.api.errors import InvalidLeadError
+from airflow_provider_leadsquared.api.json_schema import first_error
+from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.api.values import check_encodable, value_text
 
-NullPolicy = Literal["skip", "clear"]
+NullHandling = Literal["skip", "clear"]
 
 #: A body larger than this is refused. LeadSquared documents no limit; its gateway is on AWS, whose queues take 256
 #: KiB a message, and the queue's message holds more than the body.
@@ -60,26 +57,6 @@ _MATCH_ATTRIBUTES = ("ProspectID", "EmailAddress", "Phone")
 #: How a body is written, and what is hashed of it.
 _AS_SENT, _CANONICAL = json.JSONEncoder(ensure_ascii=False), json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
-#: Python's own limit on the digits of an integer, held for other numbers too.
-_LONGEST_NUMBER = 4_300
-
-
-class InvalidLeadError(LeadSquaredError, ValueError):
-    """
-    A lead that our own check refused; it was not sent.
-
-    :param attribute: The attribute at fault, empty where it is the lead as a whole.
-    :param rule: The rule that it broke, one word.
-    :param problem: What is wrong and what to do, without any value.
-    """
-
-    def __init__(self, attribute: str, rule: str, problem: str) -> None:
-        super().__init__(f"{attribute}: {problem}" if attribute else problem)
-        self.attribute, self.rule, self.problem = attribute, rule, problem
-
-    def __reduce__(self) -> tuple[type[InvalidLeadError], tuple[str, str, str]]:
-        return type(self), (self.attribute, self.rule, self.problem)
-
 
 class LeadRules(Protocol):
     """What else a lead has to meet."""
@@ -88,38 +65,13 @@ class LeadRules(Protocol):
         """Raise InvalidLeadError if the lead, as names and texts, breaks a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """
-    A checked lead, ready to be sent.
-
-    :param body: The JSON array of attribute/value pairs, UTF-8. Never shown.
-    :param match_key: The attribute and value by which LeadSquared will look for an existing lead, the value in one
-        spelling; None where it will create a lead at each call. Never shown.
-    :param fingerprint: Hash of names and values, whatever their order; 32 hexadecimal digits.
-    """
-
-    body: bytes = field(repr=False)
-    match_key: tuple[str, str] | None = field(repr=False)
-    fingerprint: str
-
-    def texts(self) -> dict[str, object]:
-        """Return names and texts as they are sent; a custom field set as a dict of its own."""
-        return {
-            pair["Attribute"]: {inner["Attribute"]: inner["Value"] for inner in pair["Fields"]}
-            if "Fields" in pair
-            else pair["Value"]
-            for pair in json.loads(self.body)
-        }
-
-
 def encode_lead(
     lead: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
-    null_policy: NullPolicy = "skip",
+    null_handling: NullHandling = "skip",
     search_by: str | None = None,
     rules: LeadRules | None = None,
-) -> Lead:
+) -> Payload:
     """
     Check one lead and write it as LeadSquared takes it.
 
@@ -127,7 +79,7 @@ def encode_lead(
     to UTC (one without a zone is taken for UTC), ``YYYY-MM-DD HH:MM:SS``; a mapping becomes a custom field set.
 
     :param lead: ``{"EmailAddress": …, "mx_City": …}``, or ``[{"Attribute": …, "Value": …}, …]``.
-    :param null_policy: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
+    :param null_handling: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
     :param search_by: The attribute by which LeadSquared shall match, where the lead itself names none.
     :param rules: The account's own rules, where they are known.
     :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
@@ -137,18 +89,18 @@ def encode_lead(
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
         if isinstance(value, str):  # first, for most are
-            texts[attribute] = _encodable(attribute, value)
+            texts[attribute] = check_encodable(attribute, value)
         elif isinstance(value, Mapping):
             inner = {
-                str(name): "" if item is None else _text(f"{attribute}.{name}", item)
+                str(name): "" if item is None else value_text(f"{attribute}.{name}", item)
                 for name, item in value.items()
-                if item is not None or null_policy == "clear"
+                if item is not None or null_handling == "clear"
             }
-            if inner or null_policy == "clear":
+            if inner or null_handling == "clear":
                 texts[attribute] = inner
         elif value is not None:
-            texts[attribute] = _text(attribute, value)
-        elif null_policy == "clear":
+            texts[attribute] = value_text(attribute, value)
+        elif null_handling == "clear":
             texts[attribute] = ""
     _check(texts)
     if search_by and "SearchBy" not in texts:
@@ -163,7 +115,17 @@ def encode_lead(
             largest, "too_large", f"the lead is {len(body):,} bytes, the limit is {LARGEST_BODY:,}; shorten this value"
         )
     canonical = _CANONICAL.encode(texts).encode()
-    return Lead(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
+    return Payload(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
+
+
+def attributes_of(payload: Payload) -> dict[str, object]:
+    """Return names and texts of an encoded lead as they are sent; a custom field set as a dict of its own."""
+    return {
+        pair["Attribute"]: {inner["Attribute"]: inner["Value"] for inner in pair["Fields"]}
+        if "Fields" in pair
+        else pair["Value"]
+        for pair in json.loads(payload.body)
+    }
 
 
 def values_of(body: object) -> list[str]:
@@ -228,7 +190,7 @@ def _read_pair(pair: object) -> tuple[str, Any]:
 
 
 def _check(texts: dict[str, str | dict[str, str]]) -> None:
-    """Refuse a lead whose names are wrong; its values are texts by now, which its JSON Schema leaves alone."""
+    """Raise InvalidLeadError if a name is wrong; values are texts by now, which the JSON Schema does not restrict."""
     breach = _breach_of(
         tuple((name, None if isinstance(value, str) else tuple(value)) for name, value in texts.items())
     )
@@ -292,73 +254,3 @@ def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:
         "Value": "",
         "Fields": [{"Attribute": inner, "Value": text} for inner, text in value.items()],
     }
-
-
-def _text(attribute: str, value: Any) -> str:
-    """Write one value as text, or raise InvalidLeadError."""
-    if isinstance(value, str):
-        return _encodable(attribute, value)
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        # A datetime64 becomes a datetime only in microseconds or coarser.
-        value = (value.astype("datetime64[us]") if value.dtype.kind == "M" else value).item()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dt.date):
-        return _timestamp(attribute, value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, Integral):
-        try:
-            return str(int(value))
-        except ValueError:  # Python refuses to write out integers of more than 4,300 digits
-            raise _too_long(attribute) from None
-    if isinstance(value, (Decimal, Real)):
-        return _decimal(attribute, value)
-    raise InvalidLeadError(
-        attribute, "value_type", f"cannot send a {type(value).__name__}; send text, a number, a date or a boolean"
-    )
-
-
-def _encodable(attribute: str, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidLeadError(
-            attribute, "text", "holds half of a surrogate pair, which is no text; read the source with its encoding"
-        ) from None
-    return text
-
-
-def _decimal(attribute: str, number: Decimal | Real) -> str:
-    if isinstance(number, Decimal):
-        exact = number
-    else:
-        try:
-            exact = Decimal(repr(float(number)))
-        except OverflowError:
-            raise _too_long(attribute) from None
-    if not exact.is_finite():
-        raise InvalidLeadError(attribute, "not_finite", "is NaN or infinite; send None where there is no value")
-    if abs(exact.adjusted()) > _LONGEST_NUMBER:  # its exponent would be written out in zeros
-        raise _too_long(attribute)
-    return format(exact, "f")
-
-
-def _too_long(attribute: str) -> InvalidLeadError:
-    return InvalidLeadError(attribute, "too_large", "the number is too long to be written out")
-
-
-def _timestamp(attribute: str, value: dt.date) -> str:
-    nothing = InvalidLeadError(
-        attribute, "value_type", "is no moment that can be written; send None where there is no value"
-    )
-    if value != value:  # pandas' NaT, the only date that differs from itself
-        raise nothing
-    try:
-        if not isinstance(value, dt.datetime):
-            return f"{value.isoformat()} 00:00:00"
-        if value.tzinfo is not None:
-            value = value.astimezone(dt.UTC).replace(tzinfo=None)
-        return value.isoformat(sep=" ", timespec="seconds")
-    except (ValueError, OverflowError):
-        raise nothing from None

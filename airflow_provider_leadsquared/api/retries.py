@@ -1,13 +1,13 @@
 """
-LeadSquared's documented retry ladder.
+LeadSquared's retry ladder: when it tries a request again after a system error.
 
-A request that meets a system error is tried again up to ten times. The Async API page lists ten "intervals"
-without saying whether each counts from the attempt before it or from the submission. Both readings are kept;
-whoever waits looks at the moments of both.
+The Async API page lists ten "intervals" without saying whether each counts from the attempt before it (gaps) or from
+the submission (offsets). Both readings are kept; whoever waits polls at the times of both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -27,6 +27,10 @@ DOCUMENTED_INTERVALS: tuple[Duration, ...] = (
     duration(hours=3),
 )
 
+#: Seconds of LeadSquared's clock that its queue may add to the ladder before a request counts as never settled. Our
+#: own figure: LeadSquared documents none.
+BACKLOG = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetryLadder:
@@ -40,12 +44,12 @@ class RetryLadder:
     intervals: tuple[Duration, ...] = DOCUMENTED_INTERVALS
 
     def __post_init__(self) -> None:
-        """Refuse a ladder that nobody can climb."""
+        """Raise ValueError if the list is empty or an interval is not positive."""
         if not self.intervals or any(step.total_seconds() <= 0 for step in self.intervals):
-            raise ValueError("retry intervals must be a non-empty list of positive durations")
+            raise ValueError("retry intervals must be a non-empty list of positive numbers of seconds")
 
     @classmethod
-    def of_seconds(cls, seconds: list[float] | tuple[float, ...]) -> RetryLadder:
+    def of_seconds(cls, seconds: Iterable[float]) -> RetryLadder:
         """
         Build a ladder from plain numbers.
 
@@ -55,7 +59,7 @@ class RetryLadder:
         try:
             intervals = tuple(duration(seconds=value) for value in seconds)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError("retry intervals must be numbers of seconds") from None
+            raise ValueError("retry intervals must be a non-empty list of positive numbers of seconds") from None
         return cls(intervals)
 
     def as_gaps(self) -> tuple[float, ...]:
@@ -66,18 +70,18 @@ class RetryLadder:
         """Read each interval as counted from the submission: 30 s, 120 s, … 10,800 s."""
         return tuple(step.total_seconds() for step in self.intervals)
 
-    def gates(self) -> tuple[float, ...]:
-        """Return the moments of both readings, each once, in order."""
+    def times(self) -> tuple[float, ...]:
+        """Return the times of both readings, each once, in order."""
         return tuple(sorted({*self.as_gaps(), *self.as_offsets()}))
 
     @property
     def longest(self) -> float:
         """The last retry of the longer reading, in seconds: 32,970 for the documented list."""
-        return self.gates()[-1]
+        return self.times()[-1]
 
     def faster(self, speed: float) -> RetryLadder:
         """
-        Return this ladder as it looks on a clock that runs ``speed`` times faster.
+        Return this ladder as it is on a clock that runs ``speed`` times faster.
 
         :param speed: How many of LeadSquared's seconds pass in one of ours; 1 against the real service.
         """

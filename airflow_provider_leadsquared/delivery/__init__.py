@@ -1,1 +1,1 @@
-"""Floor 2: what this package promises. Verdicts, books, ledger, poll plan; no HTTP, no sleeping, no Airflow."""
+"""Layer 2b: what this package promises. States, counts, batches and the poll plan; no HTTP, no sleeping, no Airflow."""

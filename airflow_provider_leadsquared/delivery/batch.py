@@ -1,51 +1,50 @@
 """
-The rows of one run: which are fit to be sent, and which an earlier try has sent already.
+The rows of one run: which may be sent, and which an earlier try has sent already.
 
-Rows are checked all at once, because three rules look across rows: an owner's key stands once, the last of several
-rows for one lead wins, and a row is recognised by what it is, not by its position.
+All rows are checked before the first is sent, because three rules compare rows: a row key must not stand twice, the
+last of several rows with one match key is sent, and a row is recognised by what it holds, not by its position.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_leadsquared.api.answers import Acceptance
-from airflow_provider_leadsquared.api.errors import LeadSquaredError, RejectedError
-from airflow_provider_leadsquared.api.leads import InvalidLeadError, Lead, LeadRules, NullPolicy, encode_lead
-from airflow_provider_leadsquared.delivery.ledger import Entry, Identity
-from airflow_provider_leadsquared.delivery.verdicts import State
-
-#: Columns that say who somebody is. Keys stand in logs, XComs and ledgers, so none of these may be one.
-_PERSONAL = re.compile(r"e?mail(address)?|((tele|mobile)?phone|mobile)(no|number)?|(first|last|full)?name")
-
-#: A key stands in every log line and ledger entry of its row.
-_LONGEST_KEY = 250
+from airflow_provider_leadsquared.api.async_apis import AsyncApi
+from airflow_provider_leadsquared.api.errors import ApiError, InvalidLeadError, RejectedError
+from airflow_provider_leadsquared.api.leads import LeadRules, NullHandling
+from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.api.responses import Receipt
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY, check_key_column, split_row_key
+from airflow_provider_leadsquared.delivery.states import State
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
     """
-    Rows on their way to LeadSquared.
+    Rows that are checked, sent and recorded together.
 
     :param entries: One entry per row that was read, in order.
-    :param leads: The leads of rows that passed the checks, by row. Never shown.
+    :param payloads: What is sent for the rows that passed the checks, by row. Never shown.
+    :param api: The asynchronous API that they are sent to.
     """
 
     entries: list[Entry]
-    leads: dict[int, Lead] = field(repr=False)
+    payloads: dict[int, Payload] = field(repr=False)
+    api: AsyncApi
     _doubted: set[int] = field(default_factory=set)
 
     @classmethod
     def read(
         cls,
-        leads: Iterable[Any],
+        records: Iterable[Any],
         *,
-        key: str | None = None,
-        null_policy: NullPolicy = "skip",
+        api: AsyncApi,
+        row_key: str | None = None,
+        null_handling: NullHandling = "skip",
         search_by: str | None = None,
         require_match_key: bool = True,
         rules: LeadRules | None = None,
@@ -53,45 +52,47 @@ class Batch:
         """
         Check every row; what is wrong with one is in its entry and stops no other.
 
-        :param leads: Leads in either form that ``encode_lead`` takes.
-        :param key: The column that identifies a row to its owner. It is sent as well if it is named as a field of
+        :param records: Records as the API's ``encode`` takes them.
+        :param api: The asynchronous API that they are sent to.
+        :param row_key: The column that identifies a row to its owner. It is sent as well if it is named as a field of
             LeadSquared's (``mx_…`` or ``ProspectID``).
-        :param null_policy: What to do with None: ``skip`` or ``clear``.
+        :param null_handling: What to do with None: ``skip`` or ``clear``.
         :param search_by: The attribute by which LeadSquared shall match.
-        :param require_match_key: Refuse a row that LeadSquared cannot match to a lead: sent twice, it is there twice.
+        :param require_match_key: Refuse a row that LeadSquared cannot match: sent twice, it would be there twice.
         :param rules: The account's own rules, where they are known.
-        :raises ValueError: ``leads`` is no list of leads, or ``key`` names a personal column.
+        :raises ValueError: ``records`` is no list of records, or ``row_key`` names a personal column.
         """
-        check_key(key)
-        if isinstance(leads, (str, bytes, Mapping)) or not isinstance(leads, Iterable):
-            raise ValueError(f"leads is a {type(leads).__name__}; pass a list of leads, each a dict or a list of pairs")
-        batch = cls([], {})
-        seen: dict[str, int] = {}
-        for row, raw in enumerate(leads):
-            owner_key: str | None = None
+        check_key_column(row_key)
+        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
+            raise ValueError(
+                f"{api.record}s is a {type(records).__name__}; pass a list of {api.record}s, each a dict or a list of "
+                "pairs"
+            )
+        batch = cls([], {}, api)
+        for row, record in enumerate(records):
+            key: str | None = None
             try:
-                owner_key, attributes = _split_key(raw, key)
-                _check_not_doubled(key, owner_key, row, seen)
-                lead = encode_lead(attributes, null_policy=null_policy, search_by=search_by, rules=rules)
+                key, attributes = split_row_key(record, row_key)
+                payload = api.encode(attributes, null_handling=null_handling, search_by=search_by, rules=rules)
                 if require_match_key:
-                    check_match_key(lead)
+                    check_match_key(payload)
             except InvalidLeadError as error:
-                invalid = Entry(row, State.INVALID, owner_key, copy=row, reason_class=error.rule, reason=str(error))
-                batch.entries.append(invalid)
+                batch.entries.append(invalid_entry(row, key, error, api=api, copy=row))
             else:
-                batch.entries.append(Entry(row, State.UNSENT, owner_key, lead.fingerprint))
-                batch.leads[row] = lead
+                batch.entries.append(Entry(row, State.UNSENT, key, payload.fingerprint, api=api.name))
+                batch.payloads[row] = payload
+        batch._refuse_doubled_keys(row_key)
         batch._supersede()
-        batch._count_copies()
+        batch._number_copies()
         return batch
 
     def resume(self, earlier: Mapping[Identity, Entry]) -> None:
         """
-        Take over what earlier tries wrote down about these rows.
+        Take over what earlier tries recorded about these rows.
 
         :param earlier: The ledger's entries. Rows that are not among this run's are left out.
         """
-        for row in self.leads:
+        for row in self.payloads:
             found = earlier.get(self.entries[row].identity)
             if found is not None and self.entries[row].state is State.UNSENT:
                 self.entries[row] = replace(found, row=row)
@@ -99,140 +100,111 @@ class Batch:
                     self._doubted.add(row)
 
     def doubt_all(self) -> None:
-        """Note that an earlier try may have sent any of these rows, and nobody knows which."""
-        for row in self.leads:
+        """Record that an earlier try may have sent any of these rows, and that it is not known which."""
+        for row in self.payloads:
             self._doubted.add(row)
-            self._move(row, replace(self.entries[row], state=State.IN_DOUBT, reason_class="LedgerLost"))
+            self._set(row, replace(self.entries[row], state=State.IN_DOUBT, reason_class="LedgerLost"))
 
     def to_send(self) -> list[int]:
         """
         Return the rows to send, in order: those without a receipt.
 
-        A row in doubt is among them only if LeadSquared can match it to the lead that its first sending may have made.
+        A row in doubt is among them only if it may be repeated: if LeadSquared finds what its first sending made.
         """
-        return [row for row in self.leads if self._is_sendable(row)]
+        return [row for row in self.payloads if self._is_to_send(row)]
+
+    def may_repeat(self, row: int) -> bool:
+        """Tell whether a row may be sent again when its first sending is in doubt."""
+        return self.api.may_repeat(self.payloads[row])
 
     def intend(self, row: int) -> Entry:
-        """Note that a row is about to be sent: until something is heard of it, it is in doubt."""
+        """Record that a row is about to be sent: until there is a response, it is in doubt."""
         entry = self.entries[row]
-        doubt = entry.moved(State.IN_DOUBT, reason_class="NoAnswer", reason=None, attempts=entry.attempts + 1)
-        return self._move(row, doubt)
+        doubt = entry.moved(State.IN_DOUBT, reason_class="NoResponse", reason=None, attempts=entry.attempts + 1)
+        return self._set(row, doubt)
 
-    def told(self, row: int, told: Acceptance | LeadSquaredError, now: float) -> Entry:
+    def record(self, row: int, outcome: Receipt | ApiError, now: float) -> Entry:
         """
-        Note what became of a row's sending.
+        Record the outcome of a row's sending.
 
-        :param told: LeadSquared's receipt, or why there is none.
+        :param outcome: LeadSquared's receipt, or why there is none.
         :param now: Seconds since the epoch.
         """
         entry = self.entries[row]
-        if isinstance(told, (Acceptance, RejectedError)) and told.after_doubt:
+        if isinstance(outcome, (Receipt, RejectedError)) and outcome.after_doubt:
             entry = replace(entry, doubted_at=now)
-        if isinstance(told, Acceptance):
-            entry = entry.moved(State.OPEN, request_id=told.request_id, accepted_at=now, reason_class=None, reason=None)
-        elif isinstance(told, RejectedError):
-            kind = told.exception_type or "RefusedAtSubmission"
-            entry = entry.moved(State.REJECTED, settled_at=now, reason_class=kind, reason=told.reason)
+        if isinstance(outcome, Receipt):
+            entry = entry.moved(
+                State.OPEN, request_id=outcome.request_id, accepted_at=now, reason_class=None, reason=None
+            )
+        elif isinstance(outcome, RejectedError):
+            kind = outcome.exception_type or "RefusedAtSubmission"
+            entry = entry.moved(State.REJECTED, settled_at=now, reason_class=kind, reason=outcome.reason)
         else:
-            # That this sending was not taken says nothing about an earlier one.
-            if told.in_doubt:
+            # That this sending was not accepted says nothing about an earlier one.
+            if outcome.in_doubt:
                 self._doubted.add(row)
-            state = State.IN_DOUBT if row in self._doubted else State.UNSENT
-            entry = entry.moved(state, reason_class=type(told).__name__, reason=str(told))
-        return self._move(row, entry)
+            entry = entry.moved(self._unsettled(row), reason_class=type(outcome).__name__, reason=str(outcome))
+        return self._set(row, entry)
 
     def withdraw(self, row: int) -> Entry:
-        """Note that a row was not sent after all."""
-        state = State.IN_DOUBT if row in self._doubted else State.UNSENT
-        return self._move(row, self.entries[row].moved(state, reason_class="Stopped", reason=None))
+        """Record that a row was not sent after all."""
+        return self._set(row, self.entries[row].moved(self._unsettled(row), reason_class="Stopped", reason=None))
 
-    def _is_sendable(self, row: int) -> bool:
+    def _unsettled(self, row: int) -> State:
+        return State.IN_DOUBT if row in self._doubted else State.UNSENT
+
+    def _is_to_send(self, row: int) -> bool:
         state = self.entries[row].state
-        return state is State.UNSENT or (state is State.IN_DOUBT and self.leads[row].match_key is not None)
+        return state is State.UNSENT or (state is State.IN_DOUBT and self.may_repeat(row))
 
-    def _move(self, row: int, entry: Entry) -> Entry:
+    def _set(self, row: int, entry: Entry) -> Entry:
         self.entries[row] = entry
         return entry
 
-    def _supersede(self) -> None:
-        last: dict[tuple[str, str], int] = {}
-        for row, lead in self.leads.items():
-            if lead.match_key is not None:
-                last[lead.match_key] = row
-        for row, lead in list(self.leads.items()):
-            winner = last.get(lead.match_key, row) if lead.match_key else row
-            if winner != row:
-                attribute = lead.match_key[0] if lead.match_key else ""
-                self.entries[row] = replace(
-                    self.entries[row],
-                    state=State.SUPERSEDED,
-                    fingerprint="",  # a row that is never sent must not pass for its winner in a ledger
-                    copy=row,
-                    reason_class="same_match_key",
-                    reason=f"row {winner + 1} has the same {attribute}",
-                )
-                del self.leads[row]
+    def _refuse_doubled_keys(self, row_key: str | None) -> None:
+        """Refuse all rows whose row key stands several times, as a sync does."""
+        times = Counter(entry.row_key for entry in self.entries if entry.row_key is not None)
+        for row in list(self.payloads):
+            entry = self.entries[row]
+            count = times[entry.row_key or ""] if entry.row_key is not None else 1
+            if count > 1:
+                error = InvalidLeadError(row_key or "", "doubled_key", f"{count:,} {DOUBLED_KEY}")
+                self.entries[row] = invalid_entry(row, entry.row_key, error, api=self.api, copy=row)
+                del self.payloads[row]
 
-    def _count_copies(self) -> None:
-        """Tell rows apart that are alike in everything."""
+    def _supersede(self) -> None:
+        """Keep the last of several rows with one match key."""
+        last = {payload.match_key: row for row, payload in self.payloads.items() if payload.match_key is not None}
+        for row, payload in list(self.payloads.items()):
+            if payload.match_key is None or last[payload.match_key] == row:
+                continue
+            self.entries[row] = replace(
+                self.entries[row],
+                state=State.SUPERSEDED,
+                fingerprint="",  # so that it is never matched to the row that replaced it
+                copy=row,
+                reason_class="same_match_key",
+                reason=f"row {last[payload.match_key] + 1} has the same {payload.match_key[0]}",
+            )
+            del self.payloads[row]
+
+    def _number_copies(self) -> None:
+        """Give equal rows different identities."""
         counts: Counter[Identity] = Counter()
-        for row in self.leads:
+        for row in self.payloads:
             entry = self.entries[row]
             self.entries[row] = replace(entry, copy=counts[entry.identity])
             counts[entry.identity] += 1
 
 
-def check_key(key: str | None) -> None:
+def check_match_key(payload: Payload) -> None:
     """
-    Refuse a key column that would carry personal data into logs and XComs.
-
-    :raises ValueError: ``key`` names such a column.
-    """
-    if key is not None and _PERSONAL.fullmatch(re.sub(r"[^a-z]", "", key.lower())):
-        raise ValueError(
-            f"key={key!r} would show personal data in logs and XComs; name a column with an id of your own, or leave "
-            "key out: rows are then named by their position"
-        )
-
-
-def key_text(value: Any, column: str) -> str:
-    """
-    Return the text by which a row's owner knows it.
-
-    :param value: What stands in the key column.
-    :param column: The key column.
-    :raises InvalidLeadError: The value is missing, or cannot tell one row from another.
-    """
-    if value is None or value != value or str(value).strip() == "":
-        raise InvalidLeadError(column, "no_key", "the key column is missing or empty in this row")
-    if isinstance(value, (Mapping, list, tuple, set, bytes, bytearray, memoryview)):
-        raise InvalidLeadError(column, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
-    text = str(value)
-    if len(text) > _LONGEST_KEY:
-        raise InvalidLeadError(column, "key_too_long", f"the key has more than {_LONGEST_KEY} characters; name an id")
-    return text
-
-
-def is_field(column: str) -> bool:
-    """Tell whether a column is named as a field of LeadSquared's, and so is sent even if it is the key."""
-    return column.startswith("mx_") or column == "ProspectID"
-
-
-def _check_not_doubled(key: str | None, owner_key: str | None, row: int, seen: dict[str, int]) -> None:
-    if key is None or owner_key is None:
-        return
-    if owner_key in seen:
-        raise InvalidLeadError(key, "doubled_key", f"row {seen[owner_key] + 1} has the same key")
-    seen[owner_key] = row
-
-
-def check_match_key(lead: Lead) -> None:
-    """
-    Refuse a lead that LeadSquared cannot match.
+    Refuse a record that LeadSquared cannot match.
 
     :raises InvalidLeadError: It has nothing to be matched by.
     """
-    if lead.match_key is None:
+    if payload.match_key is None:
         raise InvalidLeadError(
             "",
             "no_match_key",
@@ -241,18 +213,6 @@ def check_match_key(lead: Lead) -> None:
         )
 
 
-def _split_key(raw: Any, key: str | None) -> tuple[str | None, Any]:
-    """Return the row's key and the row as it is sent."""
-    if key is None:
-        return None, raw
-    if not isinstance(raw, Mapping):
-        value = next((p.get("Value") for p in raw if p.get("Attribute") == key), None) if _are_pairs(raw) else None
-        rest: Any = raw if is_field(key) else [p for p in raw if p.get("Attribute") != key] if _are_pairs(raw) else raw
-    else:
-        value = raw.get(key)
-        rest = raw if is_field(key) else {name: item for name, item in raw.items() if name != key}
-    return key_text(value, key), rest
-
-
-def _are_pairs(raw: Any) -> bool:
-    return isinstance(raw, Sequence) and all(isinstance(pair, Mapping) for pair in raw)
+def invalid_entry(row: int, row_key: str | None, error: InvalidLeadError, *, api: AsyncApi, copy: int = 0) -> Entry:
+    """Return the entry of a row that our own check refused."""
+    return Entry(row, State.INVALID, row_key, copy=copy, reason_class=error.rule, reason=str(error), api=api.name)

@@ -1,10 +1,10 @@
 """
-When to ask LeadSquared for the outcome of requests.
+Which requests to poll now, and when to poll next.
 
-A request is judged at its first attempt or at one of its retries, so those are the moments after which looking is
-worth a call. The plan is a pure object: it is told what was accepted when, what was settled and what time it is. It
-serves a sensor, a trigger and a simulation alike, and all its times come from the moment of acceptance, so that it
-goes on where it was after any restart.
+A request is judged at its first attempt or at one of its retries, so those are the times after which a poll is
+worth a call. The plan is a pure object: it is given what was accepted when, what was settled and what time it is. It
+serves a sensor, a trigger and a simulation alike. All its times count from acceptance, so that it continues where it
+was after any restart.
 """
 
 from __future__ import annotations
@@ -14,35 +14,33 @@ from collections.abc import Mapping
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
 
-#: Seconds between two looks at the least. Under Airflow 3's scheduler a sensor that pokes more often can be failed
+#: Seconds between two polls at the least. Under Airflow 3's scheduler a sensor that pokes more often can be failed
 #: by the late end of its own last poke.
 SHORTEST_WAIT = 10.0
-#: Seconds that a request gets from its acceptance to the end of its first attempt before the first look.
+#: Seconds that a request gets from its acceptance to the end of its first attempt before the first poll.
 QUEUE_WAIT = 5.0
-#: Seconds that an attempt gets before the look that follows it.
+#: Seconds that an attempt gets before the poll that follows it.
 ATTEMPT_TIME = 2.0
-#: Seconds of LeadSquared's clock between looks once the ladder has ended: the backlog works itself off.
+#: Seconds of LeadSquared's clock between polls once the ladder has ended, while the queue works off its backlog.
 TAIL = 900.0
-#: Seconds of LeadSquared's clock that its queue may add to the ladder before one stops waiting.
-BACKLOG = 3600.0
-#: Seconds until the next look at a request whose acceptance lies in the future: a clock was set back.
+#: Seconds until the next poll of a request that was accepted in the future, because a clock was set back.
 _CLOCK_SET_BACK = 60.0
-#: Two sums that mean one moment differ by less, and so does a sleeper that wakes a little early. Seconds.
+#: Seconds by which two times that mean the same may differ: rounding, or a timer that fires a little early.
 _SAME_MOMENT = 0.001
-#: The look for stragglers follows a gate by this share of the time to the next gate, within bounds in seconds.
-_STRAGGLER_SHARE, _STRAGGLER_MIN, _STRAGGLER_MAX = 0.1, 10.0, 300.0
-#: Looks at different requests are merged if none waits longer for it than this share of its age, and this long.
+#: The second poll after a retry follows it by this share of the time to the next retry, within bounds in seconds.
+_SECOND_SHARE, _SECOND_MIN, _SECOND_MAX = 0.1, 10.0, 300.0
+#: Polls of different requests are merged if none waits longer for it than this share of its age, and this many seconds.
 _MERGE_SHARE, _MERGE_MAX = 0.02, 60.0
 
 
 class PollPlan:
     """
-    Which requests to ask now, and when to look next.
+    Which requests to ask now, and when to poll next.
 
     :param accepted: When each open request was accepted, seconds since the epoch, by RequestId.
     :param ladder: LeadSquared's retries, on our clock.
     :param speed: How much faster than ours LeadSquared's clock runs; 1 but for a sandbox.
-    :param looked_at: When the last look was taken, None before the first. Seconds since the epoch.
+    :param polled_at: When the last poll was made, None before the first. Seconds since the epoch.
     """
 
     def __init__(
@@ -51,12 +49,12 @@ class PollPlan:
         *,
         ladder: RetryLadder,
         speed: float = 1.0,
-        looked_at: float | None = None,
+        polled_at: float | None = None,
     ) -> None:
         self._open = dict(accepted)
-        self._offsets = _look_offsets(ladder)
+        self._offsets = _poll_offsets(ladder)
         self._tail = max(TAIL / speed, SHORTEST_WAIT)
-        self._looked_at = looked_at
+        self._polled_at = polled_at
 
     @property
     def open(self) -> tuple[str, ...]:
@@ -64,26 +62,26 @@ class PollPlan:
         return tuple(self._open)
 
     def due(self, now: float) -> list[str]:
-        """Return the open requests for which a look has come due since the last one."""
-        since = None if self._looked_at is None else min(self._looked_at, now)
+        """Return the open requests for which a poll has become due since the last one."""
+        since = None if self._polled_at is None else min(self._polled_at, now)
         return [request_id for request_id, at in self._open.items() if self._is_due(at, since, now)]
 
-    def looked(self, now: float) -> None:
-        """Note that all due requests were asked at this time."""
-        self._looked_at = now
+    def polled(self, now: float) -> None:
+        """Record that all due requests were polled at this time."""
+        self._polled_at = now
 
     def settle(self, request_id: str) -> None:
-        """Note that a request has its verdict; it is never asked again."""
+        """Record that a request has its verdict; it is never polled again."""
         del self._open[request_id]
 
-    def next_look(self, now: float) -> float:
+    def next_poll(self, now: float) -> float:
         """
-        Return when to look again, seconds since the epoch.
+        Return when to poll again, seconds since the epoch.
 
         :raises ValueError: No request is open.
         """
         if not self._open:
-            raise ValueError("no request is open; there is nothing to look for")
+            raise ValueError("no request is open; there is nothing to poll")
         times = sorted(self._next(at, now) for at in self._open.values())
         youngest = max(now - max(self._open.values()), 0.0)
         window = min(youngest * _MERGE_SHARE, _MERGE_MAX)
@@ -102,7 +100,7 @@ class PollPlan:
         return accepted_at + self._offset_after(now - accepted_at)
 
     def _offset_after(self, age: float) -> float:
-        """Return the first look after the given age; past the ladder they go on at an even pace."""
+        """Return the first poll after the given age; after the ladder's end polls continue at even intervals."""
         age += _SAME_MOMENT
         last = self._offsets[-1]
         if age >= last:
@@ -110,11 +108,11 @@ class PollPlan:
         return self._offsets[bisect_right(self._offsets, age)]
 
 
-def _look_offsets(ladder: RetryLadder) -> list[float]:
-    """Return the looks at one request, as seconds after its acceptance: each gate, and its stragglers."""
-    gates = ladder.gates()
-    looks = {QUEUE_WAIT}
-    for gate, following in zip(gates, [*gates[1:], gates[-1] * 1.2], strict=True):
-        straggler = min(max((following - gate) * _STRAGGLER_SHARE, _STRAGGLER_MIN), _STRAGGLER_MAX)
-        looks |= {gate + ATTEMPT_TIME, gate + ATTEMPT_TIME + straggler}
-    return sorted(looks)
+def _poll_offsets(ladder: RetryLadder) -> list[float]:
+    """Return the polls of one request, as seconds after its acceptance: two after each retry."""
+    retries = ladder.times()
+    polls = {QUEUE_WAIT}
+    for retry, following in zip(retries, [*retries[1:], retries[-1] * 1.2], strict=True):
+        second = min(max((following - retry) * _SECOND_SHARE, _SECOND_MIN), _SECOND_MAX)
+        polls |= {retry + ATTEMPT_TIME, retry + ATTEMPT_TIME + second}
+    return sorted(polls)

@@ -1,1 +1,1 @@
-"""Floor 3: connections to LeadSquared, and the only sockets of the package."""
+"""Layer 2c: the connection to LeadSquared, and the only sockets of the package."""

@@ -1,4 +1,4 @@
-"""The ``requests`` session for one call: it follows nothing, knows whether it sent, and can be cut off."""
+"""The ``requests`` session for one call: it follows no redirect, knows whether it sent, and can be ended."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
 
-class OneCall(requests.Session):
+class SingleCallSession(requests.Session):
     """
-    A session that ends when it is told to.
+    A session that can be ended from another thread.
 
-    A time-out of ``requests`` starts anew with every byte that comes, so a server that drips holds a call for ever.
-    And even when told not to follow a redirect, ``requests`` reads its whole body, however long, to work out where it
-    would lead; so redirects are never seen here.
+    A timeout of ``requests`` starts anew with every byte that comes, so a server that sends a byte now and then holds a
+    call for ever. And even when told not to follow a redirect, ``requests`` reads its whole body to work out where it
+    leads; so redirects are hidden from it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        #: A connection has come about, so that something may have been sent.
+        #: A connection was established, so that something may have been sent.
         self.connected = False
         #: The call was ended from outside.
         self.is_cut_off = False
         self._connections: list[HTTPConnection] = []
-        # A connection forgets its socket when the answer's end is the connection's.
+        # A connection forgets its socket when the response ends with the connection.
         self._sockets: list[socket.socket | None] = []
         for scheme in ("https://", "http://"):
             self.mount(scheme, _Adapter(self))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return None: no answer is a redirect."""
+        """Return None: no response is a redirect."""
         return None
 
     def cut_off(self) -> None:
@@ -41,12 +41,12 @@ class OneCall(requests.Session):
         self.is_cut_off = True
         for connection in [*self._sockets, *(connecting.sock for connecting in self._connections)]:
             if connection is not None:
-                # The plain socket's shutdown, for a TLS socket would tidy up under its reader's hands.
+                # The plain socket's shutdown: a TLS socket would change state while another thread reads from it.
                 with suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def watch(self, connection: HTTPConnection) -> None:
-        """Take note of what becomes of a connection."""
+        """Record when a connection is established."""
         connect = connection.connect
 
         def watched() -> None:
@@ -63,9 +63,9 @@ class OneCall(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    """Shows the session every connection that is made for it, through a proxy or not."""
+    """Makes the session watch every connection that is made for it, through a proxy or not."""
 
-    def __init__(self, session: OneCall) -> None:
+    def __init__(self, session: SingleCallSession) -> None:
         super().__init__()
         self._session = session
 

@@ -1,8 +1,8 @@
 """
-Putting a request on the wire: ``requests`` for one call, ``aiohttp`` for many.
+Sending a request: ``requests`` for one call, ``aiohttp`` for many.
 
-Exceptions of both libraries quote the URL, and with it the keys, so none of them leaves this module: each becomes
-one of ours, without its cause.
+Exceptions of both libraries quote the URL, and with it the keys, so none of them leaves this module: each is replaced
+by one of ours, without its cause.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from airflow_provider_leadsquared.api.errors import NoAnswerError, NoConnectionError, UnexpectedAnswerError
-from airflow_provider_leadsquared.api.messages import Answer, Request
+from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
+from airflow_provider_leadsquared.api.requests import Request, Response
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from airflow_provider_leadsquared.hooks._session import OneCall
+    from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
-#: A longer answer is cut off and refused. Lead field metadata of large accounts, the longest answer, is a few MB.
-LARGEST_ANSWER = 32 * 1024 * 1024
+#: A longer response is cut off and refused. Lead field metadata of large accounts, the longest response, is a few MB.
+LARGEST_RESPONSE = 32 * 1024 * 1024
 
 #: Loggers of the HTTP libraries that may show a URL.
 GUARDED_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal")
@@ -31,15 +31,15 @@ _PART = 1 << 16
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
-def send(session: OneCall, request: Request, timeout: float) -> Answer:
+def send(session: SingleCallSession, request: Request, timeout: float) -> Response:
     """
     Make one call.
 
     :param session: A session of the call's own.
-    :param timeout: Seconds to connect, and to wait for each part of the answer; the whole call gets twice as many.
+    :param timeout: Seconds to connect, and to wait for each part of the response; the whole call gets twice as many.
     :raises NoConnectionError: Nothing was sent.
-    :raises NoAnswerError: It was sent, and no whole answer came.
-    :raises UnexpectedAnswerError: The answer is too long.
+    :raises NoResponseError: It was sent, and no complete response came.
+    :raises UnexpectedResponseError: The response is too long.
     """
     import requests
     import urllib3
@@ -58,31 +58,31 @@ def send(session: OneCall, request: Request, timeout: float) -> Answer:
             stream=True,
         ) as response:
             parts, size = [], 0
-            while size <= LARGEST_ANSWER and (part := response.raw.read(_PART, decode_content=True)):
+            while size <= LARGEST_RESPONSE and (part := response.raw.read(_PART, decode_content=True)):
                 parts.append(part)
                 size += len(part)
-            answer = _answer(request, response.status_code, b"".join(parts), response.headers.get("Content-Type", ""))
+            result = _response(request, response.status_code, b"".join(parts), response.headers.get("Content-Type", ""))
         kind = "TimeoutError"
     except requests.exceptions.ConnectionError as error:
         kind = type(getattr(error.args[0] if error.args else None, "reason", None) or error).__name__
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         kind = type(error).__name__
     else:
-        # A body of no stated length that was cut off looks like a whole one.
+        # A body without a stated length that was cut off looks like a complete one.
         if not session.is_cut_off:
-            return answer
+            return result
     finally:
         watchdog.cancel()
     raise _failure(request, sent=session.connected, kind="TimeoutError" if session.is_cut_off else kind)
 
 
-async def send_async(session: aiohttp.ClientSession, request: Request) -> Answer:
+async def send_async(session: aiohttp.ClientSession, request: Request) -> Response:
     """
     Make one of many calls.
 
     :raises NoConnectionError: Nothing was sent.
-    :raises NoAnswerError: It was sent, and no whole answer came.
-    :raises UnexpectedAnswerError: The answer is too long.
+    :raises NoResponseError: It was sent, and no complete response came.
+    :raises UnexpectedResponseError: The response is too long.
     """
     import aiohttp
     from yarl import URL
@@ -99,31 +99,31 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Answer
             async for part in response.content.iter_chunked(_PART):
                 parts.append(part)
                 size += len(part)
-                if size > LARGEST_ANSWER:
+                if size > LARGEST_RESPONSE:
                     break
-            answer = _answer(request, response.status, b"".join(parts), response.content_type)
+            result = _response(request, response.status, b"".join(parts), response.content_type)
     except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
         sent, kind = False, type(error).__name__
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         sent, kind = True, type(error).__name__
     else:
-        return answer
+        return result
     raise _failure(request, sent=sent, kind=kind)
 
 
-def _answer(request: Request, status_code: int, body: bytes, content_type: str) -> Answer:
-    if len(body) > LARGEST_ANSWER:
-        raise UnexpectedAnswerError(
-            f"{request.label}: HTTP {status_code} with more than {LARGEST_ANSWER:,} bytes, cut off; "
+def _response(request: Request, status_code: int, body: bytes, content_type: str) -> Response:
+    if len(body) > LARGEST_RESPONSE:
+        raise UnexpectedResponseError(
+            f"{request.label}: HTTP {status_code} with more than {LARGEST_RESPONSE:,} bytes, cut off; "
             "check the connection's hosts"
         )
     media_type = content_type.partition(";")[0].strip()
-    return Answer(status_code, body, media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "")
+    return Response(status_code, body, media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "")
 
 
-def _failure(request: Request, *, sent: bool, kind: str) -> NoAnswerError | NoConnectionError:
+def _failure(request: Request, *, sent: bool, kind: str) -> NoResponseError | NoConnectionError:
     if sent:
-        return NoAnswerError(f"{request.label}: sent, but no whole answer came back ({kind})")
+        return NoResponseError(f"{request.label}: sent, but no complete response came back ({kind})")
     return NoConnectionError(f"{request.label}: no connection ({kind}); check host, network and proxy")
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import uuid
-from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import aclosing, contextmanager, suppress
 from functools import cached_property
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -18,38 +14,34 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_leadsquared import __version__
-from airflow_provider_leadsquared.api import answers, messages
+from airflow_provider_leadsquared.api import requests, responses
 from airflow_provider_leadsquared.api.account import Account
-from airflow_provider_leadsquared.api.answers import Acceptance
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     LeadSquaredError,
-    NoSuchPathError,
     RateLimitError,
-    RejectedError,
-    UnexpectedAnswerError,
     UnknownRequestError,
     WrongRegionError,
 )
 from airflow_provider_leadsquared.get_provider_info import get_provider_info
-from airflow_provider_leadsquared.hooks._pace import Pace
+from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCalls
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, send, send_async
 
 if TYPE_CHECKING:
     import aiohttp
     from tenacity import RetryCallState
 
-    from airflow_provider_leadsquared.api.leads import Lead
-    from airflow_provider_leadsquared.hooks._session import OneCall
+    from airflow_provider_leadsquared.api.async_apis import AsyncApi
+    from airflow_provider_leadsquared.api.confirmations import Confirmation
+    from airflow_provider_leadsquared.api.payloads import Payload
+    from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
 _Name = TypeVar("_Name")
-_Told = TypeVar("_Told")
-
-#: How often one call is made at most. Only calls that may be repeated are.
-_ATTEMPTS = 4
-#: Wrong whatever is sent: the first of these ends a run.
-_FATAL = (AuthenticationError, NoSuchPathError, ConfigurationError)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class LeadSquaredHook(BaseHook):
@@ -121,72 +113,80 @@ class LeadSquaredHook(BaseHook):
             extra=extra,
         )
 
-    def get_conn(self) -> OneCall:
+    def get_conn(self) -> SingleCallSession:
         """Return a ``requests`` session for one call; every call of this hook sets its own timeout on it."""
-        from airflow_provider_leadsquared.hooks._session import OneCall
+        from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
-        session = OneCall()
+        session = SingleCallSession()
         session.headers["User-Agent"] = _user_agent()
         return session
 
-    def submit_lead(self, lead: Lead, *, lead_update_behavior: str | None = None) -> answers.Acceptance:
+    def submit(
+        self, payload: Payload, *, api: str = LEAD_CAPTURE.name, parameters: Mapping[str, str] | None = None
+    ) -> responses.Receipt:
         """
-        Submit one lead to be captured asynchronously; it is made once, for a repeat might double the lead.
+        Submit one record to an asynchronous API; the call is made once, for a repeat might double the record.
 
-        :param lead: A lead from ``encode_lead``.
-        :param lead_update_behavior: What to do to an existing lead; None overwrites what is sent.
-        :raises LeadSquaredError: It was refused, or (``in_doubt``) nobody knows whether it was taken.
+        :param payload: A record from the API's ``encode``; for leads from ``encode_lead``.
+        :param api: The name of the asynchronous API.
+        :param parameters: Query parameters, such as ``{"LeadUpdateBehavior": "DoNotUpdate"}``. Default: none.
+        :raises ApiError: It was refused, or (``in_doubt``) nobody knows whether it was accepted.
+        :raises ValueError: There is no such API, or it takes no such parameter.
         """
-        request = messages.submit_lead(self.account, lead.body, lead_update_behavior=lead_update_behavior)
+        request = requests.submit(self.account, self.account.api(api), payload.body, parameters)
         with self.get_conn() as session:
-            return answers.read_acceptance(request, send(session, request, self.timeout))
+            return responses.read_receipt(request, send(session, request, self.timeout))
 
-    def capture_lead(self, lead: Lead, *, lead_update_behavior: str | None = None) -> answers.Capture:
+    def capture_lead(self, payload: Payload, *, parameters: Mapping[str, str] | None = None) -> Confirmation:
         """
-        Capture one lead and wait for the CRM's answer; it is made once.
+        Capture one lead with the synchronous call, which waits for the CRM; the call is made once.
 
-        :raises LeadSquaredError: As for :meth:`submit_lead`.
+        :raises ApiError: As for :meth:`submit`.
         """
-        request = messages.capture_lead(self.account, lead.body, lead_update_behavior=lead_update_behavior)
+        request = requests.capture_lead(self.account, payload.body, parameters)
         with self.get_conn() as session:
-            return answers.read_capture(request, send(session, request, self.timeout))
+            return responses.read_capture(request, send(session, request, self.timeout))
 
-    def get_request_status(self, request_id: str) -> answers.RequestStatus:
+    def get_request_status(self, request_id: str, *, api: str = LEAD_CAPTURE.name) -> responses.RequestStatus:
         """
-        Ask what became of one request.
+        Ask for the outcome of one request.
 
+        :param api: The name of the asynchronous API that it was submitted to.
         :raises UnknownRequestError: LeadSquared does not know the request.
-        :raises LeadSquaredError: It could not be asked, after some tries.
+        :raises ApiError: It could not be asked, after some tries.
         """
-        request = messages.ask_status(self.account, request_id)
-        return self._get(request, lambda answer: answers.read_status(request, answer, request_id))
+        row = self.account.api(api)
+        request = requests.get_status(self.account, row, request_id)
+        return self._get(request, lambda response: responses.read_status(request, response, request_id, row))
 
-    def get_queue_metrics(self) -> answers.QueueMetrics:
+    def get_queue_metrics(self, *, api: str = LEAD_CAPTURE.name) -> responses.QueueMetrics:
         """
         Ask how busy LeadSquared's queue is. Advice, never a verdict; not every account has it.
 
+        :param api: The name of the asynchronous API.
         :raises NoSuchPathError: The account has no metrics, or has them at another path.
-        :raises LeadSquaredError: It could not be asked, after some tries.
+        :raises ApiError: It could not be asked, after some tries.
         """
-        request = messages.ask_metrics(self.account)
+        row = self.account.api(api)
+        request = requests.get_metrics(self.account, row)
         try:
-            return self._get(request, lambda answer: answers.read_metrics(request, answer))
+            return self._get(request, lambda response: responses.read_metrics(request, response))
         except AuthenticationError:
-            with_keys = messages.ask_metrics(self.account, with_key_pair=True)
-            return self._get(with_keys, lambda answer: answers.read_metrics(with_keys, answer))
+            with_keys = requests.get_metrics(self.account, row, with_key_pair=True)
+            return self._get(with_keys, lambda response: responses.read_metrics(with_keys, response))
 
-    def get_lead_fields(self, *, with_options: bool = True) -> tuple[answers.LeadField, ...]:
+    def get_lead_fields(self, *, with_options: bool = True) -> tuple[responses.LeadField, ...]:
         """
         Ask which fields the account's leads have.
 
         :param with_options: Include the values of dropdowns.
-        :raises LeadSquaredError: It could not be asked, after some tries.
+        :raises ApiError: It could not be asked, after some tries.
         """
-        request = messages.list_lead_fields(self.account, with_options=with_options)
-        return self._get(request, lambda answer: answers.read_lead_fields(request, answer))
+        request = requests.list_lead_fields(self.account, with_options=with_options)
+        return self._get(request, lambda response: responses.read_lead_fields(request, response))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
+        """Check which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
         try:
             problems = [*self._key_pair_problems(), *self._async_key_problems()]
         except Exception as error:
@@ -196,130 +196,78 @@ class LeadSquaredHook(BaseHook):
             return False, "; ".join(problems)
         return True, "Hosts, key pair and async API key are accepted."
 
-    def submit_leads(
+    def submit_many(
         self,
-        leads: AsyncIterator[tuple[_Name, Lead]],
+        payloads: AsyncIterator[tuple[_Name, Payload]],
         *,
-        lead_update_behavior: str | None = None,
+        api: str = LEAD_CAPTURE.name,
+        parameters: Mapping[str, str] | None = None,
         concurrency: int = 16,
         give_up_after: float = 120.0,
-    ) -> AsyncGenerator[tuple[_Name, answers.Acceptance | LeadSquaredError]]:
+    ) -> AsyncGenerator[tuple[_Name, responses.Receipt | ApiError]]:
         """
-        Submit many leads at once and yield what LeadSquared said of each, as it comes.
+        Submit many records, several at a time, and yield the outcome of each as it comes.
 
-        All calls share one back-off. A lead is sent again here only if its last sending was certainly not taken, or
-        if it has a match key, so that LeadSquared finds what the first sending made.
+        All calls share one back-off. A record is sent again here only if its last sending was certainly not accepted,
+        or if the API's row says that it may be repeated.
 
-        :param leads: Names of the caller's choice with their leads, drawn no sooner than they can be sent.
+        :param payloads: Names of the caller's choice with their records, taken no sooner than they can be sent.
+        :param api: The name of the asynchronous API.
+        :param parameters: Query parameters of each submission.
         :param concurrency: Calls under way at the same time.
         :param give_up_after: Seconds without any success after which the rest is left unsent.
-        :raises LeadSquaredError: Going on is pointless (keys refused, wrong host, outage): raised after the last
-            outcome was yielded. Leads not drawn were not sent.
+        :raises ApiError: Going on is pointless (keys refused, wrong host, outage): raised after the last outcome was
+            yielded. Records that were not taken were not sent.
+        :raises ValueError: There is no such API, or it takes no such parameter.
         """
-        account = self.account
+        account, row = self.account, self.account.api(api)
+        checked = requests.check_parameters(row, parameters or {})
 
-        async def submit(session: aiohttp.ClientSession, lead: Lead) -> answers.Acceptance:
-            request = messages.submit_lead(account, lead.body, lead_update_behavior=lead_update_behavior)
-            return answers.read_acceptance(request, await send_async(session, request))
+        async def submit(session: aiohttp.ClientSession, payload: Payload) -> responses.Receipt:
+            request = requests.submit(account, row, payload.body, checked)
+            return responses.read_receipt(request, await send_async(session, request))
 
         return self._many(
-            leads,
-            submit,
-            may_repeat=lambda lead: lead.match_key is not None,
-            concurrency=concurrency,
-            give_up_after=give_up_after,
+            payloads, submit, may_repeat=row.may_repeat, concurrency=concurrency, give_up_after=give_up_after
         )
 
     def get_request_statuses(
-        self, request_ids: Iterable[str], *, concurrency: int = 8, give_up_after: float = 30.0
-    ) -> AsyncGenerator[tuple[str, answers.RequestStatus | LeadSquaredError]]:
+        self, request_ids: Iterable[tuple[str, str]], *, concurrency: int = 8, give_up_after: float = 30.0
+    ) -> AsyncGenerator[tuple[str, responses.RequestStatus | ApiError]]:
         """
-        Ask what became of many requests and yield each answer as it comes.
+        Ask for the outcome of many requests and yield each as it comes.
 
+        :param request_ids: RequestIds, each with the name of the asynchronous API that it was submitted to.
         :param concurrency: Calls under way at the same time.
         :param give_up_after: Seconds without any success after which the rest is not asked.
-        :raises LeadSquaredError: As for :meth:`submit_leads`.
+        :raises ApiError: As for :meth:`submit_many`.
+        :raises ValueError: There is no such API.
         """
         account = self.account
+        asked = [(request_id, account.api(api)) for request_id, api in request_ids]
 
-        async def ask(session: aiohttp.ClientSession, request_id: str) -> answers.RequestStatus:
-            request = messages.ask_status(account, request_id)
-            return answers.read_status(request, await send_async(session, request), request_id)
+        async def get(session: aiohttp.ClientSession, item: tuple[str, AsyncApi]) -> responses.RequestStatus:
+            request_id, row = item
+            request = requests.get_status(account, row, request_id)
+            return responses.read_status(request, await send_async(session, request), request_id, row)
 
-        async def named() -> AsyncIterator[tuple[str, str]]:
-            for request_id in request_ids:
-                yield request_id, request_id
+        async def named() -> AsyncIterator[tuple[str, tuple[str, AsyncApi]]]:
+            for item in asked:
+                yield item[0], item
 
-        return self._many(named(), ask, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
+        return self._many(named(), get, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
 
     async def _many(
         self,
-        items: AsyncIterator[tuple[_Name, Any]],
-        call: Callable[[aiohttp.ClientSession, Any], Awaitable[_Told]],
+        items: AsyncIterator[tuple[_Name, _Item]],
+        call: Callable[[aiohttp.ClientSession, _Item], Awaitable[_Result]],
         *,
-        may_repeat: Callable[[Any], bool],
+        may_repeat: Callable[[_Item], bool],
         concurrency: int,
         give_up_after: float,
-    ) -> AsyncGenerator[tuple[_Name, _Told | LeadSquaredError]]:
-        """Make a call for every item, many at once; see the public methods for what is promised."""
+    ) -> AsyncGenerator[tuple[_Name, _Result | ApiError]]:
+        """Make many calls on one session; see the public methods for what is promised."""
         import aiohttp
-
-        pace = Pace(give_up_after)
-        outcomes: asyncio.Queue[tuple[_Name, _Told | LeadSquaredError] | None] = asyncio.Queue()
-        # Bounds what is under way or not yet taken by the caller, and with it what a crash leaves in doubt.
-        slots = asyncio.Semaphore(2 * concurrency)
-        drawing = asyncio.Lock()
-        stopped_by: Exception | None = None
-        any_success = False
-
-        async def outcome_of(session: aiohttp.ClientSession, item: Any) -> _Told | LeadSquaredError:
-            nonlocal stopped_by, any_success
-            doubts: list[LeadSquaredError] = []
-            while True:
-                while (wait := pace.hold(monotonic())) and stopped_by is None:
-                    await sleep(min(wait, 1.0))
-                try:
-                    told = await call(session, item)
-                except LeadSquaredError as error:
-                    doubts += [error] if error.in_doubt else []
-                    if error.transient:
-                        pace.failed(error, monotonic())
-                    fatal = isinstance(error, _FATAL) or (isinstance(error, UnexpectedAnswerError) and not any_success)
-                    if fatal or pace.exhausted(monotonic()):
-                        stopped_by = stopped_by or error
-                    repeat = error.transient and (not error.in_doubt or (may_repeat(item) and len(doubts) < _ATTEMPTS))
-                    if isinstance(error, RejectedError):
-                        error.after_doubt = bool(doubts)
-                        return error
-                    if stopped_by or not repeat:
-                        # A later sending that was certainly not taken does not lift the doubt about an earlier one.
-                        return doubts[-1] if doubts else error
-                else:
-                    any_success = True
-                    pace.succeeded()
-                    return replace(told, after_doubt=True) if doubts and isinstance(told, Acceptance) else told
-
-        async def work(session: aiohttp.ClientSession) -> None:
-            nonlocal stopped_by
-            while stopped_by is None:
-                await slots.acquire()
-                try:
-                    async with drawing:
-                        drawn = await anext(items, None)
-                except Exception as error:  # the caller's: let calls under way end, then hand it back
-                    stopped_by = stopped_by or error
-                    return
-                if drawn is None:
-                    return
-                outcomes.put_nowait((drawn[0], await outcome_of(session, drawn[1])))
-
-        async def work_all(session: aiohttp.ClientSession) -> None:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(concurrency):
-                        group.create_task(work(session))
-            finally:
-                outcomes.put_nowait(None)
 
         timeout = aiohttp.ClientTimeout(total=2 * self.timeout, sock_connect=self.timeout, sock_read=self.timeout)
         async with aiohttp.ClientSession(
@@ -328,44 +276,42 @@ class LeadSquaredHook(BaseHook):
             headers={"User-Agent": _user_agent()},
             trust_env=True,
         ) as session:
-            workers = asyncio.create_task(work_all(session))
-            try:
-                while (outcome := await outcomes.get()) is not None:
+            calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
+                lambda item: call(session, item),
+                may_repeat=may_repeat,
+                concurrency=concurrency,
+                give_up_after=give_up_after,
+            )
+            async with aclosing(calls.run(items)) as outcomes:
+                async for outcome in outcomes:
                     yield outcome
-                    slots.release()
-                await workers
-            finally:
-                workers.cancel()
-                await asyncio.gather(workers, return_exceptions=True)
-        if stopped_by is not None:
-            raise stopped_by
 
-    def _get(self, request: messages.Request, read: Callable[[messages.Answer], _Told]) -> _Told:
+    def _get(self, request: requests.Request, read: Callable[[requests.Response], _Result]) -> _Result:
         """Make a reading call, again while its failure may pass, a bounded number of times."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-        def once() -> _Told:
+        def once() -> _Result:
             with self.get_conn() as session:
                 return read(send(session, request, self.timeout))
 
         return Retrying(
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(MAX_ATTEMPTS),
             wait=_wait_before_retry,
-            retry=retry_if_exception(lambda error: isinstance(error, LeadSquaredError) and error.transient),
+            retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
             reraise=True,
         )(once)
 
     def _key_pair_problems(self) -> Iterator[str]:
-        request = messages.identify_user(self.account)
+        request = requests.identify_user(self.account)
         with _collected() as problems:
-            host = self._get(request, lambda answer: answers.read_api_host(request, answer))
-            ours = self.account.sync_url.split("//")[1]
+            host = self._get(request, lambda response: responses.read_api_host(request, response))
+            ours = self.account.synchronous_url.split("//")[1]
             if host.endswith(".leadsquared.com") and host != ours:
                 problems.append(f"sync host: the account is served by {host}, not by {ours}")
         yield from (f"key pair: {problem}" for problem in problems)
 
     def _async_key_problems(self) -> Iterator[str]:
-        # An invented RequestId is unknown; that the gateway lets the call through is the test.
+        # An invented RequestId is unknown; what is tested is that the gateway accepts the call.
         with _collected() as problems, suppress(UnknownRequestError):
             self.get_request_status(str(uuid.uuid4()))
         yield from (f"async host and async API key: {problem}" for problem in problems)
@@ -373,13 +319,13 @@ class LeadSquaredHook(BaseHook):
 
 @contextmanager
 def _collected() -> Iterator[list[str]]:
-    """Turn what LeadSquared objects to into lines."""
+    """Collect errors of LeadSquared as lines of text."""
     problems: list[str] = []
     try:
         yield problems
     except WrongRegionError as error:
         problems.append(f"{error}; write that host")
-    except LeadSquaredError as error:
+    except ApiError as error:
         problems.append(str(error))
 
 

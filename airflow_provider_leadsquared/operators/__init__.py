@@ -1,1 +1,1 @@
-"""Floor 3: tasks that send leads."""
+"""Layer 4: tasks that send leads."""

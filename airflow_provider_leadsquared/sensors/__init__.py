@@ -1,1 +1,1 @@
-"""Floor 3: tasks that wait for verdicts."""
+"""Layer 4: tasks that wait for verdicts."""

@@ -1,1 +1,1 @@
-"""Floor 3: tasks that bring leads from a warehouse."""
+"""Layer 4: tasks that bring the rows of a warehouse or a file to LeadSquared."""

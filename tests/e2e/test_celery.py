@@ -158,7 +158,7 @@ class Night:
 
     run_id: str
     tasks: list[TaskInstance]
-    books: Counter[str]
+    counts: Counter[str]
     awaited: dict[str, int]
     sent: list[int]
 
@@ -174,14 +174,14 @@ def watch(airflow: LocalAirflow, crm: Sandbox, dag_id: str, run_id: str, before:
     tasks = airflow.task_instances(dag_id, run_id)
     assert (state, {task.state for task in tasks}) == ("success", {"success"}), tasks
     outputs = [airflow.xcom(dag_id, run_id, "crm.sync", map_index=partition) for partition in range(PARTITIONS)]
-    books: Counter[str] = sum((Counter(output["books"]) for output in outputs), Counter())
-    awaited = airflow.xcom(dag_id, run_id, "crm.wait")["books"]
-    return Night(run_id, tasks, books, awaited, rows_sent(crm, dag_id)[before:])
+    counts: Counter[str] = sum((Counter(output["counts"]) for output in outputs), Counter())
+    awaited = airflow.xcom(dag_id, run_id, "crm.wait")["counts"]
+    return Night(run_id, tasks, counts, awaited, rows_sent(crm, dag_id)[before:])
 
 
 def ledger(airflow: LocalAirflow, table: str, run_id: str) -> Counter[tuple[str, str]]:
     """The ledger's lines of one run: key and verdict of each."""
-    query = f"SELECT owner_key, state FROM {table}_ledger WHERE run_id = %s"
+    query = f"SELECT row_key, state FROM {table}_ledger WHERE run_id = %s"
     return Counter(in_warehouse(airflow, query, run_id))
 
 
@@ -201,7 +201,7 @@ def test_the_first_night_sends_every_row_once_from_both_workers(
     assert cities(crm, "nightly") == dict.fromkeys(range(ROWS), "Pune")
     assert {task.hostname for task in first.tasks if task.task_id == "crm.sync"} == WORKERS
     assert {task.try_number for task in first.tasks} == {1}
-    assert first.books == {"read": ROWS, "open": ROWS}
+    assert first.counts == {"read": ROWS, "open": ROWS}
     assert first.awaited == {"read": ROWS, "created": ROWS}
     assert ledger(airflow, "nightly", first.run_id) == Counter((str(row), "created") for row in range(ROWS))
 
@@ -211,16 +211,16 @@ def test_templates_are_rendered_from_a_file_with_params(airflow: LocalAirflow, f
     assert "FROM nightly\n" in shown["sql"]
     assert "city <> 'Goa'" in shown["sql"]
     assert shown["parameters"] == {"start": PARTITION, "end": 2 * PARTITION}
-    assert "Books: " in airflow.task_log("nightly", first.run_id, "crm.sync", map_index=1)
+    assert "Counts: " in airflow.task_log("nightly", first.run_id, "crm.sync", map_index=1)
 
 
 def test_asset_events_carry_the_books_and_start_other_dags(airflow: LocalAirflow, first: Night) -> None:
     params = {"source_dag_id": "nightly", "source_run_id": first.run_id, "limit": 100}
     events = airflow.api("GET", "assets/events", params=params)["asset_events"]
-    books = {(event["source_task_id"], event["source_map_index"]): event["extra"]["books"] for event in events}
-    assert books.pop(("crm.wait", -1)) == first.awaited
-    assert sum(map(Counter, books.values()), Counter[str]()) == first.books
-    assert len(books) == PARTITIONS
+    counts = {(event["source_task_id"], event["source_map_index"]): event["extra"]["counts"] for event in events}
+    assert counts.pop(("crm.wait", -1)) == first.awaited
+    assert sum(map(Counter, counts.values()), Counter[str]()) == first.counts
+    assert len(counts) == PARTITIONS
     runs = eventually(lambda: airflow.api("GET", "dags/after/dagRuns")["dag_runs"])
     assert {run["run_type"] for run in runs} == {"asset_triggered"}
 
@@ -229,13 +229,13 @@ def test_later_nights_send_what_has_changed_or_all_if_asked_to(
     airflow: LocalAirflow, crm: Sandbox, first: Night
 ) -> None:
     second = start_and_watch(airflow, crm, "nightly")
-    assert second.books == {"read": ROWS, "unchanged": ROWS}
+    assert second.counts == {"read": ROWS, "unchanged": ROWS}
     assert second.sent == []
 
     in_warehouse(airflow, "UPDATE nightly SET city = ' agra' WHERE id BETWEEN %s AND %s", CHANGED[0], CHANGED[-1])
     third = start_and_watch(airflow, crm, "nightly")
     assert sorted(third.sent) == list(CHANGED)
-    assert third.books == {"read": ROWS, "unchanged": ROWS - len(CHANGED), "open": len(CHANGED)}
+    assert third.counts == {"read": ROWS, "unchanged": ROWS - len(CHANGED), "open": len(CHANGED)}
     assert third.awaited == {"read": len(CHANGED), "updated": len(CHANGED)}
     assert ledger(airflow, "nightly", third.run_id) == Counter((str(row), "updated") for row in CHANGED)
     assert cities(crm, "nightly") == {row: "Agra" if row in CHANGED else "Pune" for row in range(ROWS)}
@@ -272,7 +272,7 @@ def test_a_worker_killed_in_the_middle_of_its_partitions(airflow: LocalAirflow, 
     assert {row // PARTITION for row in again} <= lost
     assert again.isdisjoint(known)
     assert cities(crm, "killed") == dict.fromkeys(range(ROWS), "Pune")
-    assert night.books == {"read": ROWS, "open": ROWS}
+    assert night.counts == {"read": ROWS, "open": ROWS}
     assert night.awaited["read"] == night.awaited["created"] + night.awaited.get("updated", 0) == ROWS
     assert Counter(key for key, _ in ledger(airflow, "killed", run_id)) == Counter(map(str, range(ROWS)))
 

@@ -65,8 +65,8 @@ def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subpr
     shown, _ = demo.communicate(timeout=300)
 
     assert demo.returncode == 0, shown
-    books = re.findall(r"^(?:sync|wait) +\d+ = .*$", shown, re.MULTILINE)
-    assert books == [
+    counts = re.findall(r"^(?:sync|wait) +\d+ = .*$", shown, re.MULTILINE)
+    assert counts == [
         "sync     40 = invalid 3 + superseded 1 + open 36",
         "wait     36 = created 30 + updated 4 + rejected 2",
         "sync     40 = invalid 2 + superseded 1 + unchanged 32 + open 4 + rejected 1",

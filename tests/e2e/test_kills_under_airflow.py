@@ -142,7 +142,7 @@ class Capture:
         while seen < total:
             page = self.airflow.api("GET", path, params={"limit": 100, "offset": seen})
             for entry in page["task_state_store"]:
-                lines += entry["value"] if entry["key"] != "ledger/marks" else []
+                lines += entry["value"] if entry["key"] != "ledger/metadata" else []
             seen, total = seen + max(len(page["task_state_store"]), 1), page["total_entries"]
         return lines
 
@@ -155,15 +155,15 @@ class Capture:
 
     def check(self, *, unsteady: int = 0) -> None:
         """
-        Compare Airflow's word with the CRM's: every row there once, one receipt for each, books exact.
+        Compare Airflow's word with the CRM's: every row there once, one receipt for each, counts exact.
 
         :param unsteady: calls that another try may have had under way after a row's receipt was written
         """
         eventually(lambda: len(self._stored()) >= len(self.rows))
         assert Counter(self._stored()) == Counter(self.rows)
         output = self.airflow.xcom(self.dag_id, self.run_id, "capture")
-        assert output["books"] == {"read": len(self.rows), "open": len(self.rows)}
-        assert output["aside"] == []
+        assert output["counts"] == {"read": len(self.rows), "open": len(self.rows)}
+        assert output["set_aside"] == []
         receipts = {receipt["key"]: receipt["request_id"] for receipt in output["receipts"]}
         assert len(output["receipts"]) == len(receipts) == len(self.rows) == len(set(receipts.values()))
         posts = self.posts()
@@ -306,7 +306,7 @@ def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalA
     def settled() -> set[str]:
         path = f"dags/looking/dagRuns/{run_id}/taskInstances/wait/state-store"
         entries = airflow.api("GET", path, params={"limit": 100})["task_state_store"]
-        lines = [line for entry in entries if entry["key"] != "ledger/marks" for line in entry["value"]]
+        lines = [line for entry in entries if entry["key"] != "ledger/metadata" for line in entry["value"]]
         return {line[5] for line in lines if line[1] in ("created", "updated")}
 
     process = eventually(lambda: task_process(look()))
@@ -324,7 +324,7 @@ def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalA
     assert known.isdisjoint(after)
     assert Counter(after) == Counter(ours - known)
     assert look()["try_number"] == 2
-    assert airflow.xcom("looking", run_id, "wait")["books"] == {"read": REQUESTS, "created": REQUESTS}
+    assert airflow.xcom("looking", run_id, "wait")["counts"] == {"read": REQUESTS, "created": REQUESTS}
 
 
 def test_an_api_server_that_is_gone_for_a_while_holds_a_capture_up(airflow: LocalAirflow, sandbox: Sandbox) -> None:

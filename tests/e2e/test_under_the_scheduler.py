@@ -79,8 +79,8 @@ def test_looks_come_within_three_seconds_of_the_plan_and_no_more_often(airflow: 
     looks = [look["at_real"] for look in sandbox.looks() if look["request_id"] == request_id]
     assert len(looks) >= 3
     for look, following in zip(looks, looks[1:], strict=False):
-        plan = PollPlan({request_id: accepted}, ladder=RetryLadder().faster(SPEED), speed=SPEED, looked_at=look)
-        assert -0.5 <= following - plan.next_look(look) <= 3.0
+        plan = PollPlan({request_id: accepted}, ladder=RetryLadder().faster(SPEED), speed=SPEED, polled_at=look)
+        assert -0.5 <= following - plan.next_poll(look) <= 3.0
 
 
 def test_ten_sensors_side_by_side_all_end_green(airflow: LocalAirflow, sandbox: Sandbox) -> None:
@@ -112,8 +112,8 @@ def test_a_capture_that_set_rows_aside_is_red_and_its_sensor_settles_the_rest(
 ) -> None:
     states = {task.task_id: task.state for task in airflow.task_instances("mixed", mixed_run)}
     assert states == {"capture": "failed", "wait": "failed"}
-    assert airflow.xcom("mixed", mixed_run, "capture")["books"] == {"read": 4, "invalid": 1, "open": 3}
-    assert airflow.xcom("mixed", mixed_run, "wait")["books"] == {"read": 3, "updated": 1, "rejected": 2}
+    assert airflow.xcom("mixed", mixed_run, "capture")["counts"] == {"read": 4, "invalid": 1, "open": 3}
+    assert airflow.xcom("mixed", mixed_run, "wait")["counts"] == {"read": 3, "updated": 1, "rejected": 2}
 
 
 def test_rejects_are_not_retried(airflow: LocalAirflow, mixed_run: str) -> None:

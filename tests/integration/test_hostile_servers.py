@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_leadsquared.api.errors import (
     LeadSquaredError,
-    NoAnswerError,
     NoConnectionError,
-    UnexpectedAnswerError,
+    NoResponseError,
+    UnexpectedResponseError,
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
@@ -134,7 +134,7 @@ def environment(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setattr("airflow_provider_leadsquared.hooks._transport.LARGEST_ANSWER", LARGEST)
+    monkeypatch.setattr("airflow_provider_leadsquared.hooks._transport.LARGEST_RESPONSE", LARGEST)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_redirect_is_not_followed_and_the_other_host_never_hears_of_it(serve, 
     other = serve()
     location = f"http://127.0.0.1:{other.port}/lead/capture"
     connect_to(serve(answers(f"HTTP/1.1 {code} Moved\nLocation: {location}\nContent-Length: 0")))
-    error = failure_of(submit, UnexpectedAnswerError)
+    error = failure_of(submit, UnexpectedResponseError)
     assert "a redirect, not followed with keys; check the connection's hosts" in str(error)
     assert other.requests == []
 
@@ -215,7 +215,7 @@ def test_a_status_is_not_asked_for_at_the_end_of_a_redirect_either(serve, connec
     other = serve()
     moved = f"HTTP/1.1 302 Found\nLocation: http://127.0.0.1:{other.port}/\nContent-Length: 0"
     connect_to(serve(answers(moved)))
-    with pytest.raises(UnexpectedAnswerError, match="not followed"):
+    with pytest.raises(UnexpectedResponseError, match="not followed"):
         LeadSquaredHook(timeout=TIMEOUT).get_request_status("9d0f4b52-0000-4000-8000-00000000000c")
     assert other.requests == []
 
@@ -223,7 +223,7 @@ def test_a_status_is_not_asked_for_at_the_end_of_a_redirect_either(serve, connec
 def test_the_body_of_a_redirect_is_cut_off_like_any_other(serve, connect_to, submit):
     head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"
     connect_to(serve(for_ever(head, b"x" * 100_000)))
-    failure_of(submit, UnexpectedAnswerError)
+    failure_of(submit, UnexpectedResponseError)
 
 
 @pytest.mark.parametrize("location", ["http://[", "//", "http://\x7f", "file:///etc/passwd", "x" * 5_000])
@@ -319,7 +319,7 @@ def test_tls_that_breaks_after_the_lead_was_sent_leaves_it_in_doubt(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     server = serve(break_off, tls=self_signed)
     connect_to(server, "https")
-    assert failure_of(single_call, NoAnswerError).in_doubt
+    assert failure_of(single_call, NoResponseError).in_doubt
     assert len(server.requests) == 1
 
 
@@ -339,7 +339,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 )
 def test_a_body_without_end_is_cut_off_by_size(serve, connect_to, submit, head, part):
     connect_to(serve(for_ever(head, part)))
-    assert "cut off" in str(failure_of(submit, UnexpectedAnswerError))
+    assert "cut off" in str(failure_of(submit, UnexpectedResponseError))
 
 
 @pytest.mark.parametrize(
@@ -373,17 +373,17 @@ def test_headers_without_end_are_left(serve, connect_to, submit, head, part):
 )
 def test_an_answer_that_drips_in_ends_after_twice_the_timeout(serve, connect_to, submit, head):
     connect_to(serve(for_ever(head, b"1", pause=TIMEOUT / 4)))
-    failure_of(submit, NoAnswerError)
+    failure_of(submit, NoResponseError)
 
 
 def test_a_whole_answer_that_goes_on_dripping_is_not_taken_for_a_receipt(serve, connect_to, submit):
     connect_to(serve(for_ever(OK + b"\r\n" + ACCEPTED, b" ", pause=TIMEOUT / 4)))
-    failure_of(submit, NoAnswerError)
+    failure_of(submit, NoResponseError)
 
 
 def test_silence_ends_after_the_timeout(serve, connect_to, submit):
     connect_to(serve(for_ever(b"", b"", pause=0.1)))
-    failure_of(submit, NoAnswerError)
+    failure_of(submit, NoResponseError)
 
 
 # ---- compression -------------------------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ def bomb() -> bytes:
 def test_a_compressed_bomb_is_cut_off_by_its_unpacked_size(serve, connect_to, submit, bomb, length):
     stated = f"\nContent-Length: {len(bomb)}" if length else ""
     connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Encoding: gzip{stated}", bomb)))
-    assert "cut off" in str(failure_of(submit, UnexpectedAnswerError))
+    assert "cut off" in str(failure_of(submit, UnexpectedResponseError))
 
 
 def test_a_bomb_inside_a_bomb_is_cut_off(serve, connect_to, submit, bomb):
@@ -425,7 +425,7 @@ def test_a_body_that_is_not_packed_as_it_says_is_no_receipt(serve, connect_to, s
 
 def test_a_body_shorter_than_stated_is_no_whole_answer(serve, connect_to, submit):
     connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Length: {len(ACCEPTED) + 10}", ACCEPTED)))
-    failure_of(submit, NoAnswerError)
+    failure_of(submit, NoResponseError)
 
 
 def test_a_body_longer_than_stated_is_no_receipt(serve, connect_to, submit):
@@ -491,7 +491,7 @@ def test_a_proxy_that_drips_is_left_with_nothing_sent(serve, connect_to, submit,
 
 def test_a_407_in_place_of_an_answer_names_the_proxy(serve, connect_to, submit):
     connect_to(serve(answers(PROXY_WANTS_KEYS)))
-    assert "any proxy" in str(failure_of(submit, UnexpectedAnswerError))
+    assert "any proxy" in str(failure_of(submit, UnexpectedResponseError))
 
 
 # ---- looks -------------------------------------------------------------------------------------------------------

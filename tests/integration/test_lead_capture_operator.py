@@ -12,8 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.api.errors import ConfigurationError
-from airflow_provider_leadsquared.delivery.ledger import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
+from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from tests.integration.tasks import StateStore, Task, capture, connect, leads
 
@@ -61,7 +61,7 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
 
 
 def test_null_policy_clear_empties_the_attribute(sandbox, clock):
-    capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], key=None, null_policy="clear")
+    capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], key=None, null_handling="clear")
     assert sandbox.posts()[0]["lead"]["mx_City"] == ""
 
 
@@ -105,8 +105,8 @@ def test_a_bad_lead_is_set_aside_with_attribute_and_rule_and_the_rest_goes(sandb
 )
 def test_what_the_crm_would_refuse_hours_later_is_set_aside_at_once(sandbox, clock, task_log, attributes, reason):
     bad = {"id": "bad", "EmailAddress": "bad@example.org", **attributes}
-    books = capture(Task(), [*leads(2), bad], check_fields=True, allowed_rejects=1)["books"]
-    assert books == {"read": 3, "invalid": 1, "open": 2}
+    counts = capture(Task(), [*leads(2), bad], check_fields=True, allowed_rejects=1)["counts"]
+    assert counts == {"read": 3, "invalid": 1, "open": 2}
     assert reason in task_log()
 
 
@@ -134,7 +134,7 @@ def test_what_passes_the_check_of_fields_is_taken_by_the_crm(sandbox, clock):
 def test_allowed_rejects_is_a_count_or_a_share(sandbox, clock, allowed, green):
     rows = [*leads(2), {"id": "bad", "mx_City": "Pune"}]
     if green:
-        assert capture(Task(), rows, allowed_rejects=allowed)["books"] == {"read": 3, "invalid": 1, "open": 2}
+        assert capture(Task(), rows, allowed_rejects=allowed)["counts"] == {"read": 3, "invalid": 1, "open": 2}
     else:
         with pytest.raises(LeadsNotDelivered, match="no_match_key"):
             capture(Task(), rows, allowed_rejects=allowed)
@@ -149,13 +149,13 @@ def test_a_wrong_allowed_rejects_is_refused_before_anything_is_sent(sandbox, clo
 
 def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock):
     rows = [*leads(2), {"id": "later", "EmailAddress": "LEAD0@example.org", "mx_City": "Kochi"}]
-    assert capture(Task(), rows)["books"] == {"read": 3, "superseded": 1, "open": 2}
+    assert capture(Task(), rows)["counts"] == {"read": 3, "superseded": 1, "open": 2}
     assert set(sent_addresses(sandbox)) == {"lead1@example.org", "LEAD0@example.org"}
 
 
 def test_a_key_given_twice_is_set_aside(sandbox, clock):
     rows = [*leads(1), {"id": "k0", "EmailAddress": "other@example.org"}]
-    assert capture(Task(), rows, allowed_rejects=1)["books"] == {"read": 2, "invalid": 1, "open": 1}
+    assert capture(Task(), rows, allowed_rejects=1)["counts"] == {"read": 2, "invalid": 1, "open": 1}
 
 
 def test_no_leads_is_a_skip_that_says_so(sandbox):
@@ -174,7 +174,7 @@ def test_leads_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, give
     [
         ({"key": "EmailAddress"}, "personal data"),
         ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior"),
-        ({"null_policy": "drop"}, "null_policy"),
+        ({"null_handling": "drop"}, "null_handling"),
         ({"concurrency": 0}, "concurrency"),
         ({"on_clear": "again"}, "on_clear"),
     ],
@@ -203,7 +203,7 @@ def test_text_inside_leads_is_never_rendered(sandbox, clock):
 
 def test_leads_may_come_from_a_callable_that_airflow_calls_when_it_renders(sandbox, clock):
     operator = LeadCaptureOperator(task_id="capture", leads=lambda context, jinja_env: leads(2), key="id")
-    assert rendered(operator).execute(Task().context())["books"] == {"read": 2, "open": 2}
+    assert rendered(operator).execute(Task().context())["counts"] == {"read": 2, "open": 2}
     assert str(operator.leads) == "2 leads"
 
 
@@ -237,7 +237,7 @@ def test_a_try_cut_off_from_its_ledger_is_taken_up_without_a_lost_or_doubled_lea
     with suppress(LedgerUnavailableError):
         capture(task, leads(400))
     task.store.writes_before_cut_off = None
-    assert capture(task, leads(400))["books"] == {"read": 400, "open": 400}
+    assert capture(task, leads(400))["counts"] == {"read": 400, "open": 400}
     sandbox.advance(60)
     assert len(sandbox.leads()) == 400
 
@@ -257,7 +257,7 @@ def test_a_try_that_another_one_has_overtaken_sends_nothing_more(sandbox, clock)
         def set(self, key, value):
             super().set(key, value)
             if key == "ledger/0/0000":
-                super().set("ledger/marks", {"holder": "the next try"})
+                super().set("ledger/metadata", {"holder": "the next try"})
 
     task.store = Overtaken()
     with pytest.raises(LedgerTakenError):
@@ -283,7 +283,7 @@ def test_a_retry_after_a_clear_that_resends_goes_on_where_that_was_cut_off(sandb
     with pytest.raises(LedgerUnavailableError):
         capture(task, leads(300), on_clear="resend")
     task.store.writes_before_cut_off = None
-    assert capture(task, leads(300), on_clear="resend")["books"] == {"read": 300, "open": 300}
+    assert capture(task, leads(300), on_clear="resend")["counts"] == {"read": 300, "open": 300}
     assert len(sandbox.posts()) < 900
 
 
@@ -300,7 +300,7 @@ def test_a_clear_that_lost_the_ledger_sends_only_what_leadsquared_can_match(sand
 
 
 def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
-    aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["aside"]
+    aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["set_aside"]
     assert [(row["row"], row["key"], row["verdict"], row["reason_class"]) for row in aside] == [
         (2, "bad", "invalid", "no_match_key")
     ]
@@ -314,8 +314,8 @@ def test_the_wrong_region_is_named(sandbox, clock):
 
 def test_a_refusal_at_submission_is_a_verdict_of_its_row_alone(sandbox, clock):
     sandbox.fault("error", exception="MXInvalidInputException", message="no", endpoint="capture", calls=1)
-    books = capture(Task(), leads(5), allowed_rejects=1)["books"]
-    assert books == {"read": 5, "open": 4, "rejected": 1}
+    counts = capture(Task(), leads(5), allowed_rejects=1)["counts"]
+    assert counts == {"read": 5, "open": 4, "rejected": 1}
 
 
 def test_a_stopped_task_sends_no_further_row_and_says_so(sandbox, clock):

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedAnswerError
+from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
@@ -93,7 +93,7 @@ def test_a_cleared_sensor_keeps_what_it_learnt(sandbox, clock):
 def test_without_a_state_store_the_sensor_says_so_and_still_settles_all(sandbox, clock, task_log):
     receipts = capture(Task(), leads(3))
     output = wait_for(Task(has_store=False), clock, receipts)
-    assert output["books"] == {"read": 3, "created": 3}
+    assert output["counts"] == {"read": 3, "created": 3}
     assert "Each poke asks for every request again" in task_log()
 
 
@@ -121,19 +121,19 @@ def test_ids_that_are_no_uuids_are_set_aside_and_the_rest_is_settled(sandbox, cl
 
 def test_a_request_id_given_twice_is_asked_and_counted_once(sandbox, clock):
     request_id = capture(Task(), leads(1))["receipts"][0]["request_id"]
-    assert wait_for(Task(), clock, [request_id, request_id])["books"]["read"] == 1
+    assert wait_for(Task(), clock, [request_id, request_id])["counts"]["read"] == 1
 
 
 @pytest.mark.parametrize("parts", [[leads(2), []], [[], []]])
 def test_parts_of_a_mapped_capture_that_had_no_leads_do_not_keep_it_from_the_others(sandbox, clock, parts, monkeypatch):
     monkeypatch.setattr(TaskInstance, "map_index", 0)
     outputs = [capture(Task(), part) for part in parts]
-    assert wait_for(Task(), clock, outputs)["books"]["read"] == sum(map(len, parts))
+    assert wait_for(Task(), clock, outputs)["counts"]["read"] == sum(map(len, parts))
 
 
 def test_the_outputs_of_a_mapped_capture_are_taken_together(sandbox, clock):
     outputs = [capture(Task(), leads(2)[:1]), capture(Task(), leads(2)[1:])]
-    assert wait_for(Task(), clock, outputs)["books"] == {"read": 2, "created": 2}
+    assert wait_for(Task(), clock, outputs)["counts"] == {"read": 2, "created": 2}
 
 
 def test_the_crms_reason_is_kept_without_the_address_that_it_quotes(sandbox, clock, task_log):
@@ -154,7 +154,7 @@ def test_rejects_make_the_task_red_unless_allowed(sandbox, clock, allowed, green
     receipts = capture(Task(), [*leads(1), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}])
     task = Task()
     if green:
-        assert wait_for(task, clock, receipts, allowed_rejects=allowed)["books"]["rejected"] == 1
+        assert wait_for(task, clock, receipts, allowed_rejects=allowed)["counts"]["rejected"] == 1
     else:
         with pytest.raises(LeadsNotDelivered, match="MXUnknownAttributeException"):
             wait_for(task, clock, receipts, allowed_rejects=allowed)
@@ -168,7 +168,7 @@ def test_an_outage_during_a_look_is_no_failure(sandbox, clock, no_waits):
     sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
     assert not sensor.poke(task.context())
     sandbox.clear_faults()
-    assert wait_for(task, clock, receipts)["books"] == {"read": 3, "created": 3}
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 3, "created": 3}
 
 
 def test_keys_revoked_during_a_look_fail_the_try_and_keep_what_was_learnt(sandbox, clock):
@@ -181,7 +181,7 @@ def test_keys_revoked_during_a_look_fail_the_try_and_keep_what_was_learnt(sandbo
     with pytest.raises(AuthenticationError):
         LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
     sandbox.clear_faults()
-    assert wait_for(task, clock, receipts)["books"] == {"read": 2, "created": 2}
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 2, "created": 2}
 
 
 @pytest.mark.parametrize("shape", ["html", "broken_json", "empty"])
@@ -189,7 +189,7 @@ def test_a_server_that_is_no_leadsquared_fails_the_try_at_once(sandbox, clock, s
     receipts = capture(Task(), leads(2))
     clock.advance(5)
     sandbox.fault("garbage", endpoint="status", shape=shape)
-    with pytest.raises(UnexpectedAnswerError, match="check the connection's hosts"):
+    with pytest.raises(UnexpectedResponseError, match="check the connection's hosts"):
         LeadStatusSensor(task_id="wait", request_ids=receipts).poke(Task().context())
 
 
@@ -199,13 +199,13 @@ def test_a_server_that_is_no_leadsquared_fails_the_try_at_once(sandbox, clock, s
 def test_every_documented_shape_of_a_status_is_understood(sandbox, clock, switches):
     sandbox.switch(**switches)
     receipts = capture(Task(), [*leads(1), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}])
-    books = wait_for(Task(), clock, receipts, allowed_rejects=1)["books"]
-    assert books == {"read": 2, "created": 1, "rejected": 1}
+    counts = wait_for(Task(), clock, receipts, allowed_rejects=1)["counts"]
+    assert counts == {"read": 2, "created": 1, "rejected": 1}
 
 
 def test_a_faster_sandbox_is_looked_at_on_its_own_clock(sandbox, clock, monkeypatch):
     connect(monkeypatch, sandbox, extra={"sandbox_speed": 60})
-    assert LeadStatusSensor(task_id="wait", request_ids="x")._ladder.gates()[0] == pytest.approx(0.5)
+    assert LeadStatusSensor(task_id="wait", request_ids="x")._ladder.times()[0] == pytest.approx(0.5)
 
 
 def test_a_capture_that_gave_nothing_is_named():
@@ -215,7 +215,7 @@ def test_a_capture_that_gave_nothing_is_named():
 
 def test_a_capture_whose_leads_were_all_set_aside_leaves_nothing_to_wait_for(sandbox, clock):
     output = capture(Task(), [{"id": 1, "mx_City": "Pune"}], allowed_rejects=1)
-    assert wait_for(Task(), clock, output)["books"] == {"read": 0}
+    assert wait_for(Task(), clock, output)["counts"] == {"read": 0}
 
 
 @pytest.mark.parametrize("given", [[], "", 17, {"foo": 1}])
@@ -245,7 +245,7 @@ def test_poke_mode_keeps_its_slot_and_ends_alike(sandbox, clock, monkeypatch):
     receipts = capture(Task(), leads(1))
     monkeypatch.setattr("airflow.sdk.bases.sensor.time.sleep", clock.advance)
     sensor = LeadStatusSensor(task_id="wait", request_ids=receipts, mode="poke")
-    assert sensor.execute(Task().context())["books"] == {"read": 1, "created": 1}
+    assert sensor.execute(Task().context())["counts"] == {"read": 1, "created": 1}
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_a_capture_with_a_ledger_table_gets_each_verdict_in_its_row(sandbox, clo
     wait_for(Task(), clock, capture(Task(), rows, ledger_conn_id="ledger"), allowed_rejects=1)
     with closing(sqlite3.connect(ledger_database)) as database:
         found = database.execute(
-            "SELECT owner_key, state, reason_class, lead_id IS NOT NULL FROM leadsquared_ledger ORDER BY row_no"
+            "SELECT row_key, state, reason_class, lead_id IS NOT NULL FROM leadsquared_ledger ORDER BY row_no"
         ).fetchall()
     assert found == [
         ("k0", "created", None, 1),
@@ -274,7 +274,7 @@ def test_a_capture_that_is_cleared_finds_the_verdicts_in_its_rows(sandbox, clock
     task = Task()
     wait_for(Task(), clock, capture(task, leads(3), ledger_conn_id="ledger"))
     task.clears = 1
-    assert capture(task, leads(3), ledger_conn_id="ledger")["books"] == {"read": 3, "created": 3}
+    assert capture(task, leads(3), ledger_conn_id="ledger")["counts"] == {"read": 3, "created": 3}
     assert len(sandbox.posts()) == 3
 
 
@@ -301,7 +301,7 @@ def test_behind_a_capture_that_failed_it_fails_too_lest_the_run_be_green(sandbox
     sensor, context = after({"capture": state})
     with pytest.raises(LeadsNotDelivered, match="capture failed before"):
         sensor.execute(context)
-    assert context["ti"].xcom["return_value"]["books"] == {"read": 0}
+    assert context["ti"].xcom["return_value"]["counts"] == {"read": 0}
 
 
 def test_behind_a_mapped_capture_one_failed_instance_is_enough(sandbox):
@@ -316,4 +316,4 @@ def test_behind_a_mapped_capture_one_failed_instance_is_enough(sandbox):
 )
 def test_behind_a_capture_of_its_own_that_went_well_it_is_green(sandbox, states, instance):
     sensor, context = after(states, **instance)
-    assert sensor.execute(context)["books"] == {"read": 0}
+    assert sensor.execute(context)["counts"] == {"read": 0}

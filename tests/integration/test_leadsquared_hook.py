@@ -9,18 +9,18 @@ import uuid
 import pytest
 from airflow.sdk.log import redact
 
-from airflow_provider_leadsquared.api.answers import Acceptance, RequestState
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
     LeadSquaredError,
-    NoAnswerError,
     NoConnectionError,
+    NoResponseError,
     RateLimitError,
     RejectedError,
     ServerError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
+from airflow_provider_leadsquared.api.responses import Receipt, RequestState
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect
 
@@ -83,13 +83,13 @@ def test_a_refused_lead_carries_leadsquareds_own_name_for_it(sandbox):
 
 def test_a_call_that_is_not_answered_ends_after_the_timeout(sandbox):
     sandbox.fault("lost_answer", how="hang", seconds=30)
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoResponseError):
         LeadSquaredHook(timeout=0.2).submit_lead(LEAD)
 
 
 def test_a_submission_is_made_once_whatever_happens_to_it(sandbox):
     sandbox.fault("lost_answer", endpoint="capture")
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoResponseError):
         LeadSquaredHook().submit_lead(LEAD)
     assert len(sandbox.posts()) == 1
 
@@ -195,7 +195,7 @@ def test_all_calls_share_one_back_off(sandbox, no_waits):
     sandbox.fault("rate_limit", endpoint="capture", calls=16)
     outcomes, ended = submit(40)
     assert ended is None
-    assert all(isinstance(told, Acceptance) for told in outcomes.values())
+    assert all(isinstance(told, Receipt) for told in outcomes.values())
 
 
 def test_a_rate_limit_that_never_ends_ends_the_run(sandbox, no_waits):
@@ -209,7 +209,7 @@ def test_refused_keys_end_the_run_with_every_drawn_lead_told(sandbox):
     sandbox.fault("keys_revoked", endpoint="capture", skip=20)
     outcomes, ended = submit(100)
     assert isinstance(ended, AuthenticationError)
-    assert sum(isinstance(told, Acceptance) for told in outcomes.values()) == 20
+    assert sum(isinstance(told, Receipt) for told in outcomes.values()) == 20
 
 
 def test_a_lead_in_doubt_stays_so_when_a_later_sending_is_certainly_not_taken(sandbox, no_waits):

@@ -20,7 +20,8 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_leadsquared.transfers._warehouse import WarehouseError, read_rows
+from airflow_provider_leadsquared.exceptions import WarehouseError
+from airflow_provider_leadsquared.tasks.row_sources.sql import read_query
 from tests import canaries
 
 ADDRESS = "meera@example.org"
@@ -106,7 +107,7 @@ def execute(postgres) -> Iterator[Callable[..., list[Any]]]:
 
 
 def _read(hook: DbApiHook, sql: str, parameters: Any = None, **options: Any) -> tuple[tuple[str, ...], list[Any]]:
-    with read_rows(hook, sql, parameters, **options) as rows:
+    with read_query(hook, sql, parameters, **options) as rows:
         return rows.columns, [tuple(row) for row in rows]
 
 
@@ -133,7 +134,7 @@ def test_every_row_is_read_once_and_in_order_however_many_are_held(hook, connect
 
 
 def test_the_columns_are_known_before_the_first_row_and_without_any(hook, connections):
-    with read_rows(hook, "SELECT 1 AS id, 2 AS city WHERE 1 = 0") as rows:
+    with read_query(hook, "SELECT 1 AS id, 2 AS city WHERE 1 = 0") as rows:
         assert rows.columns == ("id", "city")
         assert list(rows) == []
     assert connections.all_closed()
@@ -144,7 +145,7 @@ def test_doubled_columns_are_told_as_they_are(hook):
 
 
 def test_rows_are_read_once_only(hook):
-    with read_rows(hook, NUMBERS) as rows:
+    with read_query(hook, NUMBERS) as rows:
         assert next(iter(rows))[0] == 1
         assert next(iter(rows))[0] == 2
         assert len(list(rows)) == 98
@@ -193,7 +194,7 @@ def _autocommitting(opens: Callable[[], Any]) -> Callable[[], Any]:
 MEMORY = """
 import psutil, sys
 from airflow.providers.postgres.hooks import postgres
-from airflow_provider_leadsquared.transfers._warehouse import read_rows
+from airflow_provider_leadsquared.tasks.row_sources.sql import read_query
 
 postgres.USE_PSYCOPG3 = sys.argv[1] == "psycopg"
 hook = postgres.PostgresHook("warehouse")
@@ -203,7 +204,7 @@ def megabytes():
     return psutil.Process().memory_info().rss / 2**20
 
 def read(count):
-    with read_rows(hook, SQL.format(count)) as rows:
+    with read_query(hook, SQL.format(count)) as rows:
         return max(megabytes() for number, _ in enumerate(rows) if number % 10_000 == 0)
 
 before = read(10_001)
@@ -224,14 +225,14 @@ def test_memory_stays_flat_where_the_driver_would_have_loaded_all(on_postgres, d
 
 
 def test_the_connection_is_closed_when_the_reader_stops_early(hook, connections):
-    with read_rows(hook, NUMBERS, fetch_rows=3) as rows:
+    with read_query(hook, NUMBERS, fetch_rows=3) as rows:
         next(iter(rows))
     assert connections.all_closed()
 
 
 def test_an_error_of_the_readers_own_is_passed_on_and_closes_the_connection(hook, connections):
     def read() -> None:
-        with read_rows(hook, NUMBERS, fetch_rows=3) as rows:
+        with read_query(hook, NUMBERS, fetch_rows=3) as rows:
             for row in rows:
                 row[0] / 0
 
@@ -317,7 +318,7 @@ def test_the_rows_before_a_failure_have_been_given(on_postgres):
     given = []
 
     def read() -> None:
-        with read_rows(on_postgres, "SELECT 10/(25-i) FROM generate_series(1,30) i", fetch_rows=10) as rows:
+        with read_query(on_postgres, "SELECT 10/(25-i) FROM generate_series(1,30) i", fetch_rows=10) as rows:
             for row in rows:
                 given.append(row)
 
@@ -329,7 +330,7 @@ def test_the_rows_before_a_failure_have_been_given(on_postgres):
 def test_a_warehouse_that_goes_away_in_the_middle(on_postgres, connections_of, execute):
     def read() -> None:
         sql = "SELECT pg_backend_pid(), i FROM generate_series(1,10000) i"
-        with read_rows(on_postgres, sql, fetch_rows=100) as rows:
+        with read_query(on_postgres, sql, fetch_rows=100) as rows:
             for pid, number in rows:
                 if number == 250:
                     assert execute("SELECT pg_terminate_backend(%s, 10000)", pid) == [(True,)]
@@ -481,14 +482,14 @@ def test_mysql_is_asked_not_to_load_all_and_is_not_read_to_the_end_when_left(mon
     monkeypatch.setitem(sys.modules, driver_name, ModuleType(driver_name))
     monkeypatch.setitem(sys.modules, cursors.__name__, cursors)
     connection = type("Connection", (Connection,), {"__module__": f"{driver_name}.connections"})()
-    with read_rows(AnyHook(connection), "SELECT 1") as rows:
+    with read_query(AnyHook(connection), "SELECT 1") as rows:
         next(iter(rows))
     assert connection.done[:3] == ["cursor unbuffered", "connection closed", "cursor closed"]
 
 
 def test_any_other_driver_is_asked_for_some_rows_at_a_time():
     connection = Connection()
-    with read_rows(AnyHook(connection), "SELECT 1", fetch_rows=17) as rows:
+    with read_query(AnyHook(connection), "SELECT 1", fetch_rows=17) as rows:
         assert next(iter(rows)) == (17,)
     assert connection.done == ["cursor None", "cursor closed", "connection closed"]
 

@@ -14,12 +14,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from airflow_provider_leadsquared.delivery.column_map import TRANSFORMS
-from airflow_provider_leadsquared.delivery.ledger import Entry
-from airflow_provider_leadsquared.delivery.policies import _CHOICES
-from airflow_provider_leadsquared.delivery.sql_ledger import RunOfTask
-from airflow_provider_leadsquared.delivery.sync_ledger import SyncLedger
-from airflow_provider_leadsquared.delivery.verdicts import State
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+from airflow_provider_leadsquared.sync.policies import _CHOICES
+from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
@@ -113,7 +113,7 @@ class Database:
             table="leadsquared_ledger",
             run=run,
             sync=run.dag_id,
-            patience=0,
+            settle_timeout=0,
             clock=time.time,
         )
         entries = [
@@ -121,7 +121,7 @@ class Database:
             Entry(1, State.REJECTED, "4712", run.run_id, request_id="r2", reason_class="MXDuplicateEntryException"),
             Entry(2, State.OPEN, "4713", run.run_id, request_id="r3", accepted_at=1.0),
         ]
-        intents = [Entry(entry.row, State.IN_DOUBT, entry.key, entry.fingerprint) for entry in entries]
+        intents = [Entry(entry.row, State.IN_DOUBT, entry.row_key, entry.fingerprint) for entry in entries]
         ledger.write(intents)
         ledger.write(entries)
         ledger.write_not_sent([Entry(3, State.INVALID, "4714", copy=3, reason_class="no_match_key")])
@@ -168,11 +168,11 @@ def test_the_examples_statements_run(request: pytest.FixtureRequest, database: s
 def test_pruning_keeps_what_the_memory_points_to(request: pytest.FixtureRequest, database: str):
     ledger: Database = request.getfixturevalue(database)
     (prune,) = [each.values[0] for each in STATEMENTS if str(each.values[0]).startswith("DELETE")]
-    before = ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY owner_key, dag_id")
+    before = ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY row_key, dag_id")
 
     ledger.run(str(prune))
 
-    assert ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY owner_key, dag_id") == before
+    assert ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY row_key, dag_id") == before
     old = ledger.run("SELECT DISTINCT run_id FROM leadsquared_ledger WHERE written_at < '2025-10-01'")
     assert old == [("manual__2026-01-01",)]  # of a sync that has had no other run
 

@@ -26,19 +26,21 @@ class Crm:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.http = requests.Session()
-        self.patience = 10.0
+        self.settle_timeout = 10.0
         self.pair = {"accessKey": sandbox.access_key, "secretKey": sandbox.secret_key}
         self.api_key = {"x-api-key": sandbox.api_key}
 
     def get(self, path: str, keys: bool = True, **query: str) -> requests.Response:
         query = {**self.pair, **query} if keys else query
-        return self.http.get(self.sandbox.url + path, params=query, headers=self.api_key, timeout=self.patience)
+        return self.http.get(self.sandbox.url + path, params=query, headers=self.api_key, timeout=self.settle_timeout)
 
     def post(self, path: str, lead: Any, **query: str) -> requests.Response:
         body = json.dumps(pairs(lead) if isinstance(lead, dict) else lead)
         headers = {**self.api_key, "Content-Type": "application/json"}
         params = {**self.pair, **query}
-        return self.http.post(self.sandbox.url + path, params=params, data=body, headers=headers, timeout=self.patience)
+        return self.http.post(
+            self.sandbox.url + path, params=params, data=body, headers=headers, timeout=self.settle_timeout
+        )
 
     def submit(self, lead: Any, **query: str) -> str:
         answer = self.post(CAPTURE, lead, **query)

@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_leadsquared.api.account import Account
-from airflow_provider_leadsquared.api.answers import read_lead_fields
 from airflow_provider_leadsquared.api.field_rules import FieldRules
 from airflow_provider_leadsquared.api.leads import encode_lead
-from airflow_provider_leadsquared.api.messages import Answer, list_lead_fields
+from airflow_provider_leadsquared.api.requests import Response, list_lead_fields
+from airflow_provider_leadsquared.api.responses import read_lead_fields
 from airflow_provider_leadsquared.sandbox.capture import capture, read_pairs
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema, stored_form
@@ -31,7 +31,7 @@ ASKED = list_lead_fields(Account("https://async.example.org", "https://sync.exam
 def rules_of(*fields: LeadField) -> FieldRules:
     """Return the client's rules, made from what the sandbox says of its fields."""
     told = [field.metadata(unique=False, with_options=True) for field in fields]
-    return FieldRules(read_lead_fields(ASKED, Answer(200, json.dumps(told).encode(), "application/json")))
+    return FieldRules(read_lead_fields(ASKED, Response(200, json.dumps(told).encode(), "application/json")))
 
 
 def is_stored(field: LeadField, value: str) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from airflow_provider_leadsquared.delivery.ledger import Entry
-from airflow_provider_leadsquared.delivery.verdicts import State
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.task_ledger import open_sync_ledger, where_is_ledger
+from airflow_provider_leadsquared.tasks.ledgers import open_sync_ledger
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 from tests.integration.tasks import Task, VirtualTime, wait_for
 
@@ -53,7 +53,7 @@ class Warehouse:
 
     def states(self) -> dict[str, str]:
         """Return the last state of each key, as the documented view tells it."""
-        return dict(self.run(f"SELECT owner_key, state FROM {self.ledger}_last"))
+        return dict(self.run(f"SELECT row_key, state FROM {self.ledger}_last"))
 
     def lines(self, columns: str, where: str = "1 = 1") -> list[Any]:
         """Return lines of the result table, in the order of runs and rows."""
@@ -120,20 +120,20 @@ def sync(night: Night, warehouse: Warehouse, **arguments: Any) -> dict[str, Any]
 
 
 def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
-    """Run both tasks of a night, and let the night end; returns the books of the sync."""
+    """Run both tasks of a night, and let the night end; returns the counts of the sync."""
     output = sync(night, warehouse, **arguments)
     wait_for(night, clock, output)
     clock.advance(MORNING)
-    books: dict[str, int] = output["books"]
-    return books
+    counts: dict[str, int] = output["counts"]
+    return counts
 
 
 def tail(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
     """Run a night whose sensor closes early."""
     output = sync(night, warehouse, **arguments)
     wait_for(night, clock, output, close_after=60)
-    books: dict[str, int] = output["books"]
-    return books
+    counts: dict[str, int] = output["counts"]
+    return counts
 
 
 def crm(sandbox: Any) -> dict[str, tuple[str | None, str | None]]:
@@ -156,7 +156,7 @@ def ledger_of(night: Night, warehouse: Warehouse, *, sync: str | None = None) ->
     """Return the ledger of a night's sync, as the task itself opens it."""
     account = LeadSquaredHook().account
     name = sync or "nightly.sync by leadsquared_default"
-    place = where_is_ledger(night.context(), "warehouse", warehouse.ledger, sync=name, account=account)
+    place = ledger_address(night.context(), "warehouse", warehouse.ledger, sync=name, account=account)
     return open_sync_ledger(place, account)
 
 

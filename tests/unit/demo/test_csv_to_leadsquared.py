@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_leadsquared.delivery.batch import Batch
-from airflow_provider_leadsquared.delivery.verdicts import State
+from airflow_provider_leadsquared.delivery.states import State
 from dags_examples.csv_to_leadsquared import (
     KEY,
     UnusableFileError,
@@ -75,7 +75,7 @@ def test_rows_become_leads(read):
 def test_leads_are_fit_to_be_sent_and_the_key_stays_here(read):
     batch = Batch.read(read("ID,Email,City\n7,a@example.org,Pune\n8,,Oslo\n"), key=KEY)
 
-    assert [(entry.key, entry.state) for entry in batch.entries] == [("7", State.UNSENT), ("8", State.INVALID)]
+    assert [(entry.row_key, entry.state) for entry in batch.entries] == [("7", State.UNSENT), ("8", State.INVALID)]
     assert [pair["Attribute"] for pair in json.loads(batch.leads[0].body)] == ["EmailAddress", "mx_City"]
 
 
@@ -206,9 +206,9 @@ def test_the_report_tells_counts_and_reasons(caplog: pytest.LogCaptureFixture):
         {"key": "9", "verdict": "rejected", "reason_class": "MXDuplicateEntryException"},
     ]
     aside = [{"key": "6", "verdict": "invalid", "reason_class": "no_match_key"}]
-    captured = {"books": {"read": 4, "invalid": 1, "open": 3}, "aside": aside}
+    captured = {"counts": {"read": 4, "invalid": 1, "open": 3}, "aside": aside}
 
-    report.function(captured, {"books": {"read": 3, "created": 1, "rejected": 2}, "results": results})
+    report.function(captured, {"counts": {"read": 3, "created": 1, "rejected": 2}, "results": results})
     report.function(captured, None)
 
     assert caplog.messages == [

@@ -1,0 +1,37 @@
+"""The CRM's own yes: the innermost part of a successful response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_leadsquared.api.json_schema import first_error
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """
+    A record that is in the CRM.
+
+    :param lead_id: The lead (LeadSquared's ``RelatedId``).
+    :param activity_id: The activity posted on it (``Id``), None if the response does not name one.
+    :param is_created: True for a new record, False for an existing one.
+    """
+
+    lead_id: str
+    activity_id: str | None
+    is_created: bool
+
+
+def read_lead_confirmation(inner: Mapping[str, Any]) -> Confirmation | None:
+    """
+    Read what a lead capture returns inside a successful response.
+
+    :param inner: The inner response, its keys in lower case.
+    :return: None if it does not say what was captured.
+    """
+    if first_error("capture", inner) is not None:
+        return None
+    message = inner["message"]
+    return Confirmation(message["relatedid"], message.get("id") or None, message["iscreated"])

@@ -1,0 +1,282 @@
+"""
+Responses of each call, parsed: a :class:`Response` in, a frozen dataclass or a typed error out.
+
+What all responses have in common is in ``envelope``. The lead that a status response repeats is dropped here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, AsyncApi
+from airflow_provider_leadsquared.api.confirmations import Confirmation
+from airflow_provider_leadsquared.api.envelope import (
+    error_text_in,
+    exception_type_in,
+    is_error,
+    lower_keys,
+    read_json,
+)
+from airflow_provider_leadsquared.api.errors import (
+    NoSuchPathError,
+    RejectedError,
+    UnexpectedResponseError,
+    UnknownRequestError,
+)
+from airflow_provider_leadsquared.api.json_schema import first_error
+from airflow_provider_leadsquared.api.leads import values_of
+from airflow_provider_leadsquared.api.masking import mask_text
+from airflow_provider_leadsquared.api.requests import Request, Response
+
+#: Digits of a count that is taken for one.
+_LONGEST_COUNT = 9
+
+_EXCEPTION_TYPE = re.compile(r"\b[A-Za-z_]\w{0,98}Exception\b")
+_APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
+
+
+class RequestState(StrEnum):
+    """Where one asynchronous request stands, in LeadSquared's words."""
+
+    QUEUED = "IN-QUEUE"
+    SUCCEEDED = "SUCCESS"
+    FAILED = "FAILURE"
+    ERROR = "ERROR"
+    #: A word that LeadSquared's pages do not have; never taken for an end.
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def parse(cls, word: object) -> RequestState:
+        """Map LeadSquared's word, in any case, and the spellings that other integrations met."""
+        text = str(word or "").strip().upper()
+        aliases = {"QUEUED": cls.QUEUED, "COMPLETED": cls.SUCCEEDED, "FAILED": cls.FAILED}
+        return aliases.get(text) or (cls(text) if text in cls._value2member_map_ else cls.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    A submission that LeadSquared put into its queue. It has judged nothing yet.
+
+    :param request_id: The RequestId under which to ask for the outcome.
+    :param after_doubt: An earlier sending of the same lead got no response, and may have been accepted too.
+    """
+
+    request_id: str
+    after_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """
+    What LeadSquared says of one request.
+
+    :param request_id: The request.
+    :param state: Where it stands. ``SUCCEEDED`` only if the outer and the inner status both say so.
+    :param confirmation: The CRM's own yes, where there is one.
+    :param exception_type: LeadSquared's name for what went wrong, None where it named nothing.
+    :param reason: LeadSquared's text on what went wrong, masked; empty where there is none.
+    """
+
+    request_id: str
+    state: RequestState
+    confirmation: Confirmation | None = None
+    exception_type: str | None = None
+    reason: str = ""
+
+    @property
+    def is_application_error(self) -> bool:
+        """Tell whether the CRM refused the lead itself (``MX…``), which LeadSquared never retries."""
+        return (self.exception_type or "").startswith("MX")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """
+    How busy LeadSquared's queue is, in its own estimate.
+
+    :param pending: Requests waiting, roughly.
+    :param max_delay: Seconds until the whole queue is worked off, at the longest.
+    :param rate_per_minute: Requests handled per minute over the last ten minutes.
+    """
+
+    pending: int
+    max_delay: float
+    rate_per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeadField:
+    """
+    One field that the account's leads have.
+
+    :param schema_name: The attribute to send, exactly so.
+    :param display_name: Its label in the CRM.
+    :param data_type: ``Text``, ``Number``, ``Email``, ``Phone``, ``Date``, ``Select``, ``Boolean``, …
+    :param render_type: How the CRM shows it; tells a date from a date with a time.
+    :param is_mandatory: A new lead must have it.
+    :param max_length: Longest text in characters, None where none is given.
+    :param lock_after_create: 0 unless only administrators may change it later.
+    :param is_identifier: It identifies a lead, as phone numbers do.
+    :param options: Values of a dropdown, empty for other types.
+    :param min_length: Least number of digits of a phone, None where none is given.
+    """
+
+    schema_name: str
+    display_name: str
+    data_type: str
+    render_type: str
+    is_mandatory: bool
+    max_length: int | None
+    lock_after_create: int
+    is_identifier: bool
+    options: tuple[str, ...]
+    min_length: int | None = None
+
+
+def read_receipt(request: Request, response: Response) -> Receipt:
+    """
+    Read the response to a submission.
+
+    :raises ApiError: What the response reports. Without a RequestId nothing counts as accepted.
+    """
+    data = lower_keys(read_json(request, response))
+    if first_error("acceptance", data) is not None:
+        raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without a RequestId")
+    return Receipt(data["requestid"])
+
+
+def read_capture(request: Request, response: Response) -> Confirmation:
+    """
+    Read the response to a synchronous capture.
+
+    :raises ApiError: What the response reports.
+    """
+    data = lower_keys(read_json(request, response))
+    confirmation = LEAD_CAPTURE.read_confirmation(data) if isinstance(data, dict) else None
+    if confirmation is None:
+        raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without the captured lead")
+    return confirmation
+
+
+def read_status(request: Request, response: Response, request_id: str, api: AsyncApi) -> RequestStatus:
+    """
+    Read the response to a status call.
+
+    :param request_id: The request that was asked for.
+    :param api: The API that it was submitted to.
+    :raises UnknownRequestError: LeadSquared does not know the request.
+    :raises UnexpectedResponseError: The response is about another request, or cannot be understood.
+    :raises ApiError: What the response reports.
+    """
+    unknown = f"LeadSquared does not know RequestId {request_id}: lost, long past, or of another account"
+    try:
+        data = lower_keys(read_json(request, response))
+    except RejectedError:
+        # The RequestId is all that such a call holds, so that is what was refused.
+        raise UnknownRequestError(unknown) from None
+    except NoSuchPathError as error:
+        if response.status_code == 404:
+            raise UnknownRequestError(unknown) from None
+        raise NoSuchPathError(
+            f"{error}; this account's status path may differ, set it in the connection's extra 'paths'"
+        ) from None
+    if not isinstance(data, dict):
+        raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
+    echoed = data.get("requestid")
+    if echoed is not None and not (isinstance(echoed, str) and echoed.lower() == request_id.lower()):
+        raise UnexpectedResponseError(f"{request.label}: the response is about another request than {request_id}")
+    if data.get("taskstatus") is None:
+        raise UnknownRequestError(unknown)
+    if first_error("status", data) is not None:
+        raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
+    return _status(request_id, data["taskstatus"], api)
+
+
+def read_metrics(request: Request, response: Response) -> QueueMetrics:
+    """
+    Read the response to a metrics call.
+
+    :raises ApiError: What the response reports.
+    """
+    data = lower_keys(read_json(request, response))
+    if first_error("metrics", data) is not None:
+        raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without queue metrics")
+    return QueueMetrics(data["pendingmessages"], data["maxdelayinseconds"], data["processingrateperminute"])
+
+
+def read_lead_fields(request: Request, response: Response) -> tuple[LeadField, ...]:
+    """
+    Read the account's lead fields.
+
+    :raises ApiError: What the response reports.
+    """
+    data = read_json(request, response)
+    if first_error("lead_fields", data) is not None:
+        raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without lead fields")
+    return tuple(
+        LeadField(
+            schema_name=item["SchemaName"],
+            display_name=item.get("DisplayName") or item["SchemaName"],
+            data_type=item["DataType"],
+            render_type=item.get("RenderTypeTextValue") or "",
+            is_mandatory=bool(item.get("IsMandatory")),
+            max_length=int(item["MaxLength"]) if item.get("MaxLength") else None,
+            lock_after_create=item.get("LockAfterCreate") or 0,
+            is_identifier=bool(item.get("IsLeadIdentifier")),
+            options=tuple(option["Value"] for option in item.get("Options") or ()),
+            min_length=_count(item.get("RangeMin")),
+        )
+        for item in data
+    )
+
+
+def _count(raw: object) -> int | None:
+    """Read a number of digits. ``RangeMin`` is one for phones only; for other types it may be anything."""
+    text = str(raw)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT else None
+
+
+def read_api_host(request: Request, response: Response) -> str:
+    """
+    Read which synchronous host serves the account; the rest of the response is personal and is dropped.
+
+    :return: A bare host name.
+    :raises ApiError: What the response reports.
+    """
+    data = read_json(request, response)
+    if isinstance(data, dict) and isinstance(data.get("d"), dict):
+        data = data["d"]
+    if first_error("user", data) is not None:
+        raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without the account's hosts")
+    host: str = data["LSQCommonServiceURLs"]["api"]
+    return host.split("//")[-1].split("/")[0]
+
+
+def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestStatus:
+    state = RequestState.parse(task.get("status"))
+    inner = task.get("message")
+    values = values_of(task.get("requestbody"))
+    if state is RequestState.SUCCEEDED and isinstance(inner, dict):
+        if is_error(inner):
+            return _failure(request_id, RequestState.FAILED, error_text_in(inner), values, exception_type_in(inner))
+        confirmation = api.read_confirmation(inner)
+        if confirmation is not None:
+            return RequestStatus(request_id, state, confirmation)
+    if state is RequestState.SUCCEEDED:
+        # The outer status alone is no confirmation: only the inner response is the CRM's.
+        return RequestStatus(request_id, RequestState.UNKNOWN, reason="says Success, but not what was captured")
+    if state in (RequestState.FAILED, RequestState.ERROR):
+        return _failure(request_id, state, str(task.get("statusreason") or ""), values, None)
+    return RequestStatus(request_id, state)
+
+
+def _failure(request_id: str, state: RequestState, text: str, values: list[str], kind: str | None) -> RequestStatus:
+    found = _APPLICATION_ERROR.search(text) or _EXCEPTION_TYPE.search(text)
+    kind = kind or (found.group() if found else None)
+    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values)
+    return RequestStatus(request_id, state, exception_type=kind, reason=reason)

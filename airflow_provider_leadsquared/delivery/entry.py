@@ -1,0 +1,85 @@
+"""One row's line in the ledger. It holds no lead data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.verdicts import Verdict
+
+#: What a row is recognised by between tries: its key, what is sent (or its RequestId), and which of several equal rows.
+Identity = tuple[str | None, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One row's line in the ledger.
+
+    :param row: The row's position in the run, from 0.
+    :param state: Where the row stands.
+    :param row_key: What identifies the row to its owner; None where the author named no key.
+    :param fingerprint: Hash of what is sent; empty where only the receipt is known.
+    :param copy: Number of this row among rows that are equal in all of this, from 0.
+    :param request_id: LeadSquared's RequestId, once it has accepted the row.
+    :param accepted_at: When LeadSquared accepted it, seconds since the epoch.
+    :param settled_at: When its verdict was received, seconds since the epoch.
+    :param lead_id: The lead in the CRM.
+    :param reason_class: Why it is in this state, in one word.
+    :param reason: Why, as a text without personal data.
+    :param attempts: How many sendings were begun.
+    :param doubted_at: When a sending before the last got no response; LeadSquared may be at work on that one too.
+    :param api: The asynchronous API that the row is sent to.
+    """
+
+    row: int
+    state: State
+    row_key: str | None = None
+    fingerprint: str = ""
+    copy: int = 0
+    request_id: str | None = None
+    accepted_at: float | None = None
+    settled_at: float | None = None
+    lead_id: str | None = None
+    reason_class: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    doubted_at: float | None = None
+    api: str = LEAD_CAPTURE.name
+
+    def moved(self, state: State, **changes: Any) -> Entry:
+        """
+        Return the entry in another state.
+
+        :param changes: Other fields to set.
+        :raises ValueError: A row in this state cannot get there.
+        """
+        if state not in self.state.description.next:
+            raise ValueError(f"row {self.row} is {self.state.value} and cannot become {state.value}")
+        return replace(self, state=state, **changes)
+
+    def judged(self, verdict: Verdict, now: float) -> Entry:
+        """
+        Return the entry with what a poll showed.
+
+        :param now: Seconds since the epoch.
+        """
+        return self.moved(
+            verdict.state,
+            lead_id=verdict.lead_id,
+            reason_class=verdict.reason_class,
+            reason=verdict.reason,
+            settled_at=now if verdict.state.is_final else None,
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """Tell which row this is, whatever its position: a list that was changed or re-ordered keeps its receipts."""
+        return self.row_key, self.fingerprint or self.request_id or "", self.copy
+
+    @property
+    def name(self) -> str:
+        """Name the row in messages: its key, or its position counted from 1."""
+        return self.row_key if self.row_key is not None else f"row {self.row + 1}"

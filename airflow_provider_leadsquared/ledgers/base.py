@@ -1,0 +1,56 @@
+"""What every ledger offers: where a task records what was sent and what became of it, before the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """
+    What a ledger holds.
+
+    :param entries: The newest entry of each row.
+    :param metadata: Small facts about the run as a whole, by name: JSON values.
+    """
+
+    entries: Mapping[Identity, Entry] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class VerdictLedger(Protocol):
+    """
+    What polling needs: read the open requests, and write their verdicts.
+
+    :raises LedgerUnavailableError: Any method: the store cannot be reached, or is full.
+    """
+
+    def load(self) -> Records:
+        """Return all that was written."""
+
+    def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
+        """
+        Write entries and metadata; both are durable when this returns.
+
+        :param entries: New entries; one for a row that has one already replaces it.
+        :param metadata: Metadata to add or replace.
+        :raises LedgerTakenError: This try has claimed the ledger, and another has since.
+        """
+
+
+class Ledger(VerdictLedger, Protocol):
+    """What sending needs: entries that outlive the tries of a task."""
+
+    def claim(self, holder: str) -> None:
+        """
+        Make one try the only writer of entries: the holder before it can write no more.
+
+        :param holder: Names the try, differently from any other.
+        """
+
+    def start_over(self) -> None:
+        """Begin with no entries, durably; what was written before stays in the store but counts no more."""

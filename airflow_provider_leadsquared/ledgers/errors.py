@@ -1,0 +1,21 @@
+"""What can go wrong with a ledger. Users import these from ``airflow_provider_leadsquared.exceptions``."""
+
+from __future__ import annotations
+
+from airflow_provider_leadsquared.api.errors import LeadSquaredError
+
+
+class LedgerError(LeadSquaredError):
+    """The base of the ledger's errors."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """The ledger could not be read or written for a reason that may pass; the same may succeed later."""
+
+
+class LedgerTakenError(LedgerError):
+    """Another try of the task has taken the ledger over; this one must not send any more."""
+
+
+class LedgerVersionError(LedgerError):
+    """The ledger was written by another version of this package, which this one cannot read. Nothing was sent."""

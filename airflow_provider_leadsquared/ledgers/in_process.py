@@ -1,0 +1,33 @@
+"""A ledger in memory: all that is possible where Airflow keeps no task state (below 3.3) and no database is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.ledgers.base import Records
+
+
+class InProcessLedger:
+    """A :class:`Ledger` that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Identity, Entry] = {}
+        self._metadata: dict[str, Any] = {}
+
+    def load(self) -> Records:
+        """Return all that was written."""
+        return Records(dict(self._entries), dict(self._metadata))
+
+    def claim(self, holder: str) -> None:
+        """Do nothing: no other process can reach this memory."""
+
+    def start_over(self) -> None:
+        """Forget all entries."""
+        self._entries.clear()
+
+    def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Keep entries and metadata in memory."""
+        self._entries.update({entry.identity: entry for entry in entries})
+        self._metadata.update(metadata or {})

@@ -1,0 +1,274 @@
+"""
+From a row of a source to a lead, and to the key by which its owner knows it.
+
+What can be checked from the column names alone is checked once, before the first row: a name in the wrong case would
+otherwise refuse a million leads one by one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from airflow_provider_leadsquared.api.async_apis import AsyncApi
+from airflow_provider_leadsquared.api.errors import InvalidLeadError
+from airflow_provider_leadsquared.delivery.row_keys import check_key_column, is_field, key_text
+from airflow_provider_leadsquared.sync.transforms import (
+    TRANSFORMS,
+    Transform,
+    UnfitValueError,
+    in_utc,
+    plain_number,
+)
+
+Row = Sequence[Any]
+
+#: Means, in a mapping, all columns that are not named in it.
+REST = "*"
+
+
+class ColumnMapping:
+    """
+    How the rows of one source become leads; made by :meth:`build`.
+
+    Values are only in what :meth:`row_key` and :meth:`lead` return, never in an exception.
+    """
+
+    #: The attributes that leads will have, in order.
+    attributes: tuple[str, ...]
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[str, str, int, Sequence[tuple[str, Transform]]]],
+        key: Sequence[tuple[str, int]],
+        constants: Mapping[str, Any],
+    ) -> None:
+        names = tuple(attribute for attribute, *_ in sources)
+        self.attributes = (*names, *constants)
+        self._names = names
+        self._constants = dict(constants)
+        # itemgetter gives a tuple only of two items or more, so the first item is always taken once more.
+        self._pick = itemgetter(sources[0][2], *(index for _, _, index, _ in sources))
+        self._names_picked = (names[0], *names)
+        self._chains = [
+            (attribute, column, tuple(transforms)) for attribute, column, _, transforms in sources if transforms
+        ]
+        self._key = tuple(key)
+
+    @classmethod
+    def build(
+        cls,
+        mapping: str | Mapping[str, Any],
+        *,
+        columns: Sequence[str],
+        row_key: str | Sequence[str],
+        api: AsyncApi,
+        constants: Mapping[str, Any] | None = None,
+    ) -> ColumnMapping:
+        """
+        Check what the author wrote against the columns that the source has.
+
+        :param mapping: ``"*"``, every column under its own name; or columns and what becomes of each: a schema name;
+            a list of a schema name and transforms, applied from left to right; or None, to leave the column out. The
+            entry ``"*": "*"`` stands for all other columns under their own names. A transform is one of the words in
+            ``TRANSFORMS`` or takes the value and returns another. None is never transformed: a transform does not see
+            it, and one that returns None is the last. Use ``COALESCE`` in SQL where there shall be another value.
+        :param columns: The columns of the result, in order.
+        :param row_key: The column that identifies a row to its owner, or several. With ``"*"`` it is sent only if it is
+            named as a field of LeadSquared's (``mx_…`` or ``ProspectID``).
+        :param api: The asynchronous API that the leads are sent to; it checks their names.
+        :param constants: Schema names and the value that every lead has there.
+        :raises ValueError: A name is not there, or stands twice, or is none that LeadSquared takes; a word is no
+            transform; nothing would be sent; or the key would show personal data.
+        """
+        columns = tuple(columns)
+        if not isinstance(row_key, Sequence):
+            raise ValueError(f"row_key is a {type(row_key).__name__}; pass the name of a column, or a list of them")
+        keys = (row_key,) if isinstance(row_key, str) else tuple(row_key)
+        constants = dict(constants or {})
+        _check_columns(columns)
+        if not isinstance(mapping, Mapping):
+            if mapping != REST:
+                raise ValueError('mapping must be "*" or a dict of columns and what becomes of them')
+            mapping = {REST: REST}
+        if mapping.get(REST, REST) != REST:
+            raise ValueError('mapping["*"] stands for all other columns under their own names: write "*": "*"')
+        _check_there("mapping", [column for column in mapping if column != REST], columns)
+        _check_keys(keys, columns)
+        sources = []
+        for column, attribute, transforms in _targets(mapping, columns, keys):
+            if column in keys:
+                _check_key_may_be_sent_as(column, attribute)
+            sources.append((attribute, column, columns.index(column), transforms))
+        if not sources:
+            raise ValueError("mapping sends no column of the source; name one at least")
+        _check_attributes([(attribute, f"column {column!r}") for attribute, column, *_ in sources], constants, api)
+        return cls(sources, [(column, columns.index(column)) for column in keys], constants)
+
+    def __repr__(self) -> str:
+        return f"ColumnMapping({', '.join(self.attributes)})"
+
+    def row_key(self, row: Row) -> str:
+        """
+        Return the key of a row.
+
+        A key must not change with the type that a warehouse gives it from one night to the next: 5, 5.0 and
+        Decimal('5.00') are all ``5``, and a moment with a zone is written in UTC. Several key columns are joined by
+        ``|``; a ``|`` or backslash inside one of them has a backslash before it, so that no two rows share a key.
+
+        :param row: The values in the order of the columns.
+        :raises InvalidLeadError: A key column is empty, holds no id, or holds too much.
+        """
+        if len(self._key) == 1:
+            column, index = self._key[0]
+            return _key_part(row[index], column)
+        parts = [_key_part(row[index], column).replace("\\", "\\\\").replace("|", "\\|") for column, index in self._key]
+        return key_text("|".join(parts), "|".join(column for column, _ in self._key))
+
+    def lead(self, row: Row) -> dict[str, Any]:
+        """
+        Return the lead of a row, as ``encode_lead`` takes it.
+
+        :param row: The values in the order of the columns.
+        :raises InvalidLeadError: A transform failed; the exception names it and the column, but shows no value.
+        """
+        lead = dict(zip(self._names_picked, self._pick(row), strict=True))
+        for attribute, column, transforms in self._chains:
+            value = lead[attribute]
+            for label, transform in transforms:
+                if value is None:
+                    break
+                value = _transformed(value, attribute, column, label, transform)
+            lead[attribute] = value
+        if self._constants:
+            lead.update(self._constants)
+        return lead
+
+
+def _transformed(value: Any, attribute: str, column: str, label: str, transform: Transform) -> Any:
+    try:
+        return transform(value)
+    except UnfitValueError as unfit:
+        problem = str(unfit)
+    except Exception as error:
+        problem = f"failed with {type(error).__name__}"
+    # Raised outside the except block, so that no exception that may quote the value is its context.
+    raise InvalidLeadError(attribute, "transform", f"the transform {label} of column {column!r} {problem}")
+
+
+def _key_part(value: Any, column: str) -> str:
+    try:
+        if isinstance(value, (float, Decimal)) and value == value:
+            value = plain_number(value)
+        elif isinstance(value, dt.datetime) and value.tzinfo is not None:
+            value = in_utc(value)
+    except UnfitValueError as unfit:
+        raise InvalidLeadError(column, "key_type", f"a key {unfit}; name a column with an id") from None
+    return key_text(value, column)
+
+
+def _targets(
+    mapping: Mapping[str, Any], columns: Sequence[str], keys: Sequence[str]
+) -> Iterator[tuple[str, str, list[tuple[str, Transform]]]]:
+    """Yield what is sent, in the order of the mapping: column, attribute, transforms."""
+    for column, target in mapping.items():
+        if column == REST:
+            for other in columns:
+                if other not in mapping and (other not in keys or is_field(other)):
+                    yield other, other, []
+        elif target is not None:
+            chain = [target] if isinstance(target, str) or not isinstance(target, Sequence) else list(target)
+            if not chain or not isinstance(chain[0], str):
+                raise ValueError(
+                    f"mapping[{column!r}] must be a schema name, a list that begins with one, or None to leave it out"
+                )
+            attribute, *transforms = chain
+            yield column, attribute, [_transform(column, transform) for transform in transforms]
+
+
+def _transform(column: str, transform: Any) -> tuple[str, Transform]:
+    """Return a transform with the name under which messages speak of it."""
+    if isinstance(transform, str) and transform in TRANSFORMS:
+        return transform, TRANSFORMS[transform]
+    if callable(transform):
+        return getattr(transform, "__name__", type(transform).__name__), transform
+    shown = repr(transform) if isinstance(transform, str) else f"a {type(transform).__name__}"
+    raise ValueError(
+        f"mapping[{column!r}]: {shown} is no transform; take one of {', '.join(TRANSFORMS)}, or a function"
+    )
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    doubled = [column for column, times in Counter(columns).items() if times > 1]
+    if doubled:
+        raise ValueError(
+            f"the source has more than one column named {_listed(doubled)}; give each a name of its own, in SQL with AS"
+        )
+
+
+def _check_there(where: str, wanted: Sequence[Any], columns: Sequence[str]) -> None:
+    missing = [column for column in wanted if column not in columns]
+    if not missing:
+        return
+    problems = []
+    for column in missing:
+        same = [name for name in columns if name.casefold() == str(column).casefold()]
+        close = difflib.get_close_matches(str(column), columns, n=3)
+        if same:
+            hint = f" (it has {_listed(same)}: names are case-sensitive here, and warehouses change them)"
+        else:
+            hint = f" (did you mean {_listed(close)}?)" if close else ""
+        problems.append(f"{column!r}{hint}")
+    raise ValueError(
+        f"{where} names what the source does not have: {'; '.join(problems)}. Its columns are {_listed(columns)}"
+    )
+
+
+def _check_keys(keys: Sequence[str], columns: Sequence[str]) -> None:
+    if not keys:
+        raise ValueError("row_key names no column; name one that identifies a row")
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"row_key names a column twice: {_listed(keys)}")
+    for column in keys:
+        if not isinstance(column, str):
+            raise ValueError(f"row_key holds a {type(column).__name__}; pass the names of columns")
+        check_key_column(column)
+    _check_there("row_key", keys, columns)
+
+
+def _check_key_may_be_sent_as(column: str, attribute: str) -> None:
+    """Refuse a key that is somebody's address, whatever it is called in the warehouse."""
+    try:
+        check_key_column(attribute)
+    except ValueError:
+        raise ValueError(
+            f"key {column!r} is sent as {attribute!r}, so it would show personal data in logs and XComs; name a column "
+            "with an id of your own"
+        ) from None
+
+
+def _check_attributes(columns: Sequence[tuple[str, str]], constants: Mapping[str, Any], api: AsyncApi) -> None:
+    """Check every attribute against the rules for names; none may be filled twice."""
+    origins: dict[str, str] = {}
+    problems = []
+    for attribute, origin in [*columns, *((name, "a constant") for name in constants)]:
+        if attribute in origins:
+            raise ValueError(f"{attribute!r} is filled twice: by {origins[attribute]} and by {origin}; leave one out")
+        origins[attribute] = origin
+        try:
+            api.encode({attribute: constants.get(attribute, "x")})
+        except InvalidLeadError as error:
+            # Alone in a lead it may be empty, or SearchBy without what it names; both are right beside others.
+            if error.rule not in {"empty", "search_by"}:
+                problems.append(f"{attribute!r} (from {origin}): {error.problem}")
+    if problems:
+        raise ValueError(f"no lead can have {'; '.join(problems)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,238 @@
+"""
+The rows of one run in a temporary table on disk, so that a million take no more memory than a thousand.
+
+SQLite keeps them in a temporary file that has no name and is gone with the process, however that ends. All rows are
+here before the first is sent: rules that look across rows need them all, a query that fails half-way sends nothing,
+and the warehouse is not kept waiting while leads go out.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_leadsquared.api.errors import LeadSquaredError
+from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
+from airflow_provider_leadsquared.delivery.states import State, names_of
+
+#: Kilobytes of the file that stay in memory.
+_CACHE_KB = 16_000
+_TO_SEND = names_of(lambda state: state.is_to_send)
+_NOT_SENT = names_of(lambda state: state.is_not_sent)
+#: The states of rows that were not sent by this run of the task and can still be refused.
+_NOT_SENT_YET = names_of(lambda state: not (state.is_set_aside or state.is_confirmed or state is State.OPEN))
+_NEEDS_REASON = names_of(lambda state: state.needs_reason)
+#: The states of rows that another row with the same match key replaces.
+_REPLACEABLE = names_of(lambda state: state.is_to_send or state is State.UNCHANGED)
+
+_NO_ROOM = (
+    "the rows could not be kept on the worker's disk ({}). Let the environment variable SQLITE_TMPDIR or TMPDIR name a "
+    "folder with room for the rows that are to be sent; a retry sends what is not sent yet"
+)
+
+_CREATE = """
+CREATE TABLE rows (
+    row_no INTEGER PRIMARY KEY, row_key TEXT, fingerprint TEXT NOT NULL, match_attribute TEXT, match_value TEXT,
+    body BLOB, state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, doubted_at REAL
+)
+"""
+_DOUBLED_KEYS = """
+CREATE TEMPORARY TABLE doubled AS
+SELECT row_key, COUNT(*) AS times
+FROM rows
+WHERE row_key IS NOT NULL
+GROUP BY row_key
+HAVING COUNT(*) > 1
+"""
+_REFUSE_DOUBLED_KEYS = """
+UPDATE rows SET
+    state = 'invalid', reason_class = 'doubled_key', body = NULL,
+    reason = (SELECT times FROM doubled WHERE doubled.row_key = rows.row_key)
+        || ' ' || ?
+WHERE row_key IN (SELECT row_key FROM doubled) AND state IN ({states})
+"""
+_PART = """
+SELECT
+    row_no, row_key, fingerprint, state, reason_class, reason, attempts, doubted_at,
+    match_attribute, match_value, body
+FROM rows
+WHERE state IN ({states}) AND row_no > ?
+ORDER BY row_no
+LIMIT ?
+"""
+_FIRST_OF_EACH = """
+SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts, doubted_at
+FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY state, reason_class ORDER BY row_no) AS nth
+    FROM rows
+    WHERE state IN ({states})
+)
+WHERE nth <= ?
+ORDER BY row_no
+"""
+_OVERTAKEN = """
+SELECT row_no, winner, match_attribute
+FROM (
+    SELECT row_no, state, match_attribute,
+        MAX(row_no) OVER (PARTITION BY match_attribute, match_value) AS winner
+    FROM rows
+    WHERE match_attribute IS NOT NULL AND state <> 'invalid'
+)
+WHERE row_no < winner AND state IN ({states})
+"""
+
+
+class _Database(sqlite3.Connection):
+    """A connection whose failures name what failed and the remedy; SQLite's own words hold no value of a row."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*args)
+        except sqlite3.Error as error:
+            raise StagingError(_NO_ROOM.format(error)) from None
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        try:
+            return super().executemany(*args)
+        except sqlite3.Error as error:
+            raise StagingError(_NO_ROOM.format(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """
+    One row of a run.
+
+    :param entry: Its entry.
+    :param payload: What is sent, None if it could not be made.
+    """
+
+    entry: Entry
+    payload: Payload | None = field(repr=False)
+
+
+class StagingError(LeadSquaredError):
+    """The rows could not be kept on the worker's disk."""
+
+
+class StagingTable:
+    """
+    The rows of one run; from one thread at a time.
+
+    :raises StagingError: Any method: the disk is full, or there is none to write to.
+    """
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None, factory=_Database)
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        self._database.execute(_CREATE)
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._database.close()
+
+    def add(self, rows: Iterable[StagedRow]) -> None:
+        """Put rows behind those that are there; bodies are kept of those only that are to be sent."""
+        self._database.executemany(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    row.entry.row,
+                    row.entry.row_key,
+                    row.entry.fingerprint,
+                    *((row.payload and row.payload.match_key) or (None, None)),
+                    row.payload.body if row.payload and row.entry.state.is_to_send else None,
+                    row.entry.state.value,
+                    row.entry.reason_class,
+                    row.entry.reason,
+                    row.entry.attempts,
+                    row.entry.doubted_at,
+                )
+                for row in rows
+            ),
+        )
+
+    def refuse_doubled_keys(self) -> None:
+        """Make every row invalid whose key another row has: it is not known which one is right."""
+        self._database.execute(_DOUBLED_KEYS)
+        self._database.execute("CREATE UNIQUE INDEX doubled_key ON doubled (row_key)")
+        self._database.execute(_REFUSE_DOUBLED_KEYS.format(states=_listed(_NOT_SENT_YET)), (DOUBLED_KEY,))
+
+    def supersede(self) -> None:
+        """Keep the last of several rows with one match key."""
+        overtaken = self._database.execute(_OVERTAKEN.format(states=_listed(_REPLACEABLE))).fetchall()
+        self._database.executemany(
+            "UPDATE rows SET state = 'superseded', reason_class = 'same_match_key', reason = ?, body = NULL "
+            "WHERE row_no = ?",
+            ((f"row {winner + 1} has the same {attribute}", row) for row, winner, attribute in overtaken),
+        )
+
+    def update(self, entries: Iterable[Entry]) -> None:
+        """Record the present states of rows."""
+        self._database.executemany(
+            "UPDATE rows SET state = ?, reason_class = ?, reason = ? WHERE row_no = ?",
+            ((entry.state.value, entry.reason_class, entry.reason, entry.row) for entry in entries),
+        )
+
+    def counts(self) -> Counter[tuple[State, str | None]]:
+        """Count rows by state and reason class."""
+        found = self._database.execute("SELECT state, reason_class, COUNT(*) FROM rows GROUP BY state, reason_class")
+        return Counter({(State(state), reason_class): count for state, reason_class, count in found})
+
+    def to_send(self, size: int) -> Iterator[list[StagedRow]]:
+        """Return the rows to send, in lists of at most ``size``."""
+        for part in self._parts(_TO_SEND, size):
+            yield [
+                StagedRow(entry, Payload(body, None if attribute is None else (attribute, value), entry.fingerprint))
+                for entry, attribute, value, body in part
+            ]
+
+    def not_sent(self) -> Iterator[Entry]:
+        """Return the rows that were set aside, and those that wait."""
+        for part in self._parts(_NOT_SENT, 1_000):
+            yield from (entry for entry, *_ in part)
+
+    def first_of_each(self, each: int) -> list[Entry]:
+        """Return some rows of every state that needs a reason, in order."""
+        found = self._database.execute(_FIRST_OF_EACH.format(states=_listed(_NEEDS_REASON)), (each,))
+        return [_entry(*line) for line in found]
+
+    def _parts(self, states: Sequence[str], size: int) -> Iterator[list[tuple[Entry, str, str, bytes]]]:
+        select = _PART.format(states=", ".join("?" * len(states)))
+        after = -1
+        while lines := self._database.execute(select, (*states, after, size)).fetchall():
+            yield [(_entry(*line[:8]), *line[8:]) for line in lines]
+            after = lines[-1][0]
+
+
+def _listed(states: Sequence[str]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
+
+
+def _entry(
+    row: int,
+    row_key: str | None,
+    fingerprint: str,
+    state: str,
+    reason_class: str | None,
+    reason: str | None,
+    attempts: int,
+    doubted_at: float | None,
+) -> Entry:
+    return Entry(
+        row,
+        State(state),
+        row_key,
+        fingerprint,
+        reason_class=reason_class,
+        reason=reason,
+        attempts=attempts,
+        doubted_at=doubted_at,
+    )

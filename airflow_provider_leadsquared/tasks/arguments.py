@@ -1,0 +1,40 @@
+"""Checks of arguments that several tasks have, made when a task runs: before, they may be templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_leadsquared.api.async_apis import AsyncApi
+from airflow_provider_leadsquared.api.requests import check_parameters
+
+
+def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_handling: Any, concurrency: Any) -> None:
+    """
+    Check how records are to be sent.
+
+    :raises ValueError: An argument is wrong; names it and what it may be.
+    """
+    check_parameters(api, parameters)
+    if null_handling not in ("skip", "clear"):
+        raise ValueError(f"null_handling is {null_handling!r}; write 'skip' or 'clear'")
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+        raise ValueError(f"concurrency is {concurrency!r}; write a whole number from 1")
+
+
+def update_parameters(lead_update_behavior: str | None) -> dict[str, str]:
+    """Return the query parameters that say what happens to an existing lead."""
+    return {} if lead_update_behavior is None else {"LeadUpdateBehavior": lead_update_behavior}
+
+
+def parse_bool(name: str, value: Any) -> bool:
+    """
+    Parse a boolean that may have been rendered from a template.
+
+    :param name: The argument, for the message.
+    :raises ValueError: It is no boolean.
+    """
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower(), value)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; write True or False")
+    return value

@@ -1,0 +1,212 @@
+"""What a sensor waits for: the receipts of captures, or all open requests of a sync."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_leadsquared.delivery.counts import Counts
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
+from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_sync, open_sql_ledger
+from airflow_provider_leadsquared.tasks.receipts import parse_receipts, refuse_old_output
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+    from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.tasks.polling import PollResult
+
+
+class Awaited(Protocol):
+    """The requests that a sensor waits for, and how their outcome is told."""
+
+    #: Whether the sensor may end while requests are open, because somebody else asks for them later.
+    may_close: bool
+    #: Where a person finds each row's reason, for messages.
+    where_reasons_are: str
+
+    @property
+    def ledger(self) -> VerdictLedger:
+        """Where verdicts are kept."""
+
+    def requests(self) -> Sequence[Entry]:
+        """Return the requests to poll."""
+
+    def is_own(self, entry: Entry) -> bool:
+        """Tell whether a request is of the run that the sensor belongs to."""
+
+    def counts(self, result: PollResult) -> Counts:
+        """Count the run's requests by state."""
+
+    def output(self, result: PollResult) -> dict[str, Any]:
+        """Return what the sensor returns besides the counts."""
+
+    def rejects(self, result: PollResult) -> Sequence[Entry]:
+        """Return the run's requests that were not delivered."""
+
+    def log_others(self, result: PollResult) -> None:
+        """Log what became of requests of other runs, and what is left open."""
+
+
+def open_awaited(
+    given: Any, context: Context, log: Any, *, account: Account, ledger_conn_id: str | None, ledger_table: str
+) -> Awaited:
+    """
+    Open what an author handed to a sensor.
+
+    :param given: The sensor's ``request_ids``.
+    :param context: The sensor's context.
+    :param log: The sensor's log.
+    :param account: Where the requests were sent.
+    :param ledger_conn_id: The sensor's own SQL ledger, None for the default.
+    :param ledger_table: Its table.
+    :raises ValueError: It is nothing that a sensor can wait for.
+    :raises LeadsNotDelivered: The capture before ended without an output.
+    :raises AirflowSkipException: The sync before was a dry run.
+    """
+    outputs = _sync_outputs(given)
+    if outputs:
+        addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
+        return AwaitedSync(open_requests_of_sync(addresses, account), addresses[0], log)
+    if given is None:
+        raise LeadsNotDelivered(
+            "No receipts: the upstream capture ended before it returned any. Its log says why; nothing waits here"
+        )
+    receipts = parse_receipts(given)
+    if not receipts and not given:
+        raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
+    shared = given.get("ledger") if isinstance(given, dict) else None
+    if shared is not None and ledger_conn_id is None:
+        return AwaitedReceipts(receipts, open_sql_ledger(LedgerAddress.parse(shared)))
+    ledger = open_ledger(
+        context,
+        log,
+        ledger_conn_id=ledger_conn_id,
+        ledger_table=ledger_table,
+        without_it="Each poke asks for every request again.",
+    )
+    return AwaitedReceipts(receipts, ledger)
+
+
+class AwaitedReceipts:
+    """
+    The receipts of captures.
+
+    :param receipts: The requests.
+    :param ledger: Where their verdicts are kept.
+    """
+
+    may_close = False
+    where_reasons_are = "each row's reason is in this task's XCom"
+
+    def __init__(self, receipts: Sequence[Entry], ledger: VerdictLedger) -> None:
+        self._receipts, self.ledger = receipts, ledger
+
+    def requests(self) -> Sequence[Entry]:
+        """Return the requests to poll."""
+        return self._receipts
+
+    def is_own(self, entry: Entry) -> bool:  # noqa: ARG002 - the protocol's parameter
+        """Return True: receipts are of no other run."""
+        return True
+
+    def counts(self, result: PollResult) -> Counts:
+        """Count the requests by state."""
+        return Counts.of(result.entries, read=len(result.entries))
+
+    def output(self, result: PollResult) -> dict[str, Any]:
+        """Return a line for each request."""
+        return {"results": [_result(entry) for entry in result.entries]}
+
+    def rejects(self, result: PollResult) -> Sequence[Entry]:
+        """Return the requests that were not delivered."""
+        return [entry for entry in result.entries if entry.state.is_reject]
+
+    def log_others(self, result: PollResult) -> None:
+        """Do nothing: there are no other runs."""
+
+
+class AwaitedSync:
+    """
+    All open requests of a sync, whichever run sent them.
+
+    :param requests: The sync's open requests.
+    :param address: The address of its ledger.
+    :param log: The sensor's log.
+    """
+
+    may_close = True
+    where_reasons_are = "each row's reason is in the ledger table"
+
+    def __init__(self, requests: OpenRequests, address: LedgerAddress, log: Any) -> None:
+        self.ledger, self._address, self._log = requests, address, log
+
+    def requests(self) -> Sequence[Entry]:
+        """Return the requests to poll."""
+        return list(self.ledger.load().entries.values())
+
+    def is_own(self, entry: Entry) -> bool:
+        """Tell whether a request is of the run that the sensor belongs to."""
+        return self.ledger.is_of_runs(entry)
+
+    def counts(self, result: PollResult) -> Counts:  # noqa: ARG002 - the ledger counts
+        """Count what the run sent by state."""
+        totals = self.ledger.count()
+        return Counts.from_totals(totals, read=totals.total())
+
+    def output(self, result: PollResult) -> dict[str, Any]:  # noqa: ARG002 - the results are in the table
+        """Return the ledger's address; the results are in its table."""
+        return {"ledger": self._address.as_json()}
+
+    def rejects(self, result: PollResult) -> Sequence[Entry]:  # noqa: ARG002 - also those of earlier polls
+        """Return the run's requests that were rejected or failed."""
+        return self.ledger.refused()
+
+    def log_others(self, result: PollResult) -> None:
+        """Log what became of requests of earlier runs, and what is left open."""
+        earlier = Counter(entry.state.value for entry in result.entries if not self.is_own(entry))
+        if earlier:
+            states = ", ".join(f"{state} {count:,}" for state, count in sorted(earlier.items()))
+            self._log.info("Requests of earlier runs: %s", states)
+        if result.open:
+            self._log.info(
+                "Closed with %s requests open; the sync's next run asks for them first", f"{len(result.open):,}"
+            )
+
+
+def _sync_outputs(given: Any) -> list[Mapping[str, Any]]:
+    """Return what syncs have returned; an empty list for the receipts of captures."""
+    if isinstance(given, Mapping):
+        given = [given]
+    elif given is None or isinstance(given, str) or not isinstance(given, Iterable):
+        return []
+    given = list(given)
+    for one in given:
+        if isinstance(one, Mapping):
+            refuse_old_output(one)
+    outputs = [one for one in given if isinstance(one, Mapping) and "sync" in (one.get("ledger") or {})]
+    if any(output.get("dry_run") for output in outputs):
+        raise AirflowSkipException("the sync was a dry run: nothing was sent, and there is nothing to wait for")
+    if outputs and len(outputs) < len(given):
+        raise ValueError("request_ids holds outputs of a sync and others; let a sensor wait for each")
+    return outputs
+
+
+def _result(entry: Entry) -> dict[str, Any]:
+    return {
+        "row": entry.row + 1,
+        "row_key": entry.row_key,
+        "api": entry.api,
+        "request_id": entry.request_id,
+        "verdict": entry.state.value,
+        "lead_id": entry.lead_id,
+        "reason_class": entry.reason_class,
+        "reason": entry.reason,
+    }

@@ -1,0 +1,96 @@
+"""How a task ends: the counts in its log, its XCom, its asset events, and the error that makes it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import Asset
+
+from airflow_provider_leadsquared.delivery.counts import Counts
+from airflow_provider_leadsquared.exceptions import TaskError
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+    from airflow_provider_leadsquared.delivery.entry import Entry
+
+#: How many rows an error or a log names one by one.
+NAMED_ROWS = 20
+
+
+@dataclass(slots=True)
+class TaskEnd:
+    """
+    The end of a task.
+
+    :param task: The task.
+    :param context: Its context.
+    :param counts: Its rows by state.
+    :param output: What it returns besides the counts.
+    :param rejects: Some of the rows that were not delivered, for the error.
+    """
+
+    task: BaseOperator
+    context: Context
+    counts: Counts
+    output: dict[str, Any]
+    rejects: Sequence[Entry] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Log the counts."""
+        self.task.log.info("Counts: %s", self.counts)
+
+    def succeed(self) -> dict[str, Any]:
+        """Put the counts into the events of the task's assets and return its output."""
+        output = self._output()
+        for outlet in self.task.outlets:
+            if isinstance(outlet, Asset):
+                self.context["outlet_events"][outlet].extra["counts"] = dict(output["counts"])
+        return output
+
+    def fail(self, kind: type[TaskError], message: str) -> NoReturn:
+        """
+        Push the output and raise an error with the counts.
+
+        Airflow pushes a return value only if there is one, but what was accepted must be waited for all the same.
+        """
+        self.context["ti"].xcom_push(key="return_value", value=self._output())
+        raise kind(
+            message,
+            counts=self.counts.as_dict(),
+            reasons=self.counts.reasons_as_dict(),
+            examples=[entry.name for entry in self.rejects[:NAMED_ROWS]],
+        )
+
+    def _output(self) -> dict[str, Any]:
+        return {"counts": self.counts.as_dict(), **self.output}
+
+
+def may_skip(context: Context) -> bool:
+    """
+    Tell whether a task that has nothing to send may skip.
+
+    An instance of a mapped task may not: the sensor behind them would be skipped with it, and nobody would wait for
+    what the other instances have sent.
+    """
+    map_index = context["ti"].map_index
+    return map_index is None or map_index < 0
+
+
+def failed_upstream(task: BaseOperator, context: Context) -> list[str]:
+    """
+    Return the tasks right before this one that failed.
+
+    A DAG run has the state of its last tasks, so a task that runs after a failure and succeeds makes the run succeed.
+    """
+    if not task.upstream_task_ids:
+        return []
+    ti: Any = context["ti"]
+    upstream = sorted(task.upstream_task_ids)
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(ti.run_id, {})
+    # Instances of a mapped task are named task_0, task_1 and so on. Behind the instance of the same number, only that
+    # one counts.
+    own = {f"{task_id}_{ti.map_index}" for task_id in upstream} & states.keys()
+    return sorted(name for name in own or states if states[name] in ("failed", "upstream_failed"))

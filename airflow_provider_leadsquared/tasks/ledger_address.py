@@ -1,0 +1,86 @@
+"""Where a task keeps its SQL ledger, as plain JSON that another task can open it by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.account import Account
+
+#: The name of the ledger table, where an author names none.
+LEDGER_TABLE = "leadsquared_ledger"
+_RUN = ("dag_id", "run_id", "task_id", "map_index")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAddress:
+    """
+    The address of a SQL ledger.
+
+    :param ledger_conn_id: The connection of its database.
+    :param ledger_table: Its table.
+    :param run: Whose entries are meant; None for a sync as a whole.
+    :param sync: The name of the sync, None for a plain capture.
+    :param sent_to: Scheme and async host of the account that the sync sent to, where that is known.
+    """
+
+    ledger_conn_id: str
+    ledger_table: str = LEDGER_TABLE
+    run: RunOfTask | None = None
+    sync: str | None = None
+    sent_to: str | None = None
+
+    @classmethod
+    def of_task(
+        cls,
+        context: Context,
+        ledger_conn_id: str,
+        ledger_table: str,
+        *,
+        sync: str | None = None,
+        account: Account | None = None,
+    ) -> LedgerAddress:
+        """
+        Return the address of the task that runs.
+
+        :param sync: The name of the sync that the task runs, None for a plain capture.
+        :param account: Where a sync sends to.
+        """
+        ti = context["ti"]
+        run = RunOfTask(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+        return cls(ledger_conn_id, ledger_table, run, sync, None if account is None else account.async_url)
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> LedgerAddress:
+        """
+        Read what :meth:`as_json` wrote, or what an author wrote: ``{"ledger_conn_id": …, "sync": …}``.
+
+        :raises ValueError: Something is missing.
+        """
+        if not isinstance(given.get("ledger_conn_id"), str):
+            raise ValueError('a ledger is named by its connection and its sync: {"ledger_conn_id": …, "sync": …}')
+        has_run = [name for name in _RUN if name in given]
+        if has_run and len(has_run) < len(_RUN):
+            raise ValueError(f"the address of a ledger names {', '.join(has_run)}, but not all of {', '.join(_RUN)}")
+        return cls(
+            given["ledger_conn_id"],
+            given.get("ledger_table", LEDGER_TABLE),
+            RunOfTask(**{name: given[name] for name in _RUN}) if has_run else None,
+            given.get("sync"),
+            given.get("sent_to"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the address as plain JSON; what is None is left out."""
+        address: dict[str, Any] = {"ledger_conn_id": self.ledger_conn_id, "ledger_table": self.ledger_table}
+        if self.run is not None:
+            address |= {name: getattr(self.run, name) for name in _RUN}
+        return address | {
+            name: value for name, value in (("sync", self.sync), ("sent_to", self.sent_to)) if value is not None
+        }

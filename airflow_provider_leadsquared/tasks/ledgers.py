@@ -1,0 +1,137 @@
+"""Opening a task's ledger: the one place that knows which Airflow has a task state store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_leadsquared.ledgers.base import Ledger
+from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
+from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+
+
+def open_ledger(
+    context: Context, log: Any, *, ledger_conn_id: str | None, ledger_table: str, without_it: str
+) -> Ledger:
+    """
+    Return the task's own ledger.
+
+    :param context: The task's context. Airflow 3.3 and later has a task state store in it.
+    :param log: Where to warn that nothing is kept.
+    :param ledger_conn_id: A connection to a database with a ``common.sql`` hook, None for the task state store.
+    :param ledger_table: The table in that database.
+    :param without_it: What a retry does without a ledger.
+    :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
+    """
+    if ledger_conn_id is not None:
+        return open_sql_ledger(LedgerAddress.of_task(context, ledger_conn_id, ledger_table))
+    store = context.get("task_state_store")
+    if store is not None:
+        return TaskStateLedger(store)
+    log.warning(
+        "No task state store in this Airflow (3.3 and later have one), and no ledger_conn_id: nothing is kept. %s",
+        without_it,
+    )
+    return InProcessLedger()
+
+
+def open_sql_ledger(address: LedgerAddress) -> Ledger:
+    """
+    Open the SQL ledger of a capture.
+
+    :raises ValueError: The connection has no ``common.sql`` hook, the table's name is none, or no run is named.
+    """
+    from airflow_provider_leadsquared.ledgers.sql import SqlLedger
+
+    if address.run is None:
+        raise ValueError("the address of a capture's ledger must name its run; pass the capture's output as it is")
+    return SqlLedger(**_database(address), run=address.run)
+
+
+def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
+    """
+    Open the ledger of a sync's run.
+
+    :param address: Names the sync and the run.
+    :param account: Where the leads are sent: a sync into another account has a memory of its own.
+    :raises ValueError: As for :func:`open_sql_ledger`.
+    """
+    from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+
+    if address.run is None:
+        raise ValueError("the address of a sync's ledger must name its run; pass the sync's output as it is")
+    return SyncLedger(
+        **_database(address),
+        run=address.run,
+        sync=_memory_name(address, account),
+        settle_timeout=account.settle_timeout,
+    )
+
+
+def open_requests_of_sync(addresses: Sequence[LedgerAddress], account: Account) -> OpenRequests:
+    """
+    Open the unsettled requests of a sync, of whichever run.
+
+    :param addresses: The runs whose verdicts are counted; for the sync as a whole one address without a run.
+    :param account: Where the leads were sent.
+    :raises ValueError: As for :func:`open_sql_ledger`, or the addresses are not of one sync into this account.
+    """
+    from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+
+    others = {address.sent_to for address in addresses if address.sent_to is not None} - {account.async_url}
+    if others:
+        raise ValueError(
+            f"the sync sent to {', '.join(sorted(others))}, but leadsquared_conn_id leads to {account.async_url}; "
+            "name the sync's connection"
+        )
+    if len({(address.ledger_conn_id, address.ledger_table, address.sync) for address in addresses}) != 1:
+        raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
+    runs = [address.run for address in addresses if address.run is not None]
+    return OpenRequests(**_database(addresses[0]), sync=_memory_name(addresses[0], account), runs=runs)
+
+
+def sql_hook(conn_id: str, argument: str) -> DbApiHook:
+    """
+    Return the hook of a SQL database.
+
+    :param argument: The argument that names the connection, for the message.
+    :raises ValueError: The connection has no ``common.sql`` hook.
+    """
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.sdk import BaseHook
+
+    hook = BaseHook.get_hook(conn_id)
+    if not isinstance(hook, DbApiHook):
+        raise ValueError(
+            f"{argument} {conn_id!r} leads to a {type(hook).__name__}, which is no common.sql hook; name a connection "
+            "to a SQL database"
+        )
+    return hook
+
+
+def _database(address: LedgerAddress) -> dict[str, Any]:
+    hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
+    return {
+        "connect": hook.get_conn,
+        "placeholder": hook.placeholder,
+        "table": address.ledger_table,
+        "clock": _now,
+    }
+
+
+def _memory_name(address: LedgerAddress, account: Account) -> str:
+    return f"{address.sync} to {account.async_url}"
+
+
+def _now() -> float:
+    return time.time()

@@ -1,0 +1,115 @@
+"""What an author hands to a sensor, parsed to entries: RequestIds, receipts, or outputs of captures."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pendulum
+
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.delivery.batch import Batch
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.delivery.states import State
+
+_OLD = (
+    "was returned by an earlier version of this package, which this one cannot read. To wait for its requests, pass "
+    "their RequestIds alone: [receipt['request_id'] for receipt in output['receipts']]; to write a new output, clear "
+    "the task that returned it"
+)
+
+
+def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Return the receipt of every row that LeadSquared accepted, as JSON."""
+    for entry in batch.entries:
+        if entry.request_id is not None and entry.accepted_at is not None:
+            yield {
+                "row": entry.row + 1,
+                "row_key": entry.row_key,
+                "api": entry.api,
+                "request_id": entry.request_id,
+                "accepted_at": pendulum.from_timestamp(entry.accepted_at).isoformat(timespec="milliseconds"),
+            }
+
+
+def parse_receipts(given: Any) -> list[Entry]:
+    """
+    Parse what an author hands to a sensor.
+
+    :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
+        outputs (of a mapped capture). A RequestId that is given twice is kept once if nothing else tells the two apart;
+        one that is no UUID becomes an ``invalid`` entry.
+    :raises ValueError: It is none of these, or an earlier version returned it.
+    """
+    entries: list[Entry] = []
+    copies: Counter[Identity] = Counter()
+    seen: set[tuple[Any, ...]] = set()
+    for receipt in _flattened(given):
+        identity = (receipt["request_id"], receipt.get("row_key"), receipt.get("row"))
+        if identity in seen:
+            continue
+        seen.add(identity)
+        entry = _entry(len(entries), receipt)
+        entries.append(replace(entry, copy=copies[entry.identity]))
+        copies[entry.identity] += 1
+    return entries
+
+
+def refuse_old_output(output: Mapping[str, Any]) -> None:
+    """
+    Refuse what an earlier version of a task returned.
+
+    :raises ValueError: It is such an output; the text says what to do.
+    """
+    if "books" in output or ("request_id" in output and "api" not in output):
+        what = "an output" if "books" in output else "a receipt"
+        raise ValueError(f"request_ids holds {what} that {_OLD}")
+
+
+def _flattened(given: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(given, Mapping):
+        refuse_old_output(given)
+    if isinstance(given, str):
+        yield {"request_id": given, "api": LEAD_CAPTURE.name}
+    elif isinstance(given, Mapping) and "receipts" in given:
+        yield from _flattened(given["receipts"])
+    elif isinstance(given, Mapping) and "request_id" in given:
+        yield dict(given)
+    elif isinstance(given, Iterable) and not isinstance(given, (Mapping, bytes)):
+        for item in given:
+            yield from _flattened(item)
+    else:
+        raise ValueError(
+            f"request_ids holds a {type(given).__name__}; pass a RequestId, a list of them, or a capture's output"
+        )
+
+
+def _entry(row: int, receipt: dict[str, Any]) -> Entry:
+    request_id, row_key, accepted_at = (receipt.get(name) for name in ("request_id", "row_key", "accepted_at"))
+    entry = Entry(
+        row if receipt.get("row") is None else int(receipt["row"]) - 1,
+        State.OPEN,
+        None if row_key is None else str(row_key),
+        request_id=str(request_id),
+        accepted_at=None if accepted_at is None else _seconds(accepted_at),
+        api=str(receipt["api"]),
+    )
+    try:
+        uuid.UUID(str(request_id))
+    except ValueError:
+        problem = "is no RequestId: LeadSquared's are UUIDs; pass what the capture returned"
+        return replace(entry, state=State.INVALID, reason_class="not_a_request_id", reason=problem)
+    return entry
+
+
+def _seconds(time: Any) -> float:
+    try:
+        parsed = pendulum.parse(time)
+        if isinstance(parsed, pendulum.DateTime):
+            return parsed.timestamp()
+    except (ValueError, TypeError):
+        pass
+    raise ValueError("accepted_at of a receipt must be an ISO 8601 date and time, as a capture returns it")

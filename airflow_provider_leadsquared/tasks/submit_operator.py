@@ -1,0 +1,247 @@
+"""The base of operators that submit a list of records to one asynchronous API."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.sdk import BaseOperator
+
+from airflow_provider_leadsquared.api.async_apis import async_api
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
+from airflow_provider_leadsquared.tasks.ledgers import open_ledger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.errors import ApiError
+    from airflow_provider_leadsquared.api.leads import LeadRules, NullHandling
+    from airflow_provider_leadsquared.delivery.batch import Batch
+    from airflow_provider_leadsquared.ledgers.base import Ledger
+
+OnClear = Literal["resume", "resend"]
+
+
+class RecordList:
+    """
+    Records that show themselves as ``N leads`` and no more.
+
+    Airflow stores and shows the value of every template field, in the serialized DAG and in a task's rendered fields,
+    and it would render text inside records as a template.
+
+    :param records: What the author gave.
+    :param record: What one is called.
+    """
+
+    def __init__(self, records: Any, record: str) -> None:
+        self.records, self._record = records, record
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.records)
+
+    def __bool__(self) -> bool:
+        return bool(self.records)
+
+    def __repr__(self) -> str:
+        return f"{len(self.records):,} {self._record}s" if isinstance(self.records, Sized) else f"{self._record}s"
+
+
+class SubmitOperator(BaseOperator):
+    """
+    Submit records to an asynchronous API, and return their receipts.
+
+    A subclass sets :attr:`api_name`, and names its records by its own argument. Rows that break a rule are set aside
+    with a reason, the rest is sent. What is sent is recorded in the task's ledger as it is sent: a task that is killed
+    and run again sends only rows without a receipt.
+
+    The arguments are those of ``LeadCaptureOperator``; ``parameters`` are the query parameters of each submission.
+    """
+
+    #: The name of the asynchronous API.
+    api_name: ClassVar[str]
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        records: Any,
+        row_key: str | None = None,
+        search_by: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        null_handling: NullHandling = "skip",
+        require_match_key: bool = True,
+        allowed_rejects: float | str = 0,
+        concurrency: int = 16,
+        on_clear: OnClear = "resume",
+        ledger_conn_id: str | None = None,
+        ledger_table: str = LEDGER_TABLE,
+        leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._records = self._hidden(records)
+        self.row_key = row_key
+        self.search_by = search_by
+        self.parameters = dict(parameters or {})
+        self.null_handling = null_handling
+        self.require_match_key = require_match_key
+        self.allowed_rejects: Any = allowed_rejects
+        self.concurrency = concurrency
+        self.on_clear = on_clear
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.leadsquared_conn_id = leadsquared_conn_id
+        self._stopping = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, submit, record; see the class."""
+        from airflow_provider_leadsquared.tasks.submitting import Submission
+
+        self._check_arguments()
+        hook = LeadSquaredHook(self.leadsquared_conn_id)
+        api = hook.account.api(self.api_name)
+        batch = self._read_batch(hook)
+        if not batch.entries and may_skip(context):
+            raise AirflowSkipException(f"{api.record}s is empty: there is nothing to send")
+        ledger = open_ledger(
+            context,
+            self.log,
+            ledger_conn_id=self.ledger_conn_id,
+            ledger_table=self.ledger_table,
+            without_it=f"A retry of this task would send every {api.record} again.",
+        )
+        self._take_over(context, ledger, batch)
+        self._announce(batch)
+        to_send = len(batch.to_send())
+        submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
+        stopped_by = asyncio.run(submission.run(parameters=self.parameters, concurrency=self.concurrency))
+        return self._conclude(context, batch, stopped_by)
+
+    def on_kill(self) -> None:
+        """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
+        self._stopping = True
+
+    def rules(self, hook: LeadSquaredHook) -> LeadRules | None:  # noqa: ARG002 - for subclasses
+        """Return the account's own rules for the records, None where they are not checked."""
+        return None
+
+    def _hidden(self, value: Any) -> Any:
+        """Wrap a list of records, so that nobody prints it; templates, outputs and callables stay as they are."""
+        is_data = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "resolve")
+        is_wrapped = isinstance(value, RecordList)
+        return RecordList(value, async_api(self.api_name).record) if is_data and not is_wrapped else value
+
+    def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
+        """Make this try the ledger's only writer, and take over what earlier tries recorded that still counts."""
+        ledger.claim(str(uuid.uuid4()))
+        records = ledger.load()
+        record = batch.api.record
+        clears = getattr(context.get("dag_run"), "clear_number", 0)
+        # Airflow's own retries keep the clear number of the first try; a person's clear raises it.
+        if clears != records.metadata.get("clear_number", clears):
+            if self.on_clear == "resend":
+                self.log.warning("The task was cleared and on_clear is 'resend': every %s is sent again", record)
+                ledger.start_over()
+                records = ledger.load()
+            else:
+                self.log.info(
+                    "The task was cleared and on_clear is 'resume': %ss with a receipt are not sent again", record
+                )
+        elif self.on_clear == "resume" and _has_lost_ledger(context, clears, records.metadata):
+            self.log.warning(
+                "The task was cleared, and nothing is left of what its earlier tries recorded. %ss with a match key "
+                "are sent again; others are not, because they may be in the CRM (on_clear='resend' sends them too)",
+                record.capitalize(),
+            )
+            batch.doubt_all()
+        batch.resume(records.entries)
+        ledger.write(metadata={"clear_number": clears, "tries": records.metadata.get("tries", 0) + 1})
+
+    def _check_arguments(self) -> None:
+        from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
+        from airflow_provider_leadsquared.tasks.arguments import check_sending_arguments
+
+        self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
+        check_sending_arguments(async_api(self.api_name), self.parameters, self.null_handling, self.concurrency)
+        if self.on_clear not in ("resume", "resend"):
+            raise ValueError(f"on_clear is {self.on_clear!r}; write 'resume' or 'resend'")
+
+    def _read_batch(self, hook: LeadSquaredHook) -> Batch:
+        from airflow_provider_leadsquared.delivery.batch import Batch
+
+        return Batch.read(
+            self._records.records if isinstance(self._records, RecordList) else self._records,
+            api=hook.account.api(self.api_name),
+            row_key=self.row_key,
+            null_handling=self.null_handling,
+            search_by=self.search_by,
+            require_match_key=self.require_match_key,
+            rules=self.rules(hook),
+        )
+
+    def _announce(self, batch: Batch) -> None:
+        """Log what is about to be sent, and name the rows that are set aside."""
+        to_send = len(batch.to_send())
+        aside = [entry for entry in batch.entries if entry.state.needs_reason]
+        self.log.info(
+            "Read %s %ss: %s to send, %s set aside, %s known from an earlier try",
+            f"{len(batch.entries):,}",
+            batch.api.record,
+            f"{to_send:,}",
+            f"{len(aside):,}",
+            f"{len(batch.entries) - to_send - len(aside):,}",
+        )
+        for entry in aside[:NAMED_ROWS]:
+            self.log.warning("Set aside %s: %s, %s", entry.name, entry.state.value, entry.reason)
+        if len(aside) > NAMED_ROWS:
+            self.log.warning("… and %s more", f"{len(aside) - NAMED_ROWS:,}")
+
+    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None) -> dict[str, Any]:
+        """Count the rows, return the receipts, and fail if too much is missing."""
+        from airflow_provider_leadsquared.delivery.counts import Counts
+        from airflow_provider_leadsquared.tasks.receipts import receipts_of
+
+        record = batch.api.record
+        counts = Counts.of(batch.entries, read=len(batch.entries))
+        output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
+        if self.ledger_conn_id is not None:
+            output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
+        rejects = [entry for entry in batch.entries if entry.state.is_reject]
+        end = TaskEnd(self, context, counts, output, rejects)
+        unsent = len(batch.to_send())
+        if unsent:
+            why = stopped_by or ("the task was stopped" if self._stopping else "LeadSquared did not accept them")
+            end.fail(LeadsUnsent, f"{unsent:,} {record}s are not sent or in doubt: {why}. A retry sends just these")
+        if not counts.are_within(self.allowed_rejects):
+            doubt = [entry.name for entry in rejects if entry.state.is_to_send]
+            named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
+            end.fail(
+                LeadsNotDelivered,
+                f"{counts.rejects:,} of {counts.read:,} {record}s were set aside or refused ({counts.reasons_text()}); "
+                f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
+            )
+        return end.succeed()
+
+
+def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:
+    """Tell whether a cleared task finds nothing of the tries before it."""
+    return bool(clears) and not metadata.get("tries") and context["ti"].try_number > 1
+
+
+def _set_aside(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Return every row without a receipt, and why it has none."""
+    for entry in batch.entries:
+        if entry.request_id is None:
+            yield {
+                "row": entry.row + 1,
+                "row_key": entry.row_key,
+                "verdict": entry.state.value,
+                "reason_class": entry.reason_class,
+                "reason": entry.reason,
+            }

@@ -1,0 +1,224 @@
+"""Submitting batches: intent before the call, receipt before the row counts as accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_leadsquared.api.errors import ApiError
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.tasks.progress import Progress
+
+if TYPE_CHECKING:
+    from airflow_provider_leadsquared.api.async_apis import AsyncApi
+    from airflow_provider_leadsquared.api.payloads import Payload
+    from airflow_provider_leadsquared.api.responses import Receipt
+    from airflow_provider_leadsquared.delivery.batch import Batch
+    from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+    from airflow_provider_leadsquared.ledgers.base import Ledger
+
+#: A row that is sent: its batch, and its position there.
+_Row = tuple["Batch", int]
+_Outcome = tuple[_Row, "Receipt | ApiError"]
+
+#: Intents are written in groups of this many rows.
+_GROUP_ROWS = 200
+#: Receipts are written when there are this many, or when the oldest has waited this many seconds. One group is written
+#: while the next is collected, so that the two together are no more than a group of intents.
+_RECEIPT_ROWS, _RECEIPT_SECONDS = 100, 0.25
+#: Intents of rows that may not be repeated are written in smaller groups: a crash leaves them in doubt for good.
+_UNREPEATABLE_GROUP_ROWS = 16
+#: How often a group is written at most before the run ends: the ledger may be away for a quarter of a minute.
+_LEDGER_ATTEMPTS = 8
+
+
+class Submission:
+    """
+    One run of batches through the hook.
+
+    :param batches: The rows. A batch is taken when the one before is nearly sent, and dropped when it has its outcomes.
+    :param total: How many rows there are to send.
+    :param api: The asynchronous API that they are sent to.
+    :param hook: What sends them.
+    :param ledger: Where intents and receipts are written.
+    :param log: The task's log.
+    :param is_stopping: Called before each row; once it returns True, no further row is sent.
+    """
+
+    def __init__(
+        self,
+        batches: Iterable[Batch],
+        total: int,
+        api: AsyncApi,
+        hook: LeadSquaredHook,
+        ledger: Ledger,
+        log: Any,
+        *,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._batches, self._api = batches, api
+        self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
+        self._progress = Progress(log, "Submitted", f"{api.record}s", total)
+        self._unwritten: list[Entry] = []
+        self._intended: set[_Row] = set()
+        self._writing = asyncio.Lock()
+        self._done = self._rejected = 0
+
+    async def run(self, *, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
+        """
+        Send what is to be sent.
+
+        :param parameters: Query parameters of each submission.
+        :param concurrency: Calls under way at the same time.
+        :return: Why it ended before the last row, None if it did not.
+        :raises LedgerUnavailableError: What was sent last could not be recorded; those rows are in doubt.
+        :raises LedgerTakenError: Another try of the task has begun.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="ledger") as self._writer:
+            return await self._run(parameters, concurrency)
+
+    async def _run(self, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
+        rows = self._rows()
+        outcomes = self._hook.submit_many(rows, api=self._api.name, parameters=parameters, concurrency=concurrency)
+        stopped_by: ApiError | None = None
+        writing: asyncio.Task[None] | None = None
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            # Closed explicitly: a generator that an error leaves half-way would go on taking outcomes.
+            async with aclosing(_grouped(outcomes, failed)) as groups:
+                async for group in groups:
+                    self._record(group)
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._write_behind(failed))
+                    self._report()
+        except ApiError as error:
+            stopped_by = error
+        finally:
+            await outcomes.aclose()
+            await rows.aclose()
+            if writing is not None:
+                await writing
+        if failed.done():
+            failed.result()
+        # Intent recorded but never sent: set back to unsent.
+        await self._write([batch.withdraw(row) for batch, row in self._intended])
+        self._report(at_once=True)
+        return stopped_by
+
+    async def _rows(self) -> AsyncGenerator[tuple[_Row, Payload]]:
+        """
+        Yield rows, each group after its intents are written.
+
+        A large group's intents are written while the group before is half sent, so that sending does not wait.
+        """
+        groups = self._groups()
+        group: list[_Row] = [] if self._is_stopping() else next(groups, [])
+        intended = asyncio.create_task(self._intend(group))
+        try:
+            while group:
+                await intended
+                following = next(groups, [])
+                ahead = len(group) // 2 if len(following) > _UNREPEATABLE_GROUP_ROWS else len(group) - 1
+                for position, (batch, row) in enumerate(group):
+                    if self._is_stopping():
+                        return
+                    if position == ahead:
+                        intended = asyncio.create_task(self._intend(following))
+                    yield (batch, row), batch.payloads[row]
+                group = following
+        finally:
+            await asyncio.gather(intended, return_exceptions=True)
+
+    def _groups(self) -> Iterator[list[_Row]]:
+        """Split rows into groups; those that may not be repeated come last, and few at a time."""
+        for batch in self._batches:
+            rows = batch.to_send()
+            repeatable = [(batch, row) for row in rows if batch.may_repeat(row)]
+            others = [(batch, row) for row in rows if not batch.may_repeat(row)]
+            for some, size in ((repeatable, _GROUP_ROWS), (others, _UNREPEATABLE_GROUP_ROWS)):
+                for start in range(0, len(some), size):
+                    yield some[start : start + size]
+
+    async def _intend(self, group: Sequence[_Row]) -> None:
+        self._intended.update(group)
+        await self._write([batch.intend(row) for batch, row in group])
+
+    def _record(self, group: Sequence[_Outcome]) -> None:
+        for (batch, row), outcome in group:
+            self._intended.discard((batch, row))
+            entry = batch.record(row, outcome, time.time())
+            self._rejected += entry.state is State.REJECTED
+            self._unwritten.append(entry)
+        self._done += len(group)
+
+    async def _write(self, entries: Sequence[Entry] = ()) -> None:
+        """Write entries and all receipts that wait; a ledger takes one writer at a time."""
+        async with self._writing:
+            self._unwritten += entries
+            group = list(self._unwritten)
+            if group:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._write_group, group)
+                del self._unwritten[: len(group)]
+
+    async def _write_behind(self, failed: asyncio.Future[None]) -> None:
+        """Write all receipts that wait; an error is set on the future, which is watched."""
+        try:
+            await self._write()
+        except Exception as error:
+            if not failed.done():  # the one before may have failed as well
+                failed.set_exception(error)
+
+    def _write_group(self, group: Sequence[Entry]) -> None:
+        """Write a group, again while the ledger is unavailable for a moment: meanwhile nothing is sent."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+        Retrying(
+            retry=retry_if_exception_type(LedgerUnavailableError),
+            stop=stop_after_attempt(_LEDGER_ATTEMPTS),
+            wait=wait_exponential(multiplier=0.2, max=5),
+            reraise=True,
+        )(self._ledger.write, group)
+
+    def _report(self, *, at_once: bool = False) -> None:
+        self._progress.report(self._done, f", {self._rejected:,} refused", at_once=at_once)
+
+
+async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[None]) -> AsyncGenerator[list[_Outcome]]:
+    """Collect outcomes into groups; an error that ends them is raised after the last group, a failed write at once."""
+    group: list[_Outcome] = []
+    due = 0.0
+    ended: BaseException | None = None
+    coming: asyncio.Future[_Outcome | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(outcomes, None))
+            timeout = max(due - time.monotonic(), 0) if group else None
+            watched: set[asyncio.Future[Any]] = {coming, failed}
+            await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+            if coming.done():
+                ended, outcome = coming.exception(), None if coming.exception() else coming.result()
+                coming = None
+                if outcome is None:
+                    break
+                due = due if group else time.monotonic() + _RECEIPT_SECONDS
+                group.append(outcome)
+            if len(group) >= _RECEIPT_ROWS or time.monotonic() >= due:
+                yield group
+                group = []
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+    if group:
+        yield group
+    if ended is not None:
+        raise ended

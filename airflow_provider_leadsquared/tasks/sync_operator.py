@@ -1,0 +1,305 @@
+"""The base of transfers: a sync of the rows of any source, only those that have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.sdk import BaseOperator
+
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.tasks.arguments import update_parameters
+from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
+from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_leadsquared.api.errors import ApiError
+    from airflow_provider_leadsquared.api.leads import NullHandling
+    from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+    from airflow_provider_leadsquared.sync.replay import Replay
+    from airflow_provider_leadsquared.sync.rows import Rows
+    from airflow_provider_leadsquared.sync.run import SyncRun
+
+#: How many rows of each kind the log names one by one.
+_NAMED_ROWS = 5
+
+
+class SyncOperator(BaseOperator):
+    """
+    Send the rows of a source to LeadSquared as leads: those that are new or have changed, each once.
+
+    A subclass says where the rows come from (:meth:`open_rows`). The arguments are those of
+    ``SqlToLeadSquaredOperator`` but for ``sql``, ``conn_id`` and ``parameters``; ``ledger_conn_id`` is required.
+    """
+
+    #: The name of the asynchronous API.
+    api_name: ClassVar[str] = LEAD_CAPTURE.name
+    #: Template fields of every sync.
+    sync_template_fields: ClassVar[tuple[str, ...]] = (
+        "full_refresh",
+        "replay",
+        "is_dry_run",
+        "allowed_rejects",
+        "sync",
+        "ledger_conn_id",
+        "ledger_table",
+        "leadsquared_conn_id",
+    )
+    ui_color = "#e8f4ea"
+
+    def __init__(
+        self,
+        *,
+        row_key: str | Sequence[str],
+        mapping: str | Mapping[str, Any] = "*",
+        constants: Mapping[str, Any] | None = None,
+        policies: Mapping[str, str] | None = None,
+        full_refresh: bool | str = False,
+        replay: Any = None,
+        dry_run: bool | str = False,
+        search_by: str | None = None,
+        lead_update_behavior: str | None = None,
+        null_handling: NullHandling = "skip",
+        allowed_rejects: float | str = 0,
+        concurrency: int = 16,
+        sync: str | None = None,
+        ledger_conn_id: str | None = None,
+        ledger_table: str = LEDGER_TABLE,
+        leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.row_key = row_key
+        self.mapping = mapping
+        self.constants = constants
+        self.policies = policies
+        self.full_refresh: Any = full_refresh
+        self.replay = replay
+        # Under another name, because Airflow's operators have a method of this one.
+        self.is_dry_run: Any = dry_run
+        self.search_by = search_by
+        self.lead_update_behavior = lead_update_behavior
+        self.null_handling = null_handling
+        self.allowed_rejects: Any = allowed_rejects
+        self.concurrency = concurrency
+        self.sync = sync
+        self.ledger_conn_id = ledger_conn_id
+        self.ledger_table = ledger_table
+        self.leadsquared_conn_id = leadsquared_conn_id
+        self._stopping = False
+
+    @abstractmethod
+    def open_rows(self) -> AbstractContextManager[Rows]:
+        """
+        Open the source; it is read to its end before the first row is sent.
+
+        :raises RowSourceError: It cannot be read.
+        :raises ValueError: An argument is wrong.
+        """
+
+    @property
+    def default_ledger_conn_id(self) -> str | None:
+        """The connection of the ledger where the author names none."""
+        return None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Settle, read, compare, check, send; see the class."""
+        replay = self._check_arguments()
+        hook = LeadSquaredHook(self.leadsquared_conn_id)
+        name = self.sync or f"{context['ti'].dag_id}.{context['ti'].task_id} by {self.leadsquared_conn_id}"
+        ledger_conn_id = self.ledger_conn_id or self.default_ledger_conn_id
+        if ledger_conn_id is None:
+            raise ValueError("ledger_conn_id is missing: name the connection of a SQL database for the sync's ledger")
+        address = LedgerAddress.of_task(context, ledger_conn_id, self.ledger_table, sync=name, account=hook.account)
+        ledger = open_sync_ledger(address, hook.account)
+        if not self.is_dry_run:
+            ledger.claim(str(uuid.uuid4()))
+            self._settle_earlier(address, hook)
+        with self._read(hook, ledger, replay) as run:
+            if not run.read_rows and may_skip(context):
+                raise AirflowSkipException("the source has no row: there is nothing to send")
+            self._announce(run)
+            if self.is_dry_run:
+                return self._preview(hook, run) | {"ledger": address.as_json()}
+            ledger.write_not_sent(run.not_sent())
+            stopped_by = self._send(hook, ledger, run)
+            run.reload_states()
+            return self._conclude(context, run, address, stopped_by)
+
+    def on_kill(self) -> None:
+        """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
+        self._stopping = True
+
+    def _check_arguments(self) -> Replay | None:
+        from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
+        from airflow_provider_leadsquared.sync.replay import Replay
+        from airflow_provider_leadsquared.tasks.arguments import check_sending_arguments, parse_bool
+
+        self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
+        self.full_refresh = parse_bool("full_refresh", self.full_refresh)
+        self.is_dry_run = parse_bool("dry_run", self.is_dry_run)
+        parameters = update_parameters(self.lead_update_behavior)
+        check_sending_arguments(async_api(self.api_name), parameters, self.null_handling, self.concurrency)
+        return Replay.parse(self.replay)
+
+    def _settle_earlier(self, address: LedgerAddress, hook: LeadSquaredHook) -> None:
+        """Poll what earlier runs have left open: a row whose request is settled need not wait any more."""
+        from airflow_provider_leadsquared.tasks.polling import poll
+
+        requests = open_requests_of_sync([address], hook.account)
+        earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
+        if not earlier:
+            return
+        result = poll(hook, requests, earlier, clock=time.time)
+        if result.trouble is not None:
+            self.log.warning("LeadSquared could not be asked about requests of earlier runs: %s", result.trouble)
+        self.log.info(
+            "Earlier runs left %s requests open: %s are settled now, %s are still open",
+            f"{len(result.entries):,}",
+            f"{len(result.entries) - len(result.open):,}",
+            f"{len(result.open):,}",
+        )
+
+    @contextmanager
+    def _read(self, hook: LeadSquaredHook, ledger: SyncLedger, replay: Replay | None) -> Iterator[SyncRun]:
+        """Read the source to its end and decide the state of each row."""
+        from airflow_provider_leadsquared.api.field_rules import FieldRules
+        from airflow_provider_leadsquared.sync.mapping import ColumnMapping
+        from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
+        from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
+        from airflow_provider_leadsquared.tasks.progress import Progress
+
+        api = hook.account.api(self.api_name)
+        policies = Policies.parse(self.policies)
+        fields = FieldRules(hook.get_lead_fields())
+        rules = RulesWithPolicies(fields, policies)
+        options = SyncOptions(
+            api=api,
+            null_handling=self.null_handling,
+            search_by=self.search_by,
+            full_refresh=self.full_refresh,
+            replay=replay,
+            settle_timeout=hook.account.settle_timeout,
+        )
+        run: SyncRun | None = None
+        try:
+            with self.open_rows() as rows:
+                columns = ColumnMapping.build(
+                    self.mapping, columns=rows.columns, row_key=self.row_key, api=api, constants=self.constants
+                )
+                policies.check_names(fields, columns.attributes)
+                run = SyncRun(
+                    columns=columns,
+                    ledger=None if self.is_dry_run and not ledger.exists() else ledger,
+                    policies=policies,
+                    rules=rules,
+                    options=options,
+                    clock=time.time,
+                )
+                run.read(rows, Progress(self.log, "Read", "rows").report)
+            for (rule, attribute), count in sorted(rules.warnings.items()):
+                self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
+            yield run
+        except RunRefusedError as error:
+            raise LeadsNotDelivered(str(error)) from None
+        finally:
+            if run is not None:
+                run.close()
+
+    def _announce(self, run: SyncRun) -> None:
+        """Log what is about to be sent, and name some of the rows that are not."""
+        from airflow_provider_leadsquared.delivery.states import State
+
+        self.log.info(
+            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside",
+            f"{run.read_rows:,}",
+            f"{run.count_to_send():,}",
+            f"{run.count(lambda state: state is State.UNCHANGED):,}",
+            f"{run.count(lambda state: state is State.WAITING):,}",
+            f"{run.count(lambda state: state.is_refused):,}",
+            f"{run.count(lambda state: state.is_set_aside):,}",
+        )
+        for entry in run.examples(_NAMED_ROWS):
+            self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
+
+    def _preview(self, hook: LeadSquaredHook, run: SyncRun) -> dict[str, Any]:
+        """Log and return what a run would do."""
+        from airflow_provider_leadsquared.api.errors import ApiError
+
+        to_send = run.count_to_send()
+        counts = run.counts()
+        minutes = None
+        try:
+            metrics = hook.get_queue_metrics(api=self.api_name)
+            if metrics.rate_per_minute > 0:
+                minutes = round((metrics.pending + to_send) / metrics.rate_per_minute, 1)
+        except ApiError as error:
+            self.log.info("No queue metrics, so no estimate of the time: %s", error)
+        self.log.info("Dry run: nothing was sent or written. Counts: %s", counts)
+        if counts.reasons:
+            self.log.info("Dry run: set aside or refused: %s", counts.reasons_text())
+        self.log.info(
+            "Dry run: to send %s (%s of them replayed), about %s calls (one to submit each, at least one to ask), %s",
+            f"{to_send:,}",
+            f"{run.replayed:,}",
+            f"{2 * to_send:,}",
+            "time unknown" if minutes is None else f"about {minutes:,} minutes of LeadSquared's queue",
+        )
+        return {
+            "dry_run": True,
+            "counts": counts.as_dict(),
+            "to_send": to_send,
+            "replayed": run.replayed,
+            "set_aside": counts.reasons_as_dict(),
+            "estimated_calls": 2 * to_send,
+            "estimated_minutes": minutes,
+        }
+
+    def _send(self, hook: LeadSquaredHook, ledger: SyncLedger, run: SyncRun) -> ApiError | None:
+        from airflow_provider_leadsquared.tasks.submitting import Submission
+
+        to_send = run.count_to_send()
+        if not to_send:
+            return None
+        submission = Submission(
+            run.batches(),
+            to_send,
+            hook.account.api(self.api_name),
+            hook,
+            ledger,
+            self.log,
+            is_stopping=lambda: self._stopping,
+        )
+        parameters = update_parameters(self.lead_update_behavior)
+        return asyncio.run(submission.run(parameters=parameters, concurrency=self.concurrency))
+
+    def _conclude(
+        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None
+    ) -> dict[str, Any]:
+        """Count the rows, and fail if too much is missing."""
+        counts = run.counts()
+        rejects = [entry for entry in run.examples(_NAMED_ROWS) if entry.state.is_reject]
+        end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
+        unsent = run.count_to_send()
+        if unsent:
+            why = stopped_by or ("the task was stopped" if self._stopping else "LeadSquared did not accept them")
+            end.fail(LeadsUnsent, f"{unsent:,} rows are not sent or in doubt: {why}. A retry sends just these")
+        if not counts.are_within(self.allowed_rejects):
+            end.fail(
+                LeadsNotDelivered,
+                f"{counts.rejects:,} of {counts.read:,} rows were set aside or are refused ({counts.reasons_text()}); "
+                f"the rest is in the CRM or was accepted. The view {self.ledger_table}_rejects names them: correct "
+                "them in the source, replay what the CRM refused for a passing reason, or set allowed_rejects",
+            )
+        return end.succeed()

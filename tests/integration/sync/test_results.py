@@ -1,0 +1,222 @@
+"""What a night leaves behind: the result table and its views, the figures of a dry run, and asset events."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_leadsquared.assets import leads_asset
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from tests.integration.sync.nights import Night, customer, sync, tail, whole
+from tests.integration.tasks import wait_for
+
+
+def mixed_night(sandbox, clock, warehouse):
+    """Run a night whose rows end in every state that a run of its own can bring about."""
+    sandbox.fault("system_errors", count=4, attribute="mx_City", value="Slow")
+    warehouse.put(customer(1), customer(6, "Slow"))
+    tail(Night("0"), clock, warehouse)
+    sandbox.fault("reject", attribute="mx_City", value="Refused", exception="MXDuplicateEntryException")
+    warehouse.put(
+        customer(2, "Fresh"),
+        customer(3, "Refused"),
+        customer(4, plan="Platinum"),
+        customer(5, email="customer7@example.org"),
+        customer(6, "Newer"),
+        customer(7),
+    )
+    night = Night("1")
+    output = sync(night, warehouse, allowed_rejects=1)
+    wait_for(night, clock, output, close_after=20, allowed_rejects=1)
+    return output
+
+
+def test_the_books_of_a_mixed_night_add_up(sandbox, clock, on_sqlite):
+    counts = mixed_night(sandbox, clock, on_sqlite)["counts"]
+    assert counts == {"read": 7, "unchanged": 1, "invalid": 1, "superseded": 1, "waiting": 1, "open": 3}
+
+
+def test_the_result_table_has_a_line_for_every_row_that_was_not_as_before(sandbox, clock, warehouse):
+    mixed_night(sandbox, clock, warehouse)
+    assert warehouse.lines("row_key, state, reason_class", "run_id = '1'") == [
+        ("2", "created", None),
+        ("3", "rejected", "MXDuplicateEntryException"),
+        ("4", "invalid", "not_an_option"),
+        ("5", "superseded", "same_match_key"),
+        ("6", "waiting", "EarlierRequestOpen"),
+        ("7", "created", None),
+    ]
+
+
+def test_a_line_tells_who_sent_it_when_and_what_came_of_it(sandbox, clock, warehouse):
+    warehouse.put(customer(1))
+    whole(Night("run 1"), clock, warehouse)
+    [line] = warehouse.lines(
+        "row_key, state, request_id, lead_id, attempts, dag_id, run_id, task_id, map_index, row_no"
+    )
+    [request], [lead] = sandbox.requests(), sandbox.leads()
+    assert line == ("1", "created", request["request_id"], lead["id"], 1, "nightly", "run 1", "sync", -1, 0)
+    [(accepted, settled)] = warehouse.lines("accepted_at, settled_at")
+    assert str(accepted).startswith("2027-01-15 08:00:00")
+    assert str(accepted) < str(settled)
+
+
+def test_a_reason_of_leadsquareds_stands_in_the_table_masked(sandbox, clock, on_sqlite):
+    sandbox.fault(
+        "reject", exception="MXDuplicateEntryException", message="A Lead customer1@example.org already exists"
+    )
+    on_sqlite.put(customer(1))
+    output = sync(Night("1"), on_sqlite)
+    wait_for(Night("1"), clock, output, allowed_rejects=1)
+    [(kind, reason)] = on_sqlite.lines("reason_class, reason")
+    assert kind == "MXDuplicateEntryException"
+    assert "already exists" in reason
+
+
+def test_the_view_of_last_states_has_one_line_for_each_key(sandbox, clock, warehouse):
+    mixed_night(sandbox, clock, warehouse)
+    last = warehouse.run(f"SELECT row_key, run_id, state FROM {warehouse.ledger}_last ORDER BY row_key")
+    assert last == [
+        ("1", "0", "created"),
+        ("2", "1", "created"),
+        ("3", "1", "rejected"),
+        ("6", "0", "open"),
+        ("7", "1", "created"),
+    ]
+
+
+def test_the_view_of_rejects_names_row_and_reason(sandbox, clock, warehouse):
+    mixed_night(sandbox, clock, warehouse)
+    columns = "run_id, row_in_run, row_key, state, reason_class"
+    rejects = warehouse.run(f"SELECT {columns} FROM {warehouse.ledger}_rejects ORDER BY row_key")
+    assert rejects == [
+        ("1", 3, "3", "rejected", "MXDuplicateEntryException"),
+        ("1", 4, "4", "invalid", "not_an_option"),
+    ]
+
+
+def test_a_retry_doubles_no_line(sandbox, clock, warehouse):
+    mixed_night(sandbox, clock, warehouse)
+    before = warehouse.lines("row_key, state, request_id, attempts")
+    sync(Night("1"), warehouse, allowed_rejects=2)
+    assert len(warehouse.lines("row_key")) == len(before)
+
+
+def test_a_retry_takes_away_what_no_longer_holds_for_a_row_that_was_set_aside(sandbox, clock, on_sqlite):
+    on_sqlite.put(customer(1, plan="Platinum"))
+    night = Night("1")
+    with pytest.raises(LeadsNotDelivered):
+        sync(night, on_sqlite)
+    on_sqlite.put(customer(1))
+    sync(night, on_sqlite)
+    assert on_sqlite.lines("row_key, state") == [("1", "open")]
+
+
+# --- dry run ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dry_run", [True, "True"])
+def test_a_dry_run_sends_nothing_and_creates_no_table(sandbox, clock, warehouse, dry_run):
+    warehouse.fill(3)
+    before = warehouse.tables()
+    sync(Night("1"), warehouse, dry_run=dry_run)
+    assert (sandbox.posts(), warehouse.tables()) == ([], before)
+
+
+def test_a_dry_run_leaves_the_ledger_of_a_sync_as_it_is(sandbox, clock, warehouse):
+    mixed_night(sandbox, clock, warehouse)
+    before = warehouse.ledger_as_text()
+    posts = len(sandbox.posts())
+    warehouse.put(customer(1, "Agra"))
+    sync(Night("2"), warehouse, dry_run=True, allowed_rejects=0)
+    assert (len(sandbox.posts()), warehouse.ledger_as_text()) == (posts, before)
+
+
+def test_a_dry_run_tells_what_would_be_sent(sandbox, clock, on_sqlite, task_log):
+    mixed_night(sandbox, clock, on_sqlite)
+    on_sqlite.put(customer(1, "Agra"), customer(8))
+    output = sync(Night("2"), on_sqlite, dry_run=True)
+    # In the order that states have: 3 is held, 4 and 5 are set aside, 6 waits.
+    counts = {"read": 8, "invalid": 1, "superseded": 1, "unchanged": 2, "waiting": 1, "unsent": 2, "rejected": 1}
+    assert output["dry_run"] is True
+    assert output["counts"] == counts
+    assert (output["to_send"], output["estimated_calls"]) == (2, 4)
+    assert output["set_aside"] == {"invalid: not_an_option": 1, "rejected: MXDuplicateEntryException": 1}
+    assert "Dry run: nothing was sent or written" in task_log()
+
+
+def test_a_dry_run_estimates_the_minutes_that_the_queue_takes(sandbox, clock, on_sqlite):
+    on_sqlite.fill(30)
+    wait_for(Night("1"), clock, sync(Night("1"), on_sqlite))
+    on_sqlite.fill(60)
+    rate = LeadSquaredHook().get_queue_metrics().rate_per_minute
+    assert sync(Night("2"), on_sqlite, dry_run=True)["estimated_minutes"] == round(30 / rate, 1) > 0
+
+
+def test_a_dry_run_does_without_queue_metrics(sandbox, clock, on_sqlite, task_log):
+    sandbox.switch(metrics=False)
+    on_sqlite.fill(3)
+    assert sync(Night("1"), on_sqlite, dry_run=True)["estimated_minutes"] is None
+    assert "time unknown" in task_log()
+
+
+def test_a_dry_run_previews_a_replay(sandbox, clock, on_sqlite):
+    mixed_night(sandbox, clock, on_sqlite)
+    output = sync(Night("2"), on_sqlite, dry_run=True, replay="MXDuplicateEntryException")
+    assert (output["replayed"], output["to_send"]) == (1, 1)
+
+
+def test_a_sensor_behind_a_dry_run_is_skipped(sandbox, clock, on_sqlite):
+    on_sqlite.fill(3)
+    output = sync(Night("1"), on_sqlite, dry_run=True)
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        wait_for(Night("1"), clock, output)
+
+
+# --- assets -------------------------------------------------------------------------------------------------------
+
+
+def test_the_event_of_a_syncs_asset_carries_its_books(sandbox, clock, on_sqlite):
+    on_sqlite.fill(3)
+    night = Night("1")
+    sync(night, on_sqlite, outlets=[leads_asset()])
+    assert night.events[leads_asset()].extra == {"counts": {"read": 3, "open": 3}}
+
+
+def test_the_event_of_a_sensors_asset_carries_the_verdicts(sandbox, clock, on_sqlite):
+    on_sqlite.fill(3)
+    night = Night("1")
+    wait_for(night, clock, sync(night, on_sqlite), outlets=[leads_asset()])
+    assert night.events[leads_asset()].extra == {"counts": {"read": 3, "created": 3}}
+
+
+def test_a_dry_run_tells_no_event(sandbox, clock, on_sqlite):
+    on_sqlite.fill(3)
+    night = Night("1")
+    sync(night, on_sqlite, dry_run=True, outlets=[leads_asset()])
+    assert night.events == {}
+
+
+@pytest.mark.parametrize("uri", ["leadsquared://", "leadsquared:///leads", "leadsquared://conn", "leadsquared://conn/"])
+def test_an_asset_that_names_no_connection_or_nothing_of_it_is_refused(uri):
+    from urllib.parse import urlsplit
+
+    from airflow_provider_leadsquared.assets import sanitize_uri
+
+    with pytest.raises(ValueError, match="leadsquared://<connection id>/leads"):
+        sanitize_uri(urlsplit(uri))
+
+
+@pytest.mark.parametrize("uri", ["leadsquared://me:secret@conn/leads", "leadsquared://conn/leads?secretKey=x"])
+def test_an_asset_that_holds_a_key_is_refused(uri):
+    from urllib.parse import urlsplit
+
+    from airflow_provider_leadsquared.assets import sanitize_uri
+
+    with pytest.raises(ValueError, match="holds no keys and no query"):
+        sanitize_uri(urlsplit(uri))
+
+
+def test_an_accounts_asset_is_named_by_its_connection():
+    assert leads_asset("crm").uri == "leadsquared://crm/leads"

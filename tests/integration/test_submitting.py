@@ -1,0 +1,44 @@
+"""Submitting a batch when the ledger fails beneath it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_leadsquared.api.responses import Receipt
+from airflow_provider_leadsquared.delivery.batch import Batch
+from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
+from airflow_provider_leadsquared.tasks.submitting import Submission
+from tests.integration.tasks import leads
+
+
+class LedgerThatLosesReceipts(InProcessLedger):
+    def write(self, entries=(), *, metadata=None):
+        if any(entry.request_id for entry in entries):
+            raise LedgerUnavailableError("the ledger is away")
+        super().write(entries, metadata=metadata)
+
+
+class HookThatNeverEnds:
+    """Answers the first lead and leaves the second without an answer."""
+
+    async def submit_leads(self, drawn, **_):
+        name, _lead = await anext(drawn)
+        yield name, Receipt("11111111-0000-4000-8000-000000000001")
+        await asyncio.Event().wait()
+
+
+def test_a_ledger_that_fails_while_answers_are_awaited_is_told_as_such(no_waits):
+    submission = Submission(
+        [Batch.read(leads(2), key="id")],
+        2,
+        HookThatNeverEnds(),
+        LedgerThatLosesReceipts(),
+        SimpleNamespace(info=lambda *_: None),
+        stopping=lambda: False,
+    )
+    with pytest.raises(LedgerUnavailableError, match="the ledger is away"):
+        asyncio.run(submission.run(lead_update_behavior=None, concurrency=2))

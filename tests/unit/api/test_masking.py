@@ -1,0 +1,83 @@
+"""Masking of personal values in LeadSquared's texts."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from airflow_provider_leadsquared.api.masking import mask_text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no lead with meera.iyer+x@example.org here", "no lead with *** here"),
+        ("meera@example.org", "***"),
+        ("(meera@example.org)", "(***)"),
+        ("मीरा@उदाहरण.भारत is taken", "*** is taken"),
+        ("call +91-9000000001 now", "call *** now"),
+        ("call +91 90000 00001 now", "call *** now"),
+        ("call (080) 4000-1234", "call (***"),
+        ("9000000001", "***"),
+        ("Duplicate entry 'Meera' for key 'UQ_Prospect_Base_EmailAddress'", None),
+        ('the value "Pune" is unknown', 'the value "***" is unknown'),
+        ("the value “Pune” is unknown", "the value “***” is unknown"),
+    ],
+)
+def test_a_personal_value_is_masked(text, masked):
+    expected = masked or "Duplicate entry '***' for key 'UQ_Prospect_Base_EmailAddress'"
+    assert mask_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'leadId' is mandatory for updating lead",
+        "Attribute(s) does not exist - mx_Nope, mx_Plan_2.",
+        "Invalid Input! Parameter Name: 'mx_City'",
+        "for key 'UQ_Prospect_Base_Phone'",
+        "for key 'IX_Prospect'",
+        "'EmailAddress' or 'ProspectID' or 'SearchBy'",
+        "MXDuplicateEntryException: A Lead with same Email / Phone Number already exists.",
+        "lead 2c8e1f77-0000-4000-8000-00000000000b is locked",
+        "API calls exceeded the limit of 25 in 5 second(s)",
+        "code 123456",
+        "",
+    ],
+)
+def test_a_text_without_personal_values_stays_as_it_is(text):
+    assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "masked"),
+    [
+        ("Meera Iyer of Pune exists", ["Meera", "Pune"], "*** Iyer of *** exists"),
+        ("Meera Iyer exists", ["Meera", "Meera Iyer"], "*** exists"),
+        ("row of al and bo", ["al", "bo", ""], "row of al and bo"),
+        ("Meera is taken", ["  Meera "], "*** is taken"),
+    ],
+    ids=["each", "longest_first", "short_ones_stay", "without_its_blanks"],
+)
+def test_the_known_values_of_a_lead_are_masked_wherever_they_stand(text, values, masked):
+    assert mask_text(text, values) == masked
+
+
+def test_a_text_of_500_characters_stays_whole():
+    assert mask_text("x" * 500) == "x" * 500
+
+
+def test_a_longer_text_is_cut_at_500_characters_visibly():
+    assert mask_text("x" * 501) == "x" * 500 + "…"
+
+
+def test_a_value_behind_the_cut_is_not_half_shown():
+    assert "meera" not in mask_text("x" * 495 + " meera@example.org")
+
+
+@pytest.mark.parametrize("unit", ["x", "“", "1 ", "1-", "'", "a@", "x.@"])
+def test_a_text_of_megabytes_is_masked_at_once(unit):
+    started = time.process_time()
+    mask_text(unit * 100_000)
+    assert time.process_time() - started < 1

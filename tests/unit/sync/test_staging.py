@@ -1,0 +1,121 @@
+"""The staging: rows of a run on disk, and the rules that look across them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.sync.staging import StagedRow, StagingTable
+
+
+@pytest.fixture
+def staging():
+    staging = StagingTable()
+    yield staging
+    staging.close()
+
+
+def row(number: int, key: str | None = None, state: State = State.UNSENT, address: str | None = None) -> StagedRow:
+    lead = Lead(b"body", ("EmailAddress", address or f"a{number}"), f"f{number}")
+    return StagedRow(Entry(number, state, key or f"k{number}", lead.fingerprint), lead)
+
+
+def states(staging: StagingTable) -> Counter[State]:
+    counts: Counter[State] = Counter()
+    for (state, _), count in staging.counts().items():
+        counts[state] += count
+    return counts
+
+
+def test_rows_come_back_as_they_were_added(staging):
+    lead = Lead(b"\x00body", ("Phone", "+91-1"), "f")
+    entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoAnswer", reason="why", attempts=2, doubted_at=5.25)
+    staging.add([StagedRow(entry, lead)])
+    assert list(staging.to_send(10)) == [[StagedRow(entry, lead)]]
+
+
+def test_rows_to_send_come_in_order_and_in_parts(staging):
+    staging.add(row(number, state=State.UNCHANGED if number % 3 == 0 else State.UNSENT) for number in range(10))
+    parts = [[one.entry.row for one in part] for part in staging.to_send(4)]
+    assert parts == [[1, 2, 4, 5], [7, 8]]
+
+
+def test_rows_may_move_while_they_are_gone_through(staging):
+    staging.add(row(number) for number in range(10))
+    seen = []
+    for part in staging.to_send(3):
+        seen += [one.entry.row for one in part]
+        staging.move([Entry(one.entry.row, State.OPEN) for one in part])
+    assert seen == list(range(10))
+    assert states(staging) == {State.OPEN: 10}
+
+
+def test_every_row_with_a_doubled_key_is_refused(staging):
+    staging.add([row(0, "a"), row(1, "b"), row(2, "a"), row(3, "a", State.UNCHANGED)])
+    staging.refuse_doubled_keys()
+    refused = list(staging.not_sent())
+    assert [(one.row, one.reason_class) for one in refused] == [
+        (0, "doubled_key"),
+        (2, "doubled_key"),
+        (3, "doubled_key"),
+    ]
+    assert refused[0].reason == "3 rows of the query have this key; let it return one row for each"
+
+
+def test_a_request_of_an_earlier_try_stays_open_although_its_key_is_doubled(staging):
+    staging.add([row(0, "a", State.OPEN), row(1, "a")])
+    staging.refuse_doubled_keys()
+    assert states(staging) == {State.OPEN: 1, State.INVALID: 1}
+
+
+def test_rows_without_a_key_are_not_doubles_of_each_other(staging):
+    staging.add(StagedRow(Entry(number, State.INVALID, reason_class="no_key"), None) for number in range(3))
+    staging.refuse_doubled_keys()
+    assert {one.reason_class for one in staging.not_sent()} == {"no_key"}
+
+
+def test_the_last_of_several_rows_for_a_lead_wins(staging):
+    staging.add([row(0, address="x"), row(1), row(2, address="x", state=State.IN_DOUBT), row(3, address="x")])
+    staging.supersede()
+    assert [one.entry.row for part in staging.to_send(9) for one in part] == [1, 3]
+    assert {one.reason for one in staging.not_sent()} == {"row 4 has the same EmailAddress"}
+
+
+def test_a_refused_row_supersedes_none(staging):
+    staging.add([row(0, address="x"), row(1, address="x", state=State.INVALID)])
+    staging.supersede()
+    assert states(staging) == {State.UNSENT: 1, State.INVALID: 1}
+
+
+def test_an_unchanged_row_wins_over_earlier_ones(staging):
+    staging.add([row(0, address="x"), row(1, address="x", state=State.UNCHANGED)])
+    staging.supersede()
+    assert states(staging) == {State.SUPERSEDED: 1, State.UNCHANGED: 1}
+
+
+def test_the_same_text_in_two_attributes_is_no_double(staging):
+    staging.add(
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Lead(b"", (name, "1"), f"f{n}"))
+        for n, name in enumerate(["Phone", "Mobile"])
+    )
+    staging.supersede()
+    assert states(staging) == {State.UNSENT: 2}
+
+
+def test_some_rows_of_each_kind_serve_as_examples(staging):
+    staging.add([row(number, state=State.WAITING) for number in range(5)] + [row(9), row(10, state=State.UNCHANGED)])
+    assert [one.row for one in staging.first_of_each(2)] == [0, 1]
+
+
+def test_a_spool_leaves_no_file_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    staging = StagingTable()
+    staging.add(
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", "f"), Lead(b"x" * 4_000, ("Phone", str(n)), "f"))
+        for n in range(9_000)
+    )
+    assert list(tmp_path.iterdir()) == []
+    staging.close()
