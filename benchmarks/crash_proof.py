@@ -200,14 +200,14 @@ class Case:
                 task_id=task,
                 sql="SELECT * FROM customers",
                 conn_id="crash_warehouse",
-                key="id",
+                row_key="id",
                 concurrency=CONCURRENCY,
                 sync=f"case-{self.number}",
                 ledger_conn_id="crash_sync",
             ).execute(context)
         elif task == "capture":
             operator = lead_capture.LeadCaptureOperator(
-                task_id=task, leads=self.leads, key="id", require_match_key=False, concurrency=CONCURRENCY, **ledger
+                task_id=task, leads=self.leads, row_key="id", require_match_key=False, concurrency=CONCURRENCY, **ledger
             )
             with suppress(LeadsNotDelivered):  # rows in doubt without a match key: the end of the matter, told
                 pushed["return_value"] = operator.execute(context)

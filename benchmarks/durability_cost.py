@@ -83,7 +83,7 @@ def submit(count: int, ledger: Any) -> float:
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.submitting import Submission
 
-    batch = Batch.read([{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)], key="id")
+    batch = Batch.read([{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)], row_key="id")
     ledger.claim("this run")
     log = SimpleNamespace(info=lambda *_: None)
     submission = Submission([batch], count, LeadSquaredHook(), ledger, log, stopping=lambda: False)

@@ -108,7 +108,7 @@ def part(name: str, rows: int) -> None:
             sql="SELECT * FROM customers ORDER BY id LIMIT :rows",
             parameters={"rows": rows},
             conn_id="warehouse",
-            key="id",
+            row_key="id",
             mapping=MAPPING,
             sync="bench",
             ledger_conn_id="ledger",

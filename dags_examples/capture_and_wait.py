@@ -15,7 +15,7 @@ with DAG("capture_and_wait", schedule=None, tags=["leadsquared"]):
             {"id": 1, "EmailAddress": "meera@example.org", "FirstName": "Meera", "mx_City": "Pune"},
             {"id": 2, "EmailAddress": "arjun@example.org", "FirstName": "Arjun", "mx_City": "Kochi"},
         ],
-        key="id",
+        row_key="id",
         retries=2,
     )
     LeadStatusSensor(task_id="wait", request_ids=capture.output)

@@ -74,7 +74,7 @@ class Columns:
     def plan(cls, header: Sequence[str], mapping: dict[str, Any]) -> Columns:
         """Match the columns of a file with attributes."""
         mapped = mapping.get("columns", {})
-        named = [mapping["key"]] if mapping.get("key") is not None else []
+        named = [mapping["row_key"]] if mapping.get("key") is not None else []
         if missing := [column for column in (*mapped, *named) if column not in header]:
             raise UnusableFileError(f"The mapping names columns that the file does not have: {', '.join(missing)}")
         by_default = [default_attribute(column) for column in header]
@@ -219,7 +219,7 @@ def report(capture: Any, wait: Any) -> None:
     examples: dict[tuple[str, str], list[str]] = {}
     for result in [*(capture["set_aside"] if capture else ()), *(wait["results"] if wait else ())]:
         if result["reason_class"]:
-            examples.setdefault((result["verdict"], result["reason_class"]), []).append(result["key"])
+            examples.setdefault((result["verdict"], result["reason_class"]), []).append(result["row_key"])
     for (verdict, reason), keys in sorted(examples.items(), key=lambda item: -len(item[1])):
         log.info("%s: %s %s, such as %s", verdict, f"{len(keys):,}", reason, keys[0])
 
@@ -237,7 +237,7 @@ with DAG(
     },
 ):
     allowed = "{{ params.allowed_rejects }}"
-    capture = LeadCaptureOperator(task_id="capture", leads=read_leads, key=KEY, allowed_rejects=allowed, retries=2)
+    capture = LeadCaptureOperator(task_id="capture", leads=read_leads, row_key=KEY, allowed_rejects=allowed, retries=2)
     wait = LeadStatusSensor(task_id="wait", request_ids=capture.output, allowed_rejects=allowed)
     # A teardown runs whatever happened before it, and leaves the run's colour to the other two.
     report(capture.output, wait.output).as_teardown()

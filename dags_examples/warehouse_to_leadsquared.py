@@ -123,7 +123,7 @@ with DAG(
         task_id="sync",
         conn_id=WAREHOUSE,
         sql=SELECT,
-        key="customer_id",
+        row_key="customer_id",
         mapping=MAPPING,
         constants=CONSTANTS,
         sync="customers",

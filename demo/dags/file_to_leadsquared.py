@@ -13,7 +13,7 @@ with DAG("file_to_leadsquared", schedule=None, max_active_runs=1, params={"allow
         task_id="sync",
         conn_id="warehouse",
         sql="SELECT * FROM file ORDER BY rowid",
-        key="csv_key",
+        row_key="csv_key",
         mapping="*",
         allowed_rejects=allowed,
     )

@@ -58,7 +58,7 @@ def tidy(city):
 for name in ("nightly", "killed"):
     arguments = {{
         "conn_id": "warehouse",
-        "key": "id",
+        "row_key": "id",
         "mapping": {{"email": ["EmailAddress", "strip"], "city": ["mx_City", tidy]}},
         "ledger_table": f"{{name}}_ledger",
         "full_refresh": "{{{{ params.full_refresh }}}}",

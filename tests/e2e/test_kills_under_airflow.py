@@ -49,7 +49,7 @@ for name, number in {LEADS!r}.items():
         LeadCaptureOperator(
             task_id="capture",
             leads=[{{"id": row, "EmailAddress": f"{{name}}-{{row}}@example.org"}} for row in range(1, number + 1)],
-            key="id",
+            row_key="id",
             concurrency={CONCURRENCY},
             on_clear="resend" if name == "resent" else "resume",
         )
@@ -142,7 +142,7 @@ class Capture:
         while seen < total:
             page = self.airflow.api("GET", path, params={"limit": 100, "offset": seen})
             for entry in page["task_state_store"]:
-                lines += entry["value"] if entry["key"] != "ledger/metadata" else []
+                lines += entry["value"] if entry["row_key"] != "ledger/metadata" else []
             seen, total = seen + max(len(page["task_state_store"]), 1), page["total_entries"]
         return lines
 
@@ -164,7 +164,7 @@ class Capture:
         output = self.airflow.xcom(self.dag_id, self.run_id, "capture")
         assert output["counts"] == {"read": len(self.rows), "open": len(self.rows)}
         assert output["set_aside"] == []
-        receipts = {receipt["key"]: receipt["request_id"] for receipt in output["receipts"]}
+        receipts = {receipt["row_key"]: receipt["request_id"] for receipt in output["receipts"]}
         assert len(output["receipts"]) == len(receipts) == len(self.rows) == len(set(receipts.values()))
         posts = self.posts()
         asked = {post["request_id"]: post["row"] for post in posts}
@@ -306,7 +306,7 @@ def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalA
     def settled() -> set[str]:
         path = f"dags/looking/dagRuns/{run_id}/taskInstances/wait/state-store"
         entries = airflow.api("GET", path, params={"limit": 100})["task_state_store"]
-        lines = [line for entry in entries if entry["key"] != "ledger/metadata" for line in entry["value"]]
+        lines = [line for entry in entries if entry["row_key"] != "ledger/metadata" for line in entry["value"]]
         return {line[5] for line in lines if line[1] in ("created", "updated")}
 
     process = eventually(lambda: task_process(look()))

@@ -28,7 +28,7 @@ from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 
 def pair(name):
     capture = LeadCaptureOperator(
-        task_id=f"capture_{{name}}", leads=[{{"id": name, "EmailAddress": f"{{name}}@example.org"}}], key="id"
+        task_id=f"capture_{{name}}", leads=[{{"id": name, "EmailAddress": f"{{name}}@example.org"}}], row_key="id"
     )
     LeadStatusSensor(task_id=f"wait_{{name}}", request_ids=capture.output)
 
@@ -49,7 +49,7 @@ with DAG("mixed", schedule=None):
             {{"id": 3, "EmailAddress": "unknown@example.org", "mx_Nope": "x"}},
             {{"id": 4, "mx_City": "Pune"}},
         ],
-        key="id",
+        row_key="id",
     )
     LeadStatusSensor(task_id="wait", request_ids=mixed.output)
 """

@@ -104,7 +104,7 @@ def leads(count: int, **attributes: Any) -> list[dict[str, Any]]:
 
 def capture(task: Task, rows: Any, **arguments: Any) -> dict[str, Any]:
     """Run a capture task once and return its output."""
-    operator = LeadCaptureOperator(task_id="capture", leads=rows, **{"key": "id", **arguments})
+    operator = LeadCaptureOperator(task_id="capture", leads=rows, **{"row_key": "id", **arguments})
     output: dict[str, Any] = operator.execute(task.context())
     task.returned = output
     return output

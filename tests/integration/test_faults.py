@@ -346,7 +346,7 @@ def test_clock_step_while_waiting(sandbox, clock, step):
 def test_sigterm(sandbox, clock, monkeypatch):
     """Airflow answers SIGTERM with on_kill: nothing more is sent, and calls under way end."""
     task = Task()
-    operator = LeadCaptureOperator(task_id="capture", leads=leads(400), key="id")
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(400), row_key="id")
     at_call(monkeypatch, 100, operator.on_kill)
     with pytest.raises(LeadsUnsent, match=r"leads are not sent or in doubt: the task was stopped\. A retry sends"):
         operator.execute(task.context())

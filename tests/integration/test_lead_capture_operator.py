@@ -49,7 +49,7 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
         "mx_Member": True,
         "LastName": None,
     }
-    capture(Task(), [row], key=None)
+    capture(Task(), [row], row_key=None)
     assert sandbox.posts()[0]["lead"] == {
         "EmailAddress": "v@example.org",
         "FirstName": "Zoë 🚀",
@@ -61,7 +61,7 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
 
 
 def test_null_policy_clear_empties_the_attribute(sandbox, clock):
-    capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], key=None, null_handling="clear")
+    capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], row_key=None, null_handling="clear")
     assert sandbox.posts()[0]["lead"]["mx_City"] == ""
 
 
@@ -202,14 +202,14 @@ def test_text_inside_leads_is_never_rendered(sandbox, clock):
 
 
 def test_leads_may_come_from_a_callable_that_airflow_calls_when_it_renders(sandbox, clock):
-    operator = LeadCaptureOperator(task_id="capture", leads=lambda context, jinja_env: leads(2), key="id")
+    operator = LeadCaptureOperator(task_id="capture", leads=lambda context, jinja_env: leads(2), row_key="id")
     assert rendered(operator).execute(Task().context())["counts"] == {"read": 2, "open": 2}
     assert str(operator.leads) == "2 leads"
 
 
 def test_leads_may_be_pairs_as_in_leadsquareds_own_documents(sandbox, clock):
     pairs = [{"Attribute": "EmailAddress", "Value": "p@example.org"}, {"Attribute": "id", "Value": 7}]
-    assert capture(Task(), [pairs])["receipts"][0]["key"] == "7"
+    assert capture(Task(), [pairs])["receipts"][0]["row_key"] == "7"
     assert sandbox.posts()[0]["lead"] == {"EmailAddress": "p@example.org"}
 
 
@@ -222,10 +222,10 @@ def test_a_second_try_sends_nothing_that_has_a_receipt(sandbox, clock):
 
 def test_a_second_try_knows_rows_by_key_and_values_not_by_position(sandbox, clock):
     task = Task()
-    first = {r["key"]: r["request_id"] for r in capture(task, leads(3))["receipts"]}
+    first = {r["row_key"]: r["request_id"] for r in capture(task, leads(3))["receipts"]}
     changed = [{"id": "new", "EmailAddress": "new@example.org"}, *reversed(leads(3))]
     changed[1] = changed[1] | {"mx_City": "Kochi"}
-    second = {r["key"]: r["request_id"] for r in capture(task, changed)["receipts"]}
+    second = {r["row_key"]: r["request_id"] for r in capture(task, changed)["receipts"]}
     assert {key: second[key] for key in ("k0", "k1")} == {key: first[key] for key in ("k0", "k1")}
     assert second["k2"] != first["k2"]
 
@@ -301,7 +301,7 @@ def test_a_clear_that_lost_the_ledger_sends_only_what_leadsquared_can_match(sand
 
 def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
     aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["set_aside"]
-    assert [(row["row"], row["key"], row["verdict"], row["reason_class"]) for row in aside] == [
+    assert [(row["row"], row["row_key"], row["verdict"], row["reason_class"]) for row in aside] == [
         (2, "bad", "invalid", "no_match_key")
     ]
 
@@ -319,7 +319,7 @@ def test_a_refusal_at_submission_is_a_verdict_of_its_row_alone(sandbox, clock):
 
 
 def test_a_stopped_task_sends_no_further_row_and_says_so(sandbox, clock):
-    operator = LeadCaptureOperator(task_id="capture", leads=leads(10), key="id")
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(10), row_key="id")
     operator.on_kill()
     with pytest.raises(LeadsUnsent, match="10 leads are not sent or in doubt: the task was stopped"):
         operator.execute(Task().context())

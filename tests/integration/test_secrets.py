@@ -45,5 +45,5 @@ def test_nothing_that_holds_a_key_or_a_lead_shows_it(sandbox):
 
     account = LeadSquaredHook().account
     lead = encode_lead({"EmailAddress": "shown@example.org"})
-    things = [account, lead, messages.submit_lead(account, lead.body), Batch.read(leads(2), key="id")]
+    things = [account, lead, messages.submit_lead(account, lead.body), Batch.read(leads(2), row_key="id")]
     assert canaries.found_in(repr(things)) == []

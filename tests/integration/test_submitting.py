@@ -33,7 +33,7 @@ class HookThatNeverEnds:
 
 def test_a_ledger_that_fails_while_answers_are_awaited_is_told_as_such(no_waits):
     submission = Submission(
-        [Batch.read(leads(2), key="id")],
+        [Batch.read(leads(2), row_key="id")],
         2,
         HookThatNeverEnds(),
         LedgerThatLosesReceipts(),

@@ -42,7 +42,7 @@ def query_of(*columns):
 def one_row(warehouse, *columns, **arguments):
     """Run a night whose warehouse has one row; returns the counts and the reasons."""
     night = Night("1")
-    arguments = {"sql": query_of(*columns), "key": "id", "mapping": "*", "allowed_rejects": 1, **arguments}
+    arguments = {"sql": query_of(*columns), "row_key": "id", "mapping": "*", "allowed_rejects": 1, **arguments}
     output = sync(night, warehouse, **arguments)
     return output["counts"], warehouse.lines("reason_class, reason", "state = 'invalid'")
 
@@ -239,7 +239,7 @@ def breach(account, warehouse, rule, policy):
     fields = [field for field in FIELDS[:3] if field["SchemaName"] != "mx_Branch" or rule == "mandatory"]
     sandbox = account(fields)
     night = Night("1")
-    arguments = {"sql": query_of(*BREACHES[rule]), "key": "id", "mapping": "*", "allowed_rejects": 1}
+    arguments = {"sql": query_of(*BREACHES[rule]), "row_key": "id", "mapping": "*", "allowed_rejects": 1}
     return sandbox, sync(night, warehouse, policies={rule: policy}, **arguments)["counts"]
 
 

@@ -111,11 +111,11 @@ def test_a_batch_shows_no_lead():
 
 
 def test_a_row_is_known_by_its_key():
-    assert [entry.name for entry in Batch.read([_mail(1, id=17), _mail(2, id="B")], key="id").entries] == ["17", "B"]
+    assert [entry.name for entry in Batch.read([_mail(1, id=17), _mail(2, id="B")], row_key="id").entries] == ["17", "B"]
 
 
 def test_a_bad_row_keeps_its_key():
-    assert Batch.read([{"id": 17, "mx_A": [1]}], key="id").entries[0].name == "17"
+    assert Batch.read([{"id": 17, "mx_A": [1]}], row_key="id").entries[0].name == "17"
 
 
 @pytest.mark.parametrize(("key", "sent"), [("id", False), ("Company", False), ("mx_Id", True), ("ProspectID", True)])
@@ -130,35 +130,35 @@ def test_the_key_column_is_sent_only_if_it_is_a_field_of_an_id(key, sent, pairs)
 
 def test_pairs_may_come_as_a_tuple_too():
     lead = ({"Attribute": "EmailAddress", "Value": "lead1@example.org"}, {"Attribute": "id", "Value": 7})
-    assert Batch.read([lead], key="id").entries[0].key == "7"
+    assert Batch.read([lead], row_key="id").entries[0].key == "7"
 
 
 def test_taking_the_key_out_does_not_change_the_authors_row():
     row = _mail(1, id=17)
-    Batch.read([row], key="id")
+    Batch.read([row], row_key="id")
     assert row == _mail(1, id=17)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", float("nan")])
 def test_a_row_without_a_key_is_set_aside(value):
-    batch = Batch.read([_mail(1, id=value), _mail(2, id=2)], key="id")
+    batch = Batch.read([_mail(1, id=value), _mail(2, id=2)], row_key="id")
     assert (batch.to_send(), batch.entries[0].reason_class) == ([1], "no_key")
 
 
 def test_a_row_without_the_key_column_is_set_aside():
-    assert Batch.read([_mail(1)], key="id").entries[0].reason_class == "no_key"
+    assert Batch.read([_mail(1)], row_key="id").entries[0].reason_class == "no_key"
 
 
 @pytest.mark.parametrize(
     ("value", "rule"), [("x" * 251, "key_too_long"), ({"a": "b"}, "key_type"), (["a"], "key_type")]
 )
 def test_a_key_that_is_no_id_is_set_aside_unseen(value, rule):
-    entry = Batch.read([_mail(1, id=value)], key="id").entries[0]
+    entry = Batch.read([_mail(1, id=value)], row_key="id").entries[0]
     assert (entry.reason_class, entry.row_key) == (rule, None)
 
 
 def test_a_key_stands_once_and_the_first_row_keeps_it():
-    batch = Batch.read([_mail(1, id=7), _mail(2, id=7), _mail(3, id="7")], key="id")
+    batch = Batch.read([_mail(1, id=7), _mail(2, id=7), _mail(3, id="7")], row_key="id")
     assert (_states(batch), batch.entries[2].reason) == (["unsent", "invalid", "invalid"], "id: row 1 has the same key")
 
 
@@ -360,30 +360,30 @@ def test_the_next_try_finds_every_receipt(key):
 
 
 def test_a_list_in_another_order_keeps_its_receipts():
-    assert _resumed(_accepted(A, B, key="id"), B, C, A, key="id") == ["r1", None, "r0"]
+    assert _resumed(_accepted(A, B, row_key="id"), B, C, A, row_key="id") == ["r1", None, "r0"]
 
 
 def test_a_row_with_its_columns_in_another_order_keeps_its_receipt():
-    assert _resumed(_accepted(A, key="id"), dict(reversed(A.items())), key="id") == ["r0"]
+    assert _resumed(_accepted(A, row_key="id"), dict(reversed(A.items())), row_key="id") == ["r0"]
 
 
 def test_a_row_that_was_changed_is_sent():
-    assert _resumed(_accepted(A, B, key="id"), {**A, "FirstName": "New"}, B, key="id") == [None, "r1"]
+    assert _resumed(_accepted(A, B, row_key="id"), {**A, "FirstName": "New"}, B, row_key="id") == [None, "r1"]
 
 
 def test_a_row_under_another_key_is_sent():
-    assert _resumed(_accepted(A, key="id"), {**A, "id": "Z"}, key="id") == [None]
+    assert _resumed(_accepted(A, row_key="id"), {**A, "id": "Z"}, row_key="id") == [None]
 
 
 def test_a_receipt_whose_row_is_gone_is_left_out():
-    batch = Batch.read([B], key="id")
-    batch.resume(_accepted(A, B, key="id"))
+    batch = Batch.read([B], row_key="id")
+    batch.resume(_accepted(A, B, row_key="id"))
     assert [entry.request_id for entry in batch.entries] == ["r1"]
 
 
 def test_a_found_entry_takes_the_place_of_its_row_now():
-    batch = Batch.read([C, A], key="id")
-    batch.resume(_accepted(A, key="id"))
+    batch = Batch.read([C, A], row_key="id")
+    batch.resume(_accepted(A, row_key="id"))
     assert [entry.row for entry in batch.entries] == [0, 1]
 
 
@@ -430,6 +430,6 @@ def test_a_rejected_row_is_not_sent_again():
 
 
 def test_a_row_that_is_invalid_now_stays_invalid():
-    batch = Batch.read([{"id": "A", "mx_A": [1]}], key="id")
-    batch.resume(_accepted(A, key="id"))
+    batch = Batch.read([{"id": "A", "mx_A": [1]}], row_key="id")
+    batch.resume(_accepted(A, row_key="id"))
     assert _states(batch) == ["invalid"]

@@ -73,7 +73,7 @@ def test_rows_become_leads(read):
 
 
 def test_leads_are_fit_to_be_sent_and_the_key_stays_here(read):
-    batch = Batch.read(read("ID,Email,City\n7,a@example.org,Pune\n8,,Oslo\n"), key=KEY)
+    batch = Batch.read(read("ID,Email,City\n7,a@example.org,Pune\n8,,Oslo\n"), row_key=KEY)
 
     assert [(entry.row_key, entry.state) for entry in batch.entries] == [("7", State.UNSENT), ("8", State.INVALID)]
     assert [pair["Attribute"] for pair in json.loads(batch.leads[0].body)] == ["EmailAddress", "mx_City"]
@@ -105,7 +105,7 @@ def test_a_mapping_outranks_the_names(read):
 
 
 def test_a_mapping_can_do_without_a_key(read):
-    assert read("ID,Email\n7,a@example.org\n", {"key": None})[0][KEY] == "line 2"
+    assert read("ID,Email\n7,a@example.org\n", {"row_key": None})[0][KEY] == "line 2"
 
 
 def test_an_id_column_that_is_mapped_to_a_field_is_no_key(read):

@@ -70,7 +70,7 @@ def test_the_examples_mapping_makes_of_them_what_is_written_down_here(warehouse:
             database.execute(statement)
         cursor = database.execute(SELECT)
         names = [column[0] for column in cursor.description]
-        columns = ColumnMapping.build(MAPPING, columns=names, key="customer_id", constants=CONSTANTS)
+        columns = ColumnMapping.build(MAPPING, columns=names, row_key="customer_id", constants=CONSTANTS)
         made = [(columns.key(line), encode_lead(columns.lead(line)).texts()) for line in cursor]
 
     assert made == [(row.key, row.lead) for row in rows]

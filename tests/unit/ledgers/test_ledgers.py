@@ -122,7 +122,7 @@ def _by_identity(*entries: Entry) -> dict[Any, Entry]:
 FULL = Entry(
     row=7,
     state=State.REJECTED,
-    key="A-7",
+    row_key="A-7",
     fingerprint="f" * 32,
     copy=2,
     request_id="9d0f4b52-0000-4000-8000-00000000000c",
@@ -410,7 +410,7 @@ def test_an_entry_holds_no_lead_data():
 
 @pytest.mark.parametrize(
     ("entry", "name"),
-    [(Entry(0, State.OPEN), "row 1"), (Entry(9, State.OPEN, key="A-1"), "A-1"), (Entry(9, State.OPEN, key=""), "")],
+    [(Entry(0, State.OPEN), "row 1"), (Entry(9, State.OPEN, row_key="A-1"), "A-1"), (Entry(9, State.OPEN, row_key=""), "")],
 )
 def test_a_row_is_named_by_its_key_or_by_its_position_counted_from_one(entry, name):
     assert entry.name == name
@@ -430,5 +430,5 @@ def test_a_row_is_recognised_by_what_it_is_not_where_it_stands(entry, identity):
 
 
 def test_a_move_changes_only_what_it_says():
-    entry = _entry(0, State.IN_DOUBT, key="A-1")
-    assert entry.moved(State.OPEN, request_id="r") == _entry(0, State.OPEN, key="A-1", request_id="r")
+    entry = _entry(0, State.IN_DOUBT, row_key="A-1")
+    assert entry.moved(State.OPEN, request_id="r") == _entry(0, State.OPEN, row_key="A-1", request_id="r")

@@ -77,7 +77,7 @@ def test_a_key_column_that_is_mapped_is_sent_as_mapped():
 
 
 def test_a_key_column_that_is_a_field_can_be_left_out():
-    assert _lead({"mx_City": None, "FirstName": "FirstName"}, key="mx_City") == {"FirstName": "Meera"}
+    assert _lead({"mx_City": None, "FirstName": "FirstName"}, row_key="mx_City") == {"FirstName": "Meera"}
 
 
 def test_one_column_may_be_all_that_is_sent():
@@ -128,7 +128,7 @@ REFUSED = {
     "key_in_another_case": ({"key": "ID"}, ["it has 'id'"]),
     "one_key_not_there": ({"key": ["id", "tenant"]}, ["key names", "'tenant'"]),
     "no_key": ({"key": []}, ["key names no column"]),
-    "none_as_key": ({"key": None}, ["key is a NoneType"]),
+    "none_as_key": ({"row_key": None}, ["key is a NoneType"]),
     "key_is_no_name": ({"key": [5]}, ["key holds a int"]),
     "key_twice": ({"key": ["id", "id"]}, ["twice", "'id'"]),
     "personal_key": ({"key": "EMAIL_ADDRESS", "columns": ("EMAIL_ADDRESS", "FirstName")}, ["personal data"]),

@@ -36,7 +36,7 @@ from airflow_provider_leadsquared.sync.run import SyncRun
 KEYS, VALUES = ("1", "2"), ("Pune", "Kochi")
 #: LeadSquared decides within this; a row waits a little longer, for a call follows its intent after some time.
 LONGEST, PATIENCE = 950.0, 1_000.0
-COLUMNS = ColumnMapping.build("*", columns=("id", "EmailAddress", "mx_City"), key="id")
+COLUMNS = ColumnMapping.build("*", columns=("id", "EmailAddress", "mx_City"), row_key="id")
 NO_RULES = SimpleNamespace(row="", exists=None, check=lambda _: None)
 #: What may become of a sending, and of a request.
 SENDINGS = ("accepted", "accepted", "accepted after doubt", "lost", "not taken", "refused", "refused after doubt")

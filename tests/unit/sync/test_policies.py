@@ -190,7 +190,7 @@ def test_a_batch_does_not_survive_a_row_that_fails_the_run():
     ],
 )
 def test_a_rule_across_rows_fails_the_run_by_policy(rule, rows, message):
-    entries = Batch.read(rows, key="id").entries
+    entries = Batch.read(rows, row_key="id").entries
     Policies.parse(None).check_entries(entries)
     with pytest.raises(RunRefusedError, match=message) as caught:
         Policies.parse({rule: "fail"}).check_entries(entries)
