@@ -1,8 +1,8 @@
 """
-A LeadSquared to run on one's own machine: an independent reading of its documents.
+An HTTP server that behaves like LeadSquared, for tests, demos and CI on one machine.
 
-It shares no code with the client, so that the two cannot share an error. ``python -m`` runs it from the command line,
-:class:`Sandbox` inside a test.
+It is written from LeadSquared's documents and shares no code with the client, so that both cannot have the same error.
+Run it with ``python -m airflow_provider_leadsquared.sandbox``, or use :class:`Sandbox` inside a test.
 """
 
 from __future__ import annotations

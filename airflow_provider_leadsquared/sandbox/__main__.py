@@ -21,10 +21,11 @@ from airflow_provider_leadsquared.sandbox.settings import Settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
-    Run the sandbox until it is told to end.
+    Run the sandbox until Ctrl-C or SIGTERM.
 
-    :param argv: Arguments; the process's own when left out.
-    :return: Exit code: 0 after Ctrl-C or SIGTERM, 1 when it could not start, 2 for wrong arguments.
+    :param argv: Arguments, those of the process by default.
+    :return: Exit code: 0 after Ctrl-C or SIGTERM, 1 if it cannot start.
+    :raises SystemExit: With code 2 if an argument is wrong, 0 after ``--help``.
     """
     parser = _parser()
     arguments = vars(parser.parse_args(argv))
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if arguments["verbose"]:
         logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
-        # Debug level, so that a host program's own log stays free of our events unless it asks for them.
+        # Events are logged at DEBUG, so that they do not appear in the log of another program that uses the sandbox.
         logging.getLogger(__package__).setLevel(logging.DEBUG)
     server = Server(Account(settings, added, clock), arguments["open_control"])
     try:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"sandbox cannot start: {error}\n")
         return 1
     except KeyboardInterrupt:
-        pass  # Ctrl-C in the instant before the signal handlers are in place
+        pass  # Ctrl-C before the signal handlers were set
     return 0
 
 
@@ -65,29 +66,33 @@ async def _serve(server: Server, host: str, port: int, port_file: Path | None) -
 
 
 def _read_fields(path: Path | None) -> list[LeadField]:
-    described = json.loads(path.read_text()) if path else []
-    if not isinstance(described, list):
+    loaded = json.loads(path.read_text()) if path else []
+    if not isinstance(loaded, list):
         raise ValueError(f"{path} is not a list of lead fields")
-    return [LeadField.from_json(one) for one in described]
+    return [LeadField.from_json(one) for one in loaded]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_leadsquared.sandbox",
-        description="A LeadSquared to run on one's own machine. Both hosts are served on one port.",
+        description="An HTTP server that behaves like LeadSquared. Both hosts are served on one port.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8778, help="port to listen on, 0 for a free one")
     parser.add_argument("--port-file", type=Path, help="file to write the port to once it is open")
-    parser.add_argument("--speed", type=float, default=1.0, help="sandbox seconds per real second; 0: moved by hand")
-    parser.add_argument("--fields", type=Path, help="JSON file with a list of further lead fields")
     parser.add_argument(
-        "--open-control", action="store_true", help="let other machines use the page, the controls and the read-back"
+        "--speed", type=float, default=1.0, help="sandbox seconds per real second; 0: the clock is stopped"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log a line per event, without keys or lead data")
-    group = parser.add_argument_group("switches", "also set at run time with POST /sandbox/switches")
+    parser.add_argument("--fields", type=Path, help="JSON file with a list of additional lead fields")
+    parser.add_argument(
+        "--open-control", action="store_true", help="let other machines use the page and everything under /sandbox/"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log one line per event, without keys and lead data"
+    )
+    group = parser.add_argument_group("switches", "can be changed at run time with POST /sandbox/switches")
     for spec in fields(Settings):
         flag, text = f"--{spec.name.replace('_', '-')}", spec.metadata["help"]
         if isinstance(spec.default, bool):

@@ -1,30 +1,31 @@
-"""One LeadSquared account: its settings, clock, leads, queue, faults and record, without any sockets."""
+"""One LeadSquared account: settings, clock, leads, queue, faults and records, without any sockets."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from airflow_provider_leadsquared.sandbox.capture import Captured, Pair, capture, read_pairs
+from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
+from airflow_provider_leadsquared.sandbox.capture import CaptureResult, Pair, capture
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.faults import Faults
 from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema
-from airflow_provider_leadsquared.sandbox.queue import Fate, Queue, Request
-from airflow_provider_leadsquared.sandbox.record import Look, Post
+from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request
+from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Store
 
 LIMIT_WINDOW = 5.0
-"""Sandbox seconds over which calls are limited."""
+"""The call limit counts the calls of this many sandbox seconds."""
 
 
 class Account:
     """
-    One account, entirely in memory.
+    One account, all of it in memory.
 
-    :param settings: The switches to begin with, and to return to at a reset.
-    :param fields: Lead fields besides the built-in ones.
-    :param clock: The time it lives in.
+    :param settings: The switches at the start and after a reset.
+    :param fields: Lead fields in addition to the built-in ones.
+    :param clock: The clock.
     """
 
     def __init__(self, settings: Settings, fields: Iterable[LeadField], clock: Clock) -> None:
@@ -34,17 +35,17 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything but the clock, and set every switch as it was at the start."""
+        """Delete everything except the clock, and set every switch to its value at the start."""
         self.settings = self._initial_settings
         self.store = Store()
-        self.queue = Queue(self._process, self.clock.real)
+        self.queue = Queue(self._process, self.clock.real_time)
         self.faults = Faults()
         self.posts: list[Post] = []
-        self.looks: list[Look] = []
+        self.polls: list[Poll] = []
         self._calls: deque[float] = deque()
 
-    def catch_up(self) -> float:
-        """Let everything happen that is due, and return the present."""
+    def run_due(self) -> float:
+        """Make every attempt that is due, and return sandbox time now."""
         now = self.clock.now()
         self.queue.run(now, self.settings)
         return now
@@ -54,53 +55,54 @@ class Account:
         Set switches from now on.
 
         :param switches: Names and values.
-        :raises ValueError: When one does not exist; nothing is changed then.
+        :raises ValueError: If a switch does not exist or a value is wrong. Then nothing is changed.
         """
         changed = self.settings.changed(switches)
-        self.catch_up()
+        self.run_due()
         self.settings = changed
 
     def move_clock(self, seconds: float = 0.0, speed: float | None = None) -> None:
         """
-        Jump forward, or run at another speed.
+        Advance the clock and make every attempt that becomes due, then set the speed.
 
-        :param seconds: Sandbox seconds to jump.
-        :param speed: The speed from then on; as it is when left out.
-        :raises ValueError: When the clock cannot do that.
+        :param seconds: Sandbox seconds to advance.
+        :param speed: Sandbox seconds per real second from then on; None leaves the speed as it is.
+        :raises ValueError: If a value is out of the clock's range.
         """
-        self.catch_up()
+        self.run_due()
         self.clock.advance(seconds)
         if speed is not None:
             self.clock.set_speed(speed)
-        self.catch_up()
+        self.run_due()
 
-    def submit(self, body: str, behavior: str | None, fate: Fate) -> Request:
+    def submit(self, api: AsyncApi, body: str, parameters: Mapping[str, str], planned: PlannedOutcome) -> Request:
         """
-        Put a lead into the queue, unread.
+        Accept a request into the queue; its body is not processed yet.
 
+        :param api: The API to which it was submitted.
         :param body: The submitted text.
-        :param behavior: ``LeadUpdateBehavior``.
-        :param fate: What faults hold in store for it.
+        :param parameters: Query parameters except the keys; names are in lower case.
+        :param planned: What faults plan for the request.
         """
         now = self.clock.now()
-        request = Request(body, behavior, now, self.clock.real(now), fate)
+        request = Request(api, body, parameters, now, self.clock.real_time(now), planned)
         self.queue.accept(request, self.settings)
         return request
 
-    def capture(self, pairs: list[Pair], behavior: str | None, at: float | None = None) -> Captured:
+    def capture(self, pairs: list[Pair], behavior: str | None, at: float | None = None) -> CaptureResult:
         """
         Capture a lead at once.
 
         :param pairs: The lead.
-        :param behavior: ``LeadUpdateBehavior``.
-        :param at: Sandbox time; now when left out.
-        :raises MXError: When the lead is refused.
+        :param behavior: ``LeadUpdateBehavior``, None if not given.
+        :param at: Sandbox time, now by default.
+        :raises MXError: If the lead is rejected.
         """
         at = self.clock.now() if at is None else at
         return capture(self.store, self.schema, self.settings, pairs, behavior, at)
 
     def is_over_limit(self) -> bool:
-        """Count a call against the call limit, and say whether it exceeds it."""
+        """Count one call, and return whether it exceeds the call limit."""
         if not self.settings.rate_limit:
             return False
         now = self.clock.now()
@@ -111,5 +113,5 @@ class Account:
         self._calls.append(now)
         return False
 
-    def _process(self, request: Request, at: float) -> Captured:
-        return self.capture(read_pairs(request.body), request.behavior, at)
+    def _process(self, request: Request, at: float) -> Mapping[str, object]:
+        return request.api.handler.process(self, request, at)

@@ -1,16 +1,16 @@
 """
 The rules of Lead.Capture, numbered as in LeadSquared's documents on capturing leads.
 
-P, E, H and S stand for the ProspectID, EmailAddress, Phone and SearchBy that came with the lead; an empty value did
-not come. Where the documents are silent the settings decide.
+P, E, H and S stand for the ProspectID, EmailAddress, Phone and SearchBy that were sent with the lead; an empty value
+counts as not sent. What the documents do not say is decided by the settings.
 
 1. Without P, E and H: a new lead.                       8. P, E, H match nothing: a new lead.
 2. Search by P, then E, then H.                          9. Only H matches: that lead is updated.
 3. P is an anonymous visitor: a new lead with that id.   10. A lead captured again keeps its source.
 4. P matches, E is not the lead's: a new lead.           11. S without all of P, E, H: S decides the match.
 5. P matches, no E: that lead is updated.                12. P, E, H and S: S is ignored.
-6. P and E match: that lead is updated.                  13. A unique value taken: refused as a duplicate, and the
-7. P matches nothing, E does: that lead is updated.          activity is posted on the lead that has it.
+6. P and E match: that lead is updated.                  13. Another lead has a unique value: rejected as duplicate;
+7. P matches nothing, E does: that lead is updated.          the activity is posted on that other lead.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """What a capture did."""
+class CaptureResult:
+    """The result of a capture: the activity posted, the lead, and whether the lead is new."""
 
     activity_id: str
     lead_id: str
     is_created: bool
 
     def body(self) -> dict[str, object]:
-        """Return the sync API's answer; ``RelatedId`` is taken to be the lead."""
+        """Return the response body of the sync API; ``RelatedId`` is the lead's id."""
         message = {"Id": self.activity_id, "RelatedId": self.lead_id, "IsCreated": self.is_created}
         return {"Status": "Success", "Message": message}
 
@@ -62,7 +62,7 @@ def read_pairs(text: str) -> list[Pair]:
     Read a submitted body.
 
     :param text: The body.
-    :raises ValueError: When it is not one array of attribute/value pairs.
+    :raises ValueError: If it is not one array of attribute/value pairs.
     """
     try:
         items = _DECODER.decode(text)
@@ -73,11 +73,23 @@ def read_pairs(text: str) -> list[Pair]:
     return [_pair(item) for item in items]
 
 
-def _refuse_constant(name: str) -> None:
+def read_lead(text: str) -> dict[str, str | None] | None:
+    """
+    Return attributes and values of a lead, None if the text is not one array of attribute/value pairs.
+
+    :param text: The body.
+    """
+    try:
+        return {pair.attribute: pair.value for pair in read_pairs(text)}
+    except ValueError:
+        return None
+
+
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 def _pair(item: object) -> Pair:
@@ -93,7 +105,7 @@ def _pair(item: object) -> Pair:
 
 
 def _text(value: object) -> str | None:
-    """Bind a JSON scalar to text, as the service's deserialiser does."""
+    """Convert a JSON scalar to text, as LeadSquared does."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -105,17 +117,18 @@ def _text(value: object) -> str | None:
 
 def capture(
     store: Store, schema: Schema, settings: Settings, pairs: list[Pair], behavior: str | None, at: float
-) -> Captured:
+) -> CaptureResult:
     """
     Capture one lead.
 
     :param store: The account's leads, changed in place.
     :param schema: The account's fields.
-    :param settings: How undocumented points are decided.
+    :param settings: The capture rules that the documents leave open.
     :param pairs: The lead.
-    :param behavior: ``LeadUpdateBehavior``, None when absent.
+    :param behavior: ``LeadUpdateBehavior``, None if not given.
     :param at: Sandbox time.
-    :raises MXError: When the lead is refused. A refused duplicate still leaves its activity (rule 13).
+    :return: Activity and lead.
+    :raises MXError: If the lead is rejected. A duplicate is rejected too, but its activity is posted (rule 13).
     """
     if behavior is not None and behavior not in UPDATE_BEHAVIORS:
         if settings.unknown_update_behavior == "reject":
@@ -130,17 +143,17 @@ def capture(
         _require_mandatory(schema, settings, values)
     else:
         changes = _without_locked(schema, settings, existing, _changes(existing, values, behavior, settings))
-    _refuse_duplicate(store, settings, changes, existing, at, source)
+    _reject_duplicate(store, settings, changes, existing, at, source)
     if existing is None:
         lead = store.create(new_id, changes, at)
     else:
         lead = existing
         store.update(lead, changes, at)
-    return Captured(store.post_activity(lead, at, source).id, lead.id, existing is None)
+    return CaptureResult(store.post_activity(lead, at, source).id, lead.id, existing is None)
 
 
 def _read_lead(schema: Schema, settings: Settings, pairs: list[Pair]) -> tuple[dict[str, str], dict[str, Value]]:
-    """Split a lead into pseudo-attributes and values in stored form; one unknown attribute sinks it all."""
+    """Split a lead into pseudo-attributes and values in stored form; one unknown attribute rejects the whole lead."""
     if not pairs:
         raise invalid_input("lead")
     unknown = [
@@ -173,7 +186,7 @@ def _read_lead(schema: Schema, settings: Settings, pairs: list[Pair]) -> tuple[d
 def _match(
     store: Store, schema: Schema, settings: Settings, pseudo: Mapping[str, str], values: Mapping[str, Value]
 ) -> tuple[Lead | None, str | None]:
-    """Return the lead to update, else None and the id that the new lead takes over from a visitor."""
+    """Return the lead to update, or None and the visitor's id that the new lead gets (None: a new id)."""
     prospect, search_by = pseudo.get("ProspectID", ""), pseudo.get("SearchBy", "")
     email, phone = values.get("EmailAddress", ""), values.get("Phone", "")
     visitor = prospect if prospect in store.visitors else None
@@ -200,7 +213,7 @@ def _search(store: Store, schema: Schema, search_by: str, prospect: str, values:
 
 
 def _changes(lead: Lead, values: Mapping[str, Value], behavior: str | None, settings: Settings) -> dict[str, Value]:
-    """Return what an existing lead takes over."""
+    """Return the values to change on an existing lead."""
     if behavior == "DoNotUpdate":
         return {}
     kept = set(SOURCE_FIELDS) if settings.source_on_recapture == "keep" else set()  # rule 10
@@ -214,7 +227,7 @@ def _changes(lead: Lead, values: Mapping[str, Value], behavior: str | None, sett
 
 
 def _without_locked(schema: Schema, settings: Settings, lead: Lead, changes: dict[str, Value]) -> dict[str, Value]:
-    """Refuse or leave out what would change a field that only administrators may change."""
+    """Reject or leave out changes of fields that only administrators may change."""
     if settings.locked == "accept":
         return changes
     locked = [
@@ -239,7 +252,7 @@ def _require_mandatory(schema: Schema, settings: Settings, values: Mapping[str, 
         raise MXError("MXMandatoryAttributeMissingException", f"'{missing[0]}' is mandatory for creating lead")
 
 
-def _refuse_duplicate(
+def _reject_duplicate(
     store: Store,
     settings: Settings,
     changes: Mapping[str, Value],

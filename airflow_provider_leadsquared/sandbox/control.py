@@ -1,4 +1,4 @@
-"""The sandbox's own controls and its truth, as JSON-ready data; HTTP and in-process use share it."""
+"""The controls and the recorded data of the sandbox, as data for JSON. HTTP and :class:`Sandbox` both use it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.endpoints import endpoint_names
 from airflow_provider_leadsquared.sandbox.faults import Fault
-from airflow_provider_leadsquared.sandbox.protocol import ENDPOINT_NAMES
 from airflow_provider_leadsquared.sandbox.queue import State
 
 PAGE_SIZE = 1000
 MAX_PAGE_SIZE = 10000
-BOOKS = ("posts", "looks", "requests", "leads", "activities")
+COLLECTIONS = ("posts", "polls", "requests", "leads", "activities")
+"""The names of the collections of recorded data."""
 
 
 class _Entry(Protocol):
@@ -22,7 +23,7 @@ class _Entry(Protocol):
 
 class Control:
     """
-    Look into an account and change its ways.
+    Read the data of an account and control it.
 
     :param account: The account.
     """
@@ -31,12 +32,12 @@ class Control:
         self.account = account
 
     def counts(self) -> dict[str, object]:
-        """Return how much of everything there is, and the requests by state."""
+        """Return how many entries each collection has, how many visitors there are, and how many requests per state."""
         account = self.account
-        account.catch_up()
+        account.run_due()
         return {
             "posts": len(account.posts),
-            "looks": len(account.looks),
+            "polls": len(account.polls),
             "leads": len(account.store.leads),
             "activities": len(account.store.activities),
             "visitors": len(account.store.visitors),
@@ -44,58 +45,59 @@ class Control:
             "states": {state.value: account.queue.counts[state] for state in State},
         }
 
-    def page(self, book: str, after: int = 0, limit: int = PAGE_SIZE) -> dict[str, object]:
+    def page(self, collection: str, after: int = 0, limit: int = PAGE_SIZE) -> dict[str, object]:
         """
-        Return one page of a book, oldest entries first.
+        Return one page of a collection, oldest entries first.
 
-        :param book: One of :data:`BOOKS`.
-        :param after: Entries to skip.
-        :param limit: Entries at most.
-        :return: ``items``, ``total``, and ``next``: the ``after`` of the next page, None on the last.
-        :raises ValueError: When there is no such book or page.
+        :param collection: One of :data:`COLLECTIONS`.
+        :param after: How many entries to skip.
+        :param limit: How many entries to return at most, 1 to 10000.
+        :return: ``items``, ``total``, and ``next``: the ``after`` of the next page, None on the last page.
+        :raises ValueError: If the collection does not exist or a number is out of range.
         """
         if after < 0 or not 1 <= limit <= MAX_PAGE_SIZE:
-            raise ValueError(f"after is 0 or more, limit between 1 and {MAX_PAGE_SIZE}")
-        entries = self._book(book)
+            raise ValueError(f"after must be 0 or more, limit between 1 and {MAX_PAGE_SIZE}")
+        entries = self._entries(collection)
         end = after + limit
         items = [entry.as_json() for entry in itertools.islice(entries, after, end)]
         return {"items": items, "total": len(entries), "next": end if end < len(entries) else None}
 
-    def entry(self, book: str, entry_id: str) -> dict[str, object] | None:
+    def entry(self, collection: str, entry_id: str) -> dict[str, object] | None:
         """
-        Return one request or lead, None when there is none of that id.
+        Return one request or lead, None if there is none with that id.
 
-        :param book: ``requests`` or ``leads``.
+        :param collection: ``requests`` or ``leads``.
         :param entry_id: Its id.
-        :raises ValueError: When the book has no ids.
+        :raises ValueError: If it is another collection.
         """
-        self.account.catch_up()
+        self.account.run_due()
         found: _Entry | None
-        match book:
+        match collection:
             case "requests":
                 found = self.account.queue.requests.get(entry_id)
             case "leads":
                 found = self.account.store.leads.get(entry_id)
             case _:
-                raise ValueError("only requests and leads are found by id")
+                raise ValueError("only requests and leads can be found by id")
         return found.as_json() if found else None
 
     def clock(self) -> dict[str, object]:
-        """Return sandbox time, real time and speed."""
-        now = self.account.catch_up()
-        return {"now": now, "now_real": self.account.clock.real(now), "speed": self.account.clock.speed}
+        """Return sandbox time ``now``, real time ``now_real`` and ``speed``."""
+        now = self.account.run_due()
+        return {"now": now, "now_real": self.account.clock.real_time(now), "speed": self.account.clock.speed}
 
     def move_clock(self, raw: object) -> dict[str, object]:
         """
-        Jump forward by ``advance`` sandbox seconds, or run at another ``speed``.
+        Advance the clock by ``advance`` sandbox seconds, or set its ``speed``.
 
         :param raw: The decoded JSON object with one or both.
-        :raises ValueError: When the clock cannot do that.
+        :return: The clock afterwards.
+        :raises ValueError: If a key is unknown or a value is out of range.
         """
-        moves = _object(raw)
-        if set(moves) - {"advance", "speed"} or not all(_is_number(value) for value in moves.values()):
-            raise ValueError("the clock takes numbers: advance, speed")
-        self.account.move_clock(moves.get("advance", 0.0), moves.get("speed"))
+        changes = _object(raw)
+        if set(changes) - {"advance", "speed"} or not all(_is_number(value) for value in changes.values()):
+            raise ValueError("the clock has the numbers advance and speed only")
+        self.account.move_clock(changes.get("advance", 0.0), changes.get("speed"))
         return self.clock()
 
     def switches(self) -> dict[str, object]:
@@ -107,7 +109,8 @@ class Control:
         Set switches.
 
         :param raw: The decoded JSON object of names and values.
-        :raises ValueError: When one does not exist; nothing is changed then.
+        :return: Every switch afterwards.
+        :raises ValueError: If a switch does not exist or a value is wrong. Then nothing is changed.
         """
         self.account.change(_object(raw))
         return self.switches()
@@ -118,12 +121,13 @@ class Control:
 
     def add_faults(self, raw: object) -> list[dict[str, object]]:
         """
-        Set one fault or a list of them, and return them with their ids.
+        Set one fault or a list of faults.
 
         :param raw: The decoded JSON.
-        :raises ValueError: When one is not a fault; none is set then.
+        :return: The new faults with their ids.
+        :raises ValueError: If one is wrong. Then none is set.
         """
-        faults = [Fault.from_json(one, ENDPOINT_NAMES) for one in (raw if isinstance(raw, list) else [raw])]
+        faults = [Fault.from_json(one, endpoint_names()) for one in (raw if isinstance(raw, list) else [raw])]
         for fault in faults:
             self.account.faults.add(fault)
         return [fault.as_json() for fault in faults]
@@ -132,38 +136,39 @@ class Control:
         """
         Clear one fault, or all.
 
-        :param fault_id: Which one; all when left out.
+        :param fault_id: Id of the fault; None clears all. An unknown id is ignored.
         """
         self.account.faults.clear(fault_id)
 
     def add_visitors(self, raw: object) -> dict[str, object]:
         """
-        Make ids known as anonymous visitors.
+        Add anonymous visitors.
 
         :param raw: The decoded JSON object with the list ``ids``.
-        :raises ValueError: When an id is no text or is a lead's already.
+        :return: How many visitors there are.
+        :raises ValueError: If an id is not a text, is empty, or is the id of a lead.
         """
         ids = _object(raw).get("ids")
         if not isinstance(ids, list) or not all(isinstance(one, str) and one for one in ids):
-            raise ValueError("ids is a list of texts")
+            raise ValueError("ids must be a list of texts")
         if taken := [one for one in ids if one in self.account.store.leads]:
-            raise ValueError(f"{taken[0]} is a lead already")
+            raise ValueError(f"{taken[0]} is already a lead")
         self.account.store.visitors.update(ids)
         return {"visitors": len(self.account.store.visitors)}
 
     def reset(self) -> dict[str, object]:
-        """Forget everything but the clock, and set every switch as it was at the start."""
+        """Delete everything except the clock, and set every switch to its value at the start."""
         self.account.reset()
         return self.counts()
 
-    def _book(self, book: str) -> Collection[_Entry]:
+    def _entries(self, collection: str) -> Collection[_Entry]:
         account = self.account
-        account.catch_up()
-        match book:
+        account.run_due()
+        match collection:
             case "posts":
                 return account.posts
-            case "looks":
-                return account.looks
+            case "polls":
+                return account.polls
             case "requests":
                 return account.queue.requests.values()
             case "leads":
@@ -171,12 +176,12 @@ class Control:
             case "activities":
                 return account.store.activities
             case _:
-                raise ValueError(f"the books are {', '.join(BOOKS)}")
+                raise ValueError(f"the collections are {', '.join(COLLECTIONS)}")
 
 
 def _object(raw: object) -> Mapping[str, Any]:
     if not isinstance(raw, dict):
-        raise ValueError("a JSON object is wanted")
+        raise ValueError("the body must be a JSON object")
     return raw
 
 

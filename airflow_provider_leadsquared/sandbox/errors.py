@@ -1,4 +1,4 @@
-"""Application errors, which LeadSquared names ``MX…`` and never retries."""
+"""Application errors. Their names start with ``MX``, and LeadSquared never retries them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ class MXError(Exception):
     """
     One application error.
 
-    :param kind: Its name, such as ``MXDuplicateEntryException``.
-    :param text: What it says.
+    :param kind: The exception type, such as ``MXDuplicateEntryException``.
+    :param text: The exception message.
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -17,14 +17,14 @@ class MXError(Exception):
         self.text = text
 
     def body(self) -> dict[str, object]:
-        """Return LeadSquared's three-key error body."""
+        """Return LeadSquared's error body, which has three keys."""
         return {"Status": "Error", "ExceptionType": self.kind, "ExceptionMessage": self.text}
 
 
 def invalid_input(parameter: str) -> MXError:
     """
-    Return the error for a value that is not accepted.
+    Return the error for an invalid value.
 
-    :param parameter: The attribute or parameter at fault.
+    :param parameter: The attribute or query parameter that has the value.
     """
     return MXError("MXInvalidInputException", f"Invalid Input! Parameter Name: {parameter}")

@@ -1,4 +1,4 @@
-"""Lead fields: what the account knows, how it describes them, and how it reads a value sent for one."""
+"""The lead fields of the account: their metadata, and how a value is converted to the form in which it is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELD_SET_MEMBER = re.compile(r"Status|mx_CustomObject_[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class LeadField:
-    """One lead field."""
+    """One lead field, described as in LeadSquared's metadata."""
 
     schema_name: str
     data_type: str = "Text"
@@ -34,20 +34,20 @@ class LeadField:
     options: tuple[str, ...] = ()
     is_mandatory: bool = False
     lock_after_create: int = 0
-    """Not 0: only administrators may change it once the lead exists."""
+    """If not 0, only administrators may change the field after the lead is created."""
     extra: Mapping[str, object] = field(default_factory=dict)
-    """Metadata that the account repeats without acting on it."""
+    """Other metadata. It is returned by the metadata endpoint and has no effect."""
 
     @classmethod
     def from_json(cls, raw: object) -> LeadField:
         """
-        Read a field as the metadata endpoint describes it; only ``SchemaName`` must be there.
+        Read a field from an object like those of the metadata endpoint. Only ``SchemaName`` is required.
 
         :param raw: The decoded JSON object.
-        :raises ValueError: When it does not describe a field.
+        :raises ValueError: If ``SchemaName`` is missing or another value is wrong.
         """
         if not isinstance(raw, dict) or not isinstance(raw.get("SchemaName"), str) or not raw["SchemaName"]:
-            raise ValueError("a lead field is an object with a SchemaName")
+            raise ValueError("a lead field must be an object with a SchemaName")
         known = dict(raw)
         name = known.pop("SchemaName")
         data_type = known.pop("DataType", "Text")
@@ -70,10 +70,10 @@ class LeadField:
 
     def metadata(self, unique: bool, with_options: bool) -> dict[str, object]:
         """
-        Describe the field as the metadata endpoint does, without the keys that are not set.
+        Return the field as the metadata endpoint does. Keys without a value are left out.
 
-        :param unique: Whether its values belong to one lead only.
-        :param with_options: Whether to list a dropdown's options.
+        :param unique: Whether a value may belong to one lead only.
+        :param with_options: Whether to include the options of a dropdown.
         """
         label = self.schema_name.removeprefix("mx_").replace("_", " ")
         render_type, render_text = _RENDER_TYPES.get(self.data_type, (1, "Textbox"))
@@ -114,7 +114,7 @@ class Schema:
     """
     The fields of one account, found by name.
 
-    :param added: Fields besides the built-in ones; one of the same name replaces the built-in field.
+    :param added: Fields in addition to the built-in ones. A field with the name of a built-in field replaces it.
     """
 
     def __init__(self, added: Iterable[LeadField] = ()) -> None:
@@ -124,10 +124,10 @@ class Schema:
 
     def find(self, attribute: str, settings: Settings) -> LeadField | None:
         """
-        Return the field an attribute names, if the account has it.
+        Return the field of an attribute, None if the account does not have it.
 
-        :param attribute: The name sent.
-        :param settings: Whether letter case counts.
+        :param attribute: The attribute as sent.
+        :param settings: ``attribute_case``: whether letter case counts.
         """
         if settings.attribute_case == "ignore":
             attribute = self._any_case.get(attribute.casefold(), attribute)
@@ -136,12 +136,12 @@ class Schema:
 
 def stored_form(field: LeadField, value: str, settings: Settings) -> str:
     """
-    Return a value as the account keeps it.
+    Return a value in the form in which the account stores it.
 
-    :param field: The field it was sent for.
-    :param value: The text sent; an empty one clears the field.
-    :param settings: What happens to values that do not fit.
-    :raises MXError: When the account refuses the value.
+    :param field: The field.
+    :param value: The value sent. An empty one clears the field.
+    :param settings: What happens to a value that is too long, of the wrong type or not among the options.
+    :raises MXError: If the value is rejected.
     """
     if not value:
         return ""
@@ -164,11 +164,11 @@ def stored_form(field: LeadField, value: str, settings: Settings) -> str:
 
 def stored_field_set(field: LeadField, members: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the members of a custom field set as the account keeps them.
+    Return the members of a custom field set in the form in which the account stores them.
 
-    :param field: The field they were sent for.
+    :param field: The field.
     :param members: Attribute and value of each member.
-    :raises MXError: When the field is no field set or a member does not exist.
+    :raises MXError: If the field is not a field set or a member does not exist.
     """
     if field.data_type != FIELD_SET:
         raise invalid_input(field.schema_name)
@@ -180,7 +180,7 @@ def stored_field_set(field: LeadField, members: Mapping[str, str]) -> dict[str, 
 
 def unknown_attributes(names: Iterable[str]) -> MXError:
     """
-    Return the error that rejects a whole lead for its unknown attributes.
+    Return the error that rejects a lead because of unknown attributes.
 
     :param names: The attributes.
     """
@@ -188,7 +188,7 @@ def unknown_attributes(names: Iterable[str]) -> MXError:
 
 
 def _typed(field: LeadField, value: str, settings: Settings) -> str | None:
-    """Return the value in its type's stored form, or None when it is not of that type."""
+    """Return the value in the stored form of the field's type, None if it is not of that type."""
     match field.data_type:
         case "Phone":
             return _phone(field, value, settings.country_code)
@@ -225,16 +225,16 @@ def _phone(field: LeadField, value: str, country_code: str) -> str | None:
 
 def _number(value: str) -> str | None:
     try:
-        # Python takes an underscore between digits, and digits of any script; nobody else does.
+        # Decimal accepts an underscore between digits and digits of any script; LeadSquared does not.
         number = Decimal(value) if value.isascii() and "_" not in value else Decimal("nan")
     except InvalidOperation:
         return None
-    # A plain "1e5" would be kept as "1E+5"; a huge exponent would be spelled out for ever.
+    # "f" stores "1e5" as "100000". A huge exponent is rejected, for it would make a huge text.
     return format(number, "f") if number.is_finite() and abs(number.adjusted()) < 30 else None
 
 
 def _timestamp(value: str) -> str | None:
-    # strptime alone would take "2024-3-1" and "2024-03- 1" too.
+    # Without this check strptime accepts "2024-3-1" and "2024-03- 1" too.
     if not _TIMESTAMP_SHAPE.fullmatch(value):
         return None
     moment = _parsed(value, "%Y-%m-%d %H:%M:%S") or _parsed(value, "%Y-%m-%d")

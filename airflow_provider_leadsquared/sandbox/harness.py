@@ -20,14 +20,15 @@ T = TypeVar("T")
 
 class Sandbox:
     """
-    A LeadSquared of one's own, serving in a thread between :meth:`start` and :meth:`stop`, or in a ``with`` block.
+    One sandbox, served by a thread from :meth:`start` to :meth:`stop`, or inside a ``with`` block.
 
-    What it holds outlives :meth:`stop`, so a stop and a start in between is an outage.
+    Its data is kept after :meth:`stop`, so that a stop and a later start simulate an outage.
 
-    :param speed: Sandbox seconds per real second; 0 for a clock that only :meth:`advance` moves.
-    :param port: Port on 127.0.0.1, 0 for a free one.
-    :param fields: Lead fields besides the built-in ones, described as the metadata endpoint does.
+    :param speed: Sandbox seconds per real second, 1 by default. With 0 only :meth:`advance` moves the clock.
+    :param port: Port on 127.0.0.1. 0, the default, is a free one.
+    :param fields: Lead fields in addition to the built-in ones, as objects like those of the metadata endpoint.
     :param switches: Any switch of :class:`~airflow_provider_leadsquared.sandbox.settings.Settings`.
+    :raises ValueError: If the speed is out of range, or a field or a switch is wrong.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Sandbox:
 
     def start(self) -> None:
         """
-        Begin to serve; return once the port is open.
+        Start to serve. Returns when the port is open.
 
-        :raises OSError: When the port cannot be had; OverflowError when there is no such port.
+        :raises OSError: If the port is in use.
+        :raises OverflowError: If the port is not between 0 and 65535.
         """
         started = threading.Event()
         failure: list[Exception] = []
@@ -63,7 +65,7 @@ class Sandbox:
         async def serve() -> None:
             try:
                 self.port = await self._server.start("127.0.0.1", self.port)
-            except Exception as error:  # whatever it is, the waiting caller must hear of it
+            except Exception as error:  # raised again in the thread that waits
                 failure.append(error)
                 started.set()
                 return
@@ -79,7 +81,7 @@ class Sandbox:
             raise failure[0]
 
     def stop(self) -> None:
-        """Close the port and every connection; harmless when not serving."""
+        """Close the port and every connection. Does nothing if the sandbox is not started."""
         if self._loop and self._end and self._thread:
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join()
@@ -87,7 +89,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The address of both hosts, and of the page."""
+        """The URL of both hosts and of the page."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -106,7 +108,7 @@ class Sandbox:
         return self._account.settings.api_key
 
     def airflow_connection(self) -> dict[str, Any]:
-        """Return the Airflow connection to this sandbox, as the dictionary that Airflow reads from JSON."""
+        """Return the Airflow connection to this sandbox, in the form that Airflow reads from JSON."""
         return {
             "conn_type": "leadsquared",
             "host": self.url,
@@ -120,22 +122,24 @@ class Sandbox:
         }
 
     def now(self) -> float:
-        """Return sandbox time."""
+        """Return sandbox time now, in seconds since 1970."""
         return self._account.clock.now()
 
     def advance(self, seconds: float) -> None:
         """
-        Jump forward, letting everything happen that falls due on the way.
+        Advance the clock, and make every attempt that becomes due.
 
-        :param seconds: Sandbox seconds.
+        :param seconds: Sandbox seconds, 0 or more.
+        :raises ValueError: If negative or after the year 9987.
         """
         self._run(lambda: self._account.move_clock(seconds))
 
     def set_speed(self, speed: float) -> None:
         """
-        Let the clock run at another speed from now on.
+        Set the speed of the clock from now on.
 
-        :param speed: Sandbox seconds per real second; 0 to stand still.
+        :param speed: Sandbox seconds per real second, from 0 (stopped) to 1,000,000.
+        :raises ValueError: If the speed is out of range.
         """
         self._run(lambda: self._account.move_clock(speed=speed))
 
@@ -144,7 +148,7 @@ class Sandbox:
         Set switches.
 
         :param switches: Names and values.
-        :raises ValueError: When one does not exist; nothing is changed then.
+        :raises ValueError: If a switch does not exist or a value is wrong. Then nothing is changed.
         """
         self._run(lambda: self._account.change(switches))
 
@@ -152,49 +156,51 @@ class Sandbox:
         """
         Set a fault.
 
-        :param kind: Its kind.
-        :param details: Whom it strikes, and the kind's own parameters.
+        :param kind: The kind of fault, such as ``lost_response``.
+        :param details: The calls that it affects (``endpoint``, ``attribute`` with ``value``, ``skip``, ``calls``,
+            ``share``, ``seed``), and the kind's own parameters.
         :return: Its id.
-        :raises ValueError: When there is no such fault.
+        :raises ValueError: If the kind, a condition or a parameter does not exist or has a wrong value.
         """
         added = self._run(lambda: self._control.add_faults({"kind": kind, **details}))
         return int(str(added[0]["id"]))
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the active faults, with how often each struck."""
+        """Return the active faults; ``affected`` is the number of calls that a fault has affected."""
         return self._run(self._control.faults)
 
     def clear_faults(self, fault_id: int | None = None) -> None:
         """
         Clear one fault, or all.
 
-        :param fault_id: Which one; all when left out.
+        :param fault_id: Id of the fault; None clears all.
         """
         self._run(lambda: self._control.clear_faults(fault_id))
 
     def add_visitors(self, *ids: str) -> None:
         """
-        Make ids known as anonymous visitors.
+        Add anonymous visitors.
 
-        :param ids: The ids.
+        :param ids: Their ids.
+        :raises ValueError: If an id is empty or is the id of a lead.
         """
         self._run(lambda: self._control.add_visitors({"ids": list(ids)}))
 
     def reset(self) -> None:
-        """Forget everything but the clock, and set every switch as it was at the start."""
+        """Delete everything except the clock, and set every switch to its value at the start."""
         self._run(self._control.reset)
 
     def counts(self) -> dict[str, Any]:
-        """Return how much of everything there is, and the requests by state."""
+        """Return how many entries each collection has, how many visitors there are, and how many requests per state."""
         return self._run(self._control.counts)
 
     def posts(self) -> list[dict[str, Any]]:
-        """Return every POST received."""
+        """Return every POST received, including those that were refused."""
         return self._all("posts")
 
-    def looks(self) -> list[dict[str, Any]]:
-        """Return every look at a status."""
-        return self._all("looks")
+    def polls(self) -> list[dict[str, Any]]:
+        """Return every poll of a request's status."""
+        return self._all("polls")
 
     def requests(self) -> list[dict[str, Any]]:
         """Return every accepted request with its history."""
@@ -202,7 +208,7 @@ class Sandbox:
 
     def request(self, request_id: str) -> dict[str, Any] | None:
         """
-        Return one request with its history, None when there is none.
+        Return one request with its history, None if there is none.
 
         :param request_id: Its id.
         """
@@ -214,7 +220,7 @@ class Sandbox:
 
     def lead(self, lead_id: str) -> dict[str, Any] | None:
         """
-        Return one lead, None when there is none.
+        Return one lead, None if there is none.
 
         :param lead_id: Its id.
         """
@@ -224,20 +230,20 @@ class Sandbox:
         """Return every Lead Capture activity."""
         return self._all("activities")
 
-    def _all(self, book: str) -> list[dict[str, Any]]:
+    def _all(self, collection: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         after: int | None = 0
         while after is not None:
-            page: Any = self._page(book, after)
+            page: Any = self._page(collection, after)
             items += page["items"]
             after = page["next"]
         return items
 
-    def _page(self, book: str, after: int) -> object:
-        return self._run(lambda: self._control.page(book, after, MAX_PAGE_SIZE))
+    def _page(self, collection: str, after: int) -> object:
+        return self._run(lambda: self._control.page(collection, after, MAX_PAGE_SIZE))
 
     def _run(self, action: Callable[[], T]) -> T:
-        """Run on the server's thread, the only one that may touch the account while it serves."""
+        """Run in the thread of the server. While it serves, no other thread may use the account."""
         if self._loop is None:
             return action()
 

@@ -1,4 +1,4 @@
-"""The one page a person can look at."""
+"""The HTML page that shows the state of the sandbox."""
 
 from __future__ import annotations
 
@@ -33,50 +33,64 @@ code { font-size: .85em; }
 
 def render(account: Account, url: str) -> str:
     """
-    Return the page; everything that came from outside is escaped.
+    Return the page. Everything that clients have sent is escaped.
 
-    :param account: The account, caught up.
-    :param url: Its own address.
+    :param account: The account, after :meth:`Account.run_due`.
+    :param url: Address of the sandbox.
     """
     now, clock, queue = account.clock.now(), account.clock, account.queue
-    pace = f"{clock.speed:g} times real time" if clock.speed else "standing still, moved by hand"
+    speed = f"{clock.speed:g} times real time" if clock.speed else "clock stopped"
     pending, delay, rate = queue.metrics(now, account.settings)
     tiles = [
         ("leads", len(account.store.leads)),
         ("activities", len(account.store.activities)),
         ("accepted", len(queue.requests)),
         *((state.value, queue.counts[state]) for state in State),
-        ("status looks", len(account.looks)),
-    ]
-    upcoming = [
-        (request.id, request.state, len(request.attempts), _until(request.next_attempt_at, now))
-        for request in queue.upcoming(_ROWS)
-    ]
-    rejects = [
-        (_time(request.settled_at), request.id, str(request.rejection)) for request in reversed(queue.recent_rejects)
-    ]
-    leads = [
-        (lead.number, _name(lead), lead.values.get("EmailAddress", ""), lead.values.get("Phone", ""), lead.captures)
-        for lead in islice(reversed(account.store.leads.values()), _ROWS)
-    ]
-    faults = [
-        (fault.id, fault.kind, fault.endpoint or "any", "no end" if fault.calls is None else fault.calls, fault.struck)
-        for fault in account.faults.active
+        ("polls", len(account.polls)),
     ]
     figures = "".join(f"<li><b>{value}</b><span>{escape(label)}</span></li>" for label, value in tiles)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
 <meta name="viewport" content="width=device-width"><title>LeadSquared sandbox</title><style>{_STYLE}</style></head>
 <body><h1>LeadSquared sandbox</h1>
-<p>{escape(url)} &middot; {_time(now)} UTC, {escape(pace)}</p>
-<p>{pending} waiting for their turn, worked off in {delay} s; {rate:.1f} attempts a minute</p>
+<p>{escape(url)} &middot; {_time(now)} UTC, {escape(speed)}</p>
+<p>{pending} requests pending, all attempted in {delay} s; {rate:.1f} attempts per minute</p>
 <ul>{figures}</ul>
-{_table("Next attempts", ("Request", "State", "Attempts made", "Next in"), upcoming)}
-{_table("Recent rejects", ("Settled", "Request", "Reason"), rejects)}
-{_table("Latest leads", ("No.", "Name", "E-mail", "Phone", "Captures"), leads)}
-{_table("Faults", ("Id", "Kind", "Endpoint", "Calls left", "Struck"), faults)}
+{_tables(account, now)}
 </body></html>
 """
+
+
+def _tables(account: Account, now: float) -> str:
+    upcoming = [
+        (request.id, request.state, len(request.attempts), _duration_until(request.next_attempt_at, now))
+        for request in account.queue.upcoming(_ROWS)
+    ]
+    rejected = [
+        (_time(request.settled_at), request.id, str(request.rejection))
+        for request in reversed(account.queue.recent_rejected)
+    ]
+    leads = [
+        (lead.number, _name(lead), lead.values.get("EmailAddress", ""), lead.values.get("Phone", ""), lead.captures)
+        for lead in islice(reversed(account.store.leads.values()), _ROWS)
+    ]
+    faults = [
+        (
+            fault.id,
+            fault.kind,
+            fault.endpoint or "any",
+            "no end" if fault.calls is None else fault.calls,
+            fault.affected,
+        )
+        for fault in account.faults.active
+    ]
+    tables = (
+        _table("Next attempts", ("Request", "State", "Attempts made", "Due in"), upcoming),
+        _table("Recent rejected requests", ("Settled", "Request", "Reason"), rejected),
+        _table("Latest leads", ("No.", "Name", "E-mail", "Phone", "Captures"), leads),
+        _table("Faults", ("Id", "Kind", "Endpoint", "Calls left", "Calls affected"), faults),
+    )
+    return "\n".join(tables)
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -95,6 +109,6 @@ def _time(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _until(at: float | None, now: float) -> str:
+def _duration_until(at: float | None, now: float) -> str:
     seconds = max(0, round((at or now) - now))
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,8 +1,8 @@
 """
-What each endpoint demands and does: from a call as data to an answer as data.
+How the sandbox responds to a call: checks, faults and endpoints, without any sockets.
 
-Both hosts live here side by side. The gateway of the async host looks at the ``x-api-key`` before anything else, then
-LeadSquared looks at host, key pair and body, in that order.
+A *call* is one HTTP request; a *request* is a submission in the queue, known by its RequestID. The gateway of the async
+host checks ``x-api-key`` first; then LeadSquared checks host, key pair, call limit and body, in this order.
 """
 
 from __future__ import annotations
@@ -11,50 +11,25 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from airflow_provider_leadsquared.sandbox import messages
+from airflow_provider_leadsquared.sandbox import responses
 from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.capture import read_pairs
+from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint
 from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input
-from airflow_provider_leadsquared.sandbox.faults import Fault, Plan, Way
-from airflow_provider_leadsquared.sandbox.messages import Answer
+from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
+from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.queue import State
+from airflow_provider_leadsquared.sandbox.responses import Response
 
 MAX_BODY = 10 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint: where it is, and which keys it demands."""
-
-    name: str
-    method: str
-    path: str
-    needs_pair: bool = True
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it lives on the async host."""
-        return not self.path.startswith("/v2/")
-
-
-_LEADS = "/v2/LeadManagement.svc"
-ENDPOINTS = (
-    Endpoint("capture", "POST", "/lead/capture"),
-    Endpoint("status", "GET", "/lead/status", needs_pair=False),
-    Endpoint("metrics", "GET", "/lead/capture/metrics", needs_pair=False),
-    Endpoint("metrics", "GET", "/lead/metrics", needs_pair=False),
-    Endpoint("sync_capture", "POST", f"{_LEADS}/Lead.Capture"),
-    Endpoint("lead_fields", "GET", f"{_LEADS}/LeadsMetaData.Get"),
-    Endpoint("lead_by_id", "GET", f"{_LEADS}/Leads.GetById"),
-    Endpoint("lead_by_email", "GET", f"{_LEADS}/Leads.GetByEmailaddress"),
-    Endpoint("user", "GET", "/v2/Authentication.svc/UserByAccessKey.Get"),
-)
-ENDPOINT_NAMES = frozenset(endpoint.name for endpoint in ENDPOINTS)
+"""Bytes of a body at most."""
+_KEY_PARAMETERS = ("accesskey", "secretkey")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call received; names of query parameters and headers are in lower case."""
+    """One call; names of query parameters and headers are in lower case."""
 
     endpoint: Endpoint
     query: Mapping[str, str]
@@ -62,106 +37,108 @@ class Call:
     body: bytes = b""
 
 
-def answer(account: Account, call: Call, plan: Plan) -> Answer:
+def respond(account: Account, call: Call, faults: CallFaults) -> Response:
     """
-    Answer a call, unless a fault answers instead.
+    Process a call and return its response.
 
     :param account: The account.
     :param call: The call.
-    :param plan: The faults that strike the call.
+    :param faults: The faults that affect the call. One may replace the response.
     """
-    account.catch_up()
-    instead = plan.struck.get(Way.INSTEAD)
-    if instead is None:
-        return _proper_answer(account, call, plan)
-    proper = _proper_answer(account, call, plan) if instead.parameters.get("accepted") else None
-    replaced = _answer_instead(account, call, instead)
-    if proper is not None:
-        # The record still tells what was done, although the client will not know.
-        return replace(replaced, request_id=proper.request_id)
-    return replaced
+    account.run_due()
+    fault = faults.by_stage.get(Stage.REPLACEMENT)
+    if fault is None:
+        return _normal_response(account, call, faults)
+    normal = _normal_response(account, call, faults) if fault.parameters.get("accepted") else None
+    replacement = _replacement(account, call, fault)
+    if normal is not None:
+        # The record shows the accepted request, although the client does not learn its id.
+        return replace(replacement, request_id=normal.request_id)
+    return replacement
 
 
-def _answer_instead(account: Account, call: Call, fault: Fault) -> Answer:
+def _replacement(account: Account, call: Call, fault: Fault) -> Response:
+    """Return the response that a fault sends in place of the normal one."""
     p = fault.parameters
     match fault.kind:
         case "unavailable":
-            return Answer(
-                503, b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>", {}, "text/html"
-            )
+            return responses.unavailable()
         case "rate_limit":
-            return messages.over_limit(p["shape"], p["limit"])
+            return responses.over_limit(p["shape"], p["limit"])
         case "error":
-            return messages.error(MXError(p["exception"], p["message"]), p["http"])
+            return responses.error(MXError(p["exception"], p["message"]), p["http"])
         case "gateway":
-            return messages.gateway(p["http"])
+            return responses.gateway(p["http"])
         case "garbage":
-            return messages.garbage(p["shape"], call.endpoint.name, p["megabytes"])
+            return responses.garbage(p["shape"], call.endpoint.action, p["megabytes"])
         case "wrong_host":
-            return messages.wrong_host(p["host"])
+            return responses.wrong_host(p["host"])
         case "keys_revoked":
-            return messages.wrong_keys() if call.endpoint.needs_pair else messages.forbidden()
+            return responses.wrong_keys() if call.endpoint.needs_key_pair else responses.forbidden()
         case _:
-            return messages.unknown_request(call.query.get("requestid", ""), account.settings)
+            return responses.unknown_request(call.query.get("requestid", ""), account.settings)
 
 
-def _proper_answer(account: Account, call: Call, plan: Plan) -> Answer:
+def _normal_response(account: Account, call: Call, faults: CallFaults) -> Response:
+    """Return the response without faults; ``faults`` only plan the outcome of the request that is submitted."""
     if refusal := _refusal(account, call):
         return refusal
-    match call.endpoint.name:
-        case "capture":
-            return _capture(account, call, plan)
-        case "status":
+    api = call.endpoint.api
+    match call.endpoint.action:
+        case Action.SUBMIT if api is not None:
+            return _submit(account, call, api, faults)
+        case Action.STATUS:
             return _status(account, call)
-        case "metrics":
+        case Action.METRICS:
             figures = account.queue.metrics(account.clock.now(), account.settings)
-            return messages.metrics(*figures, account.settings)
-        case "sync_capture":
+            return responses.metrics(*figures, account.settings)
+        case Action.SYNC_CAPTURE:
             return _sync_capture(account, call)
-        case "lead_fields":
+        case Action.LEAD_FIELDS:
             return _lead_fields(account, call)
-        case "lead_by_id":
+        case Action.LEAD_BY_ID:
             lead = account.store.leads.get(call.query.get("id", ""))
-        case "lead_by_email":
+        case Action.LEAD_BY_EMAIL:
             lead = account.store.find("EmailAddress", call.query.get("emailaddress", ""))
         case _:
-            return messages.user(call.headers.get("host", ""), account.settings)
-    return messages.json_answer([lead.flat(list(account.schema.fields))] if lead else [])
+            return responses.user(call.headers.get("host", ""), account.settings)
+    return responses.json_response([lead.as_read_response(list(account.schema.fields))] if lead else [])
 
 
-def _refusal(account: Account, call: Call) -> Answer | None:
-    """Return why a call may not be made at all, if so."""
+def _refusal(account: Account, call: Call) -> Response | None:
+    """Return the response that refuses the call, None if it is allowed."""
     settings, endpoint = account.settings, call.endpoint
+    is_metrics = endpoint.action is Action.METRICS
     if endpoint.is_async:
-        if not _same(call.headers.get("x-api-key"), settings.api_key):
-            return messages.forbidden()
-        if endpoint.name == "metrics" and not settings.metrics:
-            return messages.no_such_path(is_async=True)
-    home = settings.async_host if endpoint.is_async else settings.sync_host
+        if not _is_same(call.headers.get("x-api-key"), settings.api_key):
+            return responses.forbidden()
+        if is_metrics and not settings.metrics:
+            return responses.no_such_path(is_async=True)
+    right_host = settings.async_host if endpoint.is_async else settings.sync_host
     host = call.headers.get("host", "").partition(":")[0]
-    if home and host != home.partition(":")[0] and endpoint.name != "user":
-        return messages.wrong_host(home)
-    needs_pair = endpoint.needs_pair or (endpoint.name == "metrics" and settings.metrics_need_keys)
-    if needs_pair and not _has_pair(account, call):
-        return messages.wrong_keys()
+    if right_host and host != right_host.partition(":")[0] and endpoint.action is not Action.USER:
+        return responses.wrong_host(right_host)
+    needs_key_pair = endpoint.needs_key_pair or (is_metrics and settings.metrics_need_keys)
+    if needs_key_pair and not _has_key_pair(account, call):
+        return responses.wrong_keys()
     if (not endpoint.is_async or settings.rate_limit_async) and account.is_over_limit():
-        return messages.over_limit(settings.rate_limit_shape, settings.rate_limit)
+        return responses.over_limit(settings.rate_limit_shape, settings.rate_limit)
     return None
 
 
-def _has_pair(account: Account, call: Call) -> bool:
-    access, secret = call.query.get("accesskey"), call.query.get("secretkey")
+def _has_key_pair(account: Account, call: Call) -> bool:
+    access, secret = (call.query.get(name) for name in _KEY_PARAMETERS)
     if access is None and secret is None and (not call.endpoint.is_async or account.settings.async_header_keys):
         access, secret = call.headers.get("x-lsq-accesskey"), call.headers.get("x-lsq-secretkey")
-    return _same(access, account.settings.access_key) and _same(secret, account.settings.secret_key)
+    return _is_same(access, account.settings.access_key) and _is_same(secret, account.settings.secret_key)
 
 
-def _same(given: str | None, wanted: str) -> bool:
-    return given is not None and hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+def _is_same(given: str | None, expected: str) -> bool:
+    return given is not None and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
 def _text(call: Call) -> str:
-    """Return the body of a submission; anything but JSON in UTF-8 by name and by nature is a ValueError."""
+    """Return the body of a submission; raise ValueError if content type or encoding is not JSON in UTF-8."""
     media_type, _, parameters = call.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8"):
@@ -169,47 +146,51 @@ def _text(call: Call) -> str:
     return call.body.decode()
 
 
-def _capture(account: Account, call: Call, plan: Plan) -> Answer:
+def _submit(account: Account, call: Call, api: AsyncApi, faults: CallFaults) -> Response:
     try:
         text = _text(call)
-        read_pairs(text)
+        api.handler.check(text)
     except ValueError:
-        return messages.bad_body(is_async=True)
-    behavior = call.query.get("leadupdatebehavior") if account.settings.async_update_behavior else None
-    return messages.accepted(account.submit(text, behavior or None, plan.fate()))
+        return responses.bad_request(is_async=True)
+    parameters = {name: value for name, value in call.query.items() if name not in _KEY_PARAMETERS}
+    if not account.settings.async_update_behavior:
+        parameters.pop("leadupdatebehavior", None)
+    return responses.accepted(account.submit(api, text, parameters, faults.planned_outcome()))
 
 
-def _status(account: Account, call: Call) -> Answer:
+def _status(account: Account, call: Call) -> Response:
     request_id = call.query.get("requestid", "")
     if not request_id:
-        return messages.error(invalid_input("RequestID"), 400)
+        return responses.error(invalid_input("RequestID"), 400)
     request = account.queue.requests.get(request_id)
-    if request is None:
-        return messages.unknown_request(request_id, account.settings)
-    request.looks += 1
-    fate = request.fate
-    if request.looks <= fate.hidden_looks or (request.state is State.LOST and fate.lost == "unknown"):
-        return messages.unknown_request(request_id, account.settings)
-    flapping = fate.flap and request.looks <= fate.flap_looks
-    word = fate.flap[(request.looks - 1) % len(fate.flap)] if flapping else None
-    return messages.status(request, account.settings, word)
+    if request is None or request.api.status_path != call.endpoint.path:
+        return responses.unknown_request(request_id, account.settings)
+    request.polls += 1
+    planned = request.planned
+    is_forgotten = request.state is State.LOST and planned.lost_status == "unknown"
+    if request.polls <= planned.hidden_polls or is_forgotten:
+        return responses.unknown_request(request_id, account.settings)
+    status = None
+    if planned.flap_statuses and request.polls <= planned.flap_polls:
+        status = planned.flap_statuses[(request.polls - 1) % len(planned.flap_statuses)]
+    return responses.status(request, account.settings, status)
 
 
-def _sync_capture(account: Account, call: Call) -> Answer:
+def _sync_capture(account: Account, call: Call) -> Response:
     try:
         pairs = read_pairs(_text(call))
     except ValueError:
-        return messages.bad_body(is_async=False)
+        return responses.bad_request(is_async=False)
     try:
-        captured = account.capture(pairs, call.query.get("leadupdatebehavior") or None)
+        result = account.capture(pairs, call.query.get("leadupdatebehavior") or None)
     except MXError as error:
-        return messages.error(error, int(account.settings.error_http))
-    return messages.json_answer(captured.body())
+        return responses.error(error, int(account.settings.error_http))
+    return responses.json_response(result.body())
 
 
-def _lead_fields(account: Account, call: Call) -> Answer:
+def _lead_fields(account: Account, call: Call) -> Response:
     wanted, with_options = call.query.get("schemaname"), call.query.get("excludeoptionsets") != "1"
-    return messages.json_answer(
+    return responses.json_response(
         [
             field.metadata(field.schema_name in account.settings.unique_fields, with_options)
             for field in account.schema.fields.values()

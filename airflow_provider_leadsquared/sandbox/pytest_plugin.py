@@ -1,7 +1,7 @@
 """
-A sandbox for tests: ``-p airflow_provider_leadsquared.sandbox.pytest_plugin``, or name it in ``pytest_plugins``.
+Pytest fixtures: ``-p airflow_provider_leadsquared.sandbox.pytest_plugin``, or the module's name in ``pytest_plugins``.
 
-The mark ``@pytest.mark.leadsquared_sandbox(speed=0, rate=600)`` says what the sandbox of a test is like.
+The mark ``@pytest.mark.leadsquared_sandbox(speed=0, rate=600)`` sets the options of a test's sandbox.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _SPEED = 60.0
 
 
 SandboxFactory = Callable[..., Sandbox]
-"""Starts a sandbox that stops with the test; takes what :class:`Sandbox` takes."""
+"""Starts a sandbox that is stopped after the test. The arguments are those of :class:`Sandbox`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known, so that strict marks accept it."""
-    config.addinivalue_line("markers", f"{_MARK}(**options): what the leadsquared_sandbox fixture is like")
+    """Register the mark, so that ``--strict-markers`` accepts it."""
+    config.addinivalue_line("markers", f"{_MARK}(**options): options of the leadsquared_sandbox fixture")
 
 
 @pytest.fixture
 def leadsquared_sandbox_factory() -> Iterator[SandboxFactory]:
-    """Return a function that starts sandboxes; each is 60 times as fast as real time unless told otherwise."""
+    """Return a function that starts sandboxes. The default speed is 60."""
     with ExitStack() as running:
 
         def start(**options: Any) -> Sandbox:
@@ -40,6 +40,6 @@ def leadsquared_sandbox_factory() -> Iterator[SandboxFactory]:
 
 @pytest.fixture
 def leadsquared_sandbox(request: pytest.FixtureRequest, leadsquared_sandbox_factory: SandboxFactory) -> Sandbox:
-    """Return a running sandbox of the test's own, as its ``leadsquared_sandbox`` mark describes it."""
+    """Return a running sandbox for this test, with the options of its ``leadsquared_sandbox`` mark."""
     mark = request.node.get_closest_marker(_MARK)
     return leadsquared_sandbox_factory(**(mark.kwargs if mark else {}))

@@ -1,9 +1,9 @@
 """
-The life of a submitted lead: accepted, attempted, retried on the ladder, settled.
+The queue of one account: requests are accepted, attempted, retried on the ladder, and settled.
 
-One worker makes all attempts in the order they fall due, at the account's rate. Nothing here runs by itself:
-:meth:`Queue.run` makes every attempt that was due by a given moment, at the exact moment it was due, so the outcome
-does not depend on how often somebody looks.
+One worker makes all attempts in the order of their due times, at the account's rate. Nothing here runs by itself:
+:meth:`Queue.run` makes every attempt that was due until a given time, with exactly the time at which it was due. So
+the outcome does not depend on how often a client polls.
 """
 
 from __future__ import annotations
@@ -13,80 +13,96 @@ import logging
 import math
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_provider_leadsquared.sandbox.capture import Captured
+from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 RATE_WINDOW = 600.0
-"""Seconds over which the processing rate is told."""
+"""Sandbox seconds over which the processing rate in the metrics is measured."""
 
 
 class State(StrEnum):
-    """Where a request really stands, whatever the status answer says."""
+    """The real state of a request, whatever status a poll gets."""
 
     WAITING = "waiting"
+    """Not yet attempted."""
     RETRYING = "retrying"
+    """A system error; a retry is due later."""
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
+    """An application error. It is not retried."""
     FAILED = "failed"
+    """A system error at the last retry."""
     LOST = "lost"
+    """Dropped by a ``silent_loss`` fault."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What faults hold in store for one request."""
+class PlannedOutcome:
+    """What faults plan for one request; the defaults are no fault."""
 
     system_errors: int = 0
+    """How many attempts fail with a system error first."""
     rejection: MXError | None = None
-    lost: str | None = None
-    """How a silently lost request shows: ``in_queue`` or ``unknown``."""
-    hidden_looks: int = 0
-    flap: tuple[str, ...] = ()
-    flap_looks: int = 0
+    """The error that rejects the request when it is processed."""
+    lost_status: str | None = None
+    """Not None: the request is never processed. What its polls get: ``in_queue`` or ``unknown``."""
+    hidden_polls: int = 0
+    """For how many polls the RequestID is unknown."""
+    flap_statuses: tuple[str, ...] = ()
+    """The statuses that the first ``flap_polls`` polls get in turn."""
+    flap_polls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at processing a request."""
+    """One attempt at processing a request; ``at`` is sandbox time, ``at_real`` real time."""
 
     at: float
     at_real: float
     outcome: str
 
     def as_json(self) -> dict[str, object]:
-        """Return the attempt for read-back."""
+        """Return the attempt as JSON."""
         return {"at": self.at, "at_real": self.at_real, "outcome": self.outcome}
 
 
 @dataclass(slots=True)
 class Request:
-    """One accepted submission and its history."""
+    """One accepted submission and its history. Times are in seconds since 1970; names in ``_real`` are real time."""
 
+    api: AsyncApi
     body: str
-    behavior: str | None
+    parameters: Mapping[str, str]
+    """Query parameters of the submission except the keys; names are in lower case."""
     accepted_at: float
     accepted_real: float
-    fate: Fate
+    planned: PlannedOutcome
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: State = State.WAITING
     attempts: list[Attempt] = field(default_factory=list)
     next_attempt_at: float | None = None
     settled_at: float | None = None
     settled_real: float | None = None
-    captured: Captured | None = None
+    result: Mapping[str, object] | None = None
+    """What the handler of its API returned, None until it succeeds."""
     rejection: MXError | None = None
-    looks: int = 0
+    polls: int = 0
+    """How many polls of its status were received."""
 
     def as_json(self) -> dict[str, object]:
-        """Return the request and its history for read-back."""
+        """Return the request and its history as JSON."""
+        message = self.result.get("Message") if self.result else None
+        details = message if isinstance(message, Mapping) else {}
         return {
             "request_id": self.id,
+            "api": self.api.name,
             "state": self.state,
             "accepted_at": self.accepted_at,
             "accepted_real": self.accepted_real,
@@ -94,10 +110,11 @@ class Request:
             "next_attempt_at": self.next_attempt_at,
             "settled_at": self.settled_at,
             "settled_real": self.settled_real,
-            "lead_id": self.captured.lead_id if self.captured else None,
-            "is_created": self.captured.is_created if self.captured else None,
+            "lead_id": details.get("RelatedId"),
+            "is_created": details.get("IsCreated"),
+            "result": self.result,
             "reason": str(self.rejection) if self.rejection else None,
-            "looks": self.looks,
+            "polls": self.polls,
         }
 
 
@@ -105,16 +122,18 @@ class Queue:
     """
     All requests of one account.
 
-    :param process: Captures the lead of a request at a moment; raises :class:`MXError` to refuse it.
-    :param real: Tells the real time of a sandbox time.
+    :param process: Processes a request at a sandbox time and returns its result; raises :class:`MXError` to reject it.
+    :param real_time: Returns the real time of a sandbox time.
     """
 
-    def __init__(self, process: Callable[[Request, float], Captured], real: Callable[[float], float]) -> None:
+    def __init__(
+        self, process: Callable[[Request, float], Mapping[str, object]], real_time: Callable[[float], float]
+    ) -> None:
         self.requests: dict[str, Request] = {}
         self.counts: Counter[State] = Counter()
-        self.recent_rejects: deque[Request] = deque(maxlen=10)
+        self.recent_rejected: deque[Request] = deque(maxlen=10)
         self._process = process
-        self._real = real
+        self._real_time = real_time
         self._due: list[tuple[float, int, Request]] = []
         self._sequence = 0
         self._last_attempt_at = -math.inf
@@ -122,10 +141,10 @@ class Queue:
 
     def accept(self, request: Request, settings: Settings) -> None:
         """
-        Take a request in.
+        Add a request and schedule its first attempt.
 
         :param request: The request.
-        :param settings: How long it waits before its first attempt.
+        :param settings: ``queue_delay``: seconds until the first attempt.
         """
         self.requests[request.id] = request
         self.counts[request.state] += 1
@@ -133,10 +152,10 @@ class Queue:
 
     def run(self, until: float, settings: Settings) -> None:
         """
-        Make every attempt that falls due.
+        Make every attempt that is due.
 
-        :param until: The moment to have arrived at.
-        :param settings: Rate and ladder.
+        :param until: Sandbox time now.
+        :param settings: ``rate``, ``ladder`` and ``retries``.
         """
         interval = 60.0 / settings.rate
         while self._due:
@@ -152,21 +171,21 @@ class Queue:
 
     def metrics(self, now: float, settings: Settings) -> tuple[int, int, float]:
         """
-        Return how many requests wait for their turn, seconds until all had it, and attempts per minute.
+        Return how many requests are pending, seconds until all were attempted, and attempts per minute.
 
-        Requests parked until a retry do not count until it is due.
+        A request that waits for a retry is pending only from the time at which the retry is due.
 
-        :param now: The present; the queue has run until then.
-        :param settings: The rate.
+        :param now: Sandbox time now; the queue has run until then.
+        :param settings: ``rate``.
         """
-        waiting = [due for due, _, request in self._due if request.state is State.WAITING or due <= now]
-        worked_off = len(waiting) * 60.0 / settings.rate
-        delay = max(worked_off, max(waiting, default=now) - now)
-        return len(waiting), math.ceil(delay), len(self._attempted) * 60 / RATE_WINDOW
+        pending = [due for due, _, request in self._due if request.state is State.WAITING or due <= now]
+        processing_time = len(pending) * 60.0 / settings.rate
+        delay = max(processing_time, max(pending, default=now) - now)
+        return len(pending), math.ceil(delay), len(self._attempted) * 60 / RATE_WINDOW
 
     def upcoming(self, count: int) -> Iterator[Request]:
         """
-        Yield the requests whose attempts fall due next.
+        Yield the requests whose attempts are due next, the earliest first.
 
         :param count: How many at most.
         """
@@ -174,45 +193,45 @@ class Queue:
 
     def _attempt(self, request: Request, at: float, settings: Settings) -> None:
         request.next_attempt_at = None
-        if request.fate.lost:
-            self._move(request, State.LOST)
+        if request.planned.lost_status:
+            self._set_state(request, State.LOST)
             return
         try:
-            if len(request.attempts) < request.fate.system_errors:
+            if len(request.attempts) < request.planned.system_errors:
                 self._system_error(request, at, settings)
                 return
-            if request.fate.rejection:
-                raise request.fate.rejection
-            request.captured = self._process(request, at)
+            if request.planned.rejection:
+                raise request.planned.rejection
+            request.result = self._process(request, at)
         except MXError as error:
             request.rejection = error
-            self.recent_rejects.append(request)
-            self._note(request, at, error.kind)
+            self.recent_rejected.append(request)
+            self._add_attempt(request, at, error.kind)
             self._settle(request, State.REJECTED, at)
         else:
-            self._note(request, at, "success")
+            self._add_attempt(request, at, "success")
             self._settle(request, State.SUCCEEDED, at)
 
     def _system_error(self, request: Request, at: float, settings: Settings) -> None:
-        self._note(request, at, "system error")
+        self._add_attempt(request, at, "system error")
         retry = len(request.attempts) - 1
         if retry >= len(settings.retries):
             self._settle(request, State.FAILED, at)
             return
-        # The listed times do not count the wait for the first attempt in either reading.
+        # In both readings the listed times count from an attempt, not from the acceptance.
         start = at if settings.ladder == "gaps" else request.attempts[0].at
-        self._move(request, State.RETRYING)
+        self._set_state(request, State.RETRYING)
         self._schedule(request, max(at, start + settings.retries[retry]))
 
-    def _note(self, request: Request, at: float, outcome: str) -> None:
-        request.attempts.append(Attempt(at, self._real(at), outcome))
+    def _add_attempt(self, request: Request, at: float, outcome: str) -> None:
+        request.attempts.append(Attempt(at, self._real_time(at), outcome))
         _LOG.debug("request %s: attempt %d: %s", request.id, len(request.attempts), outcome)
 
     def _settle(self, request: Request, state: State, at: float) -> None:
-        self._move(request, state)
-        request.settled_at, request.settled_real = at, self._real(at)
+        self._set_state(request, state)
+        request.settled_at, request.settled_real = at, self._real_time(at)
 
-    def _move(self, request: Request, state: State) -> None:
+    def _set_state(self, request: Request, state: State) -> None:
         self.counts[request.state] -= 1
         self.counts[state] += 1
         request.state = state

@@ -1,4 +1,4 @@
-"""The sandbox on a socket: carries calls in and answers out, and breaks connections where a fault says so."""
+"""The HTTP server: reads calls, sends responses, and breaks connections if a fault demands it."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from airflow_provider_leadsquared.sandbox import messages, protocol
+from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
-from airflow_provider_leadsquared.sandbox.control import BOOKS, PAGE_SIZE, Control
-from airflow_provider_leadsquared.sandbox.faults import Plan, Way
-from airflow_provider_leadsquared.sandbox.messages import Answer
+from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
+from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
+from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
+from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.page import render
-from airflow_provider_leadsquared.sandbox.protocol import ENDPOINTS, Call, Endpoint
-from airflow_provider_leadsquared.sandbox.record import Look, Post, lead_in
+from airflow_provider_leadsquared.sandbox.protocol import Call
+from airflow_provider_leadsquared.sandbox.record import Poll, Post
+from airflow_provider_leadsquared.sandbox.responses import Response
 
 _LOG = logging.getLogger(__name__)
 _HTTP_LOG = logging.getLogger(f"{__name__}.http")
-# What aiohttp says of a malformed call quotes it, with the keys in it.
+# aiohttp logs a malformed call as a whole, including its keys.
 _HTTP_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
-_TICK = 0.1
+_RUN_INTERVAL = 0.1
+"""Real seconds between two runs of the queue."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
     """
-    One account on one port.
+    Serves one account on one port.
 
     :param account: The account.
-    :param open_control: Whether other machines may use the page, the controls and the read-back.
+    :param open_control: Whether other machines may use the page and everything under ``/sandbox/``.
     """
 
     def __init__(self, account: Account, open_control: bool = False) -> None:
@@ -46,21 +49,22 @@ class Server:
         self.control = Control(account)
         self._open_control = open_control
         self._runner: web.AppRunner | None = None
-        self._ticker: asyncio.Task[None] | None = None
+        self._runs: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
         """
-        Listen, and return the port.
+        Start to listen.
 
         :param host: Address to listen on.
         :param port: Port, 0 for a free one.
-        :raises OSError: When the address cannot be had.
+        :return: The port.
+        :raises OSError: If address or port cannot be used.
         """
         self._runner = web.AppRunner(
             self._app(),
-            access_log=None,  # it would show keys
+            access_log=None,  # it would contain keys
             logger=_HTTP_LOG,
-            handler_cancellation=True,  # a hung call must not outlive its client
+            handler_cancellation=True,  # ends a call that hangs when its client closes the connection
             shutdown_timeout=0.1,
         )
         await self._runner.setup()
@@ -69,118 +73,114 @@ class Server:
         except OSError:
             await self._runner.cleanup()
             raise
-        self._ticker = asyncio.create_task(self._tick())
+        self._runs = asyncio.create_task(self._run_regularly())
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._ticker:
-            self._ticker.cancel()
+        if self._runs:
+            self._runs.cancel()
         if self._runner:
             await self._runner.cleanup()
 
-    async def _tick(self) -> None:
-        # Attempts fall due while nobody looks; making them in small batches keeps every answer quick.
+    async def _run_regularly(self) -> None:
+        # Without this, all attempts that became due since the last call would delay the next response.
         while True:
-            await asyncio.sleep(_TICK)
-            self.account.catch_up()
+            await asyncio.sleep(_RUN_INTERVAL)
+            self.account.run_due()
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=protocol.MAX_BODY)
-        for endpoint in ENDPOINTS:
-            app.router.add_route(endpoint.method, endpoint.path, self._endpoint(endpoint))
         control = self.control
         self._add(app, "GET", "/", self._page)
-        self._add(app, "GET", "/sandbox/counts", _tells(control.counts))
-        self._add(app, "GET", "/sandbox/clock", _tells(control.clock))
-        self._add(app, "POST", "/sandbox/clock", _takes(control.move_clock))
-        self._add(app, "GET", "/sandbox/switches", _tells(control.switches))
-        self._add(app, "POST", "/sandbox/switches", _takes(control.set_switches))
-        self._add(app, "GET", "/sandbox/faults", _tells(control.faults))
-        self._add(app, "POST", "/sandbox/faults", _takes(control.add_faults))
+        self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
+        self._add(app, "GET", "/sandbox/clock", _without_body(control.clock))
+        self._add(app, "POST", "/sandbox/clock", _with_body(control.move_clock))
+        self._add(app, "GET", "/sandbox/switches", _without_body(control.switches))
+        self._add(app, "POST", "/sandbox/switches", _with_body(control.set_switches))
+        self._add(app, "GET", "/sandbox/faults", _without_body(control.faults))
+        self._add(app, "POST", "/sandbox/faults", _with_body(control.add_faults))
         self._add(app, "DELETE", "/sandbox/faults", self._clear_faults)
         self._add(app, "DELETE", "/sandbox/faults/{id:[0-9]+}", self._clear_faults)
-        self._add(app, "POST", "/sandbox/visitors", _takes(control.add_visitors))
-        self._add(app, "POST", "/sandbox/reset", _tells(control.reset))
-        for book in BOOKS:
-            self._add(app, "GET", f"/sandbox/{book}", self._read_page)
-        self._add(app, "GET", "/sandbox/{book:requests|leads}/{id}", self._read_entry)
-        app.router.add_route("*", "/{path:.*}", self._unknown)
+        self._add(app, "POST", "/sandbox/visitors", _with_body(control.add_visitors))
+        self._add(app, "POST", "/sandbox/reset", _without_body(control.reset))
+        for collection in COLLECTIONS:
+            self._add(app, "GET", f"/sandbox/{collection}", self._read_page)
+        self._add(app, "GET", "/sandbox/{collection:requests|leads}/{id}", self._read_entry)
+        app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
-    # The protocol
+    # LeadSquared's endpoints
 
-    def _endpoint(self, endpoint: Endpoint) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._serve(endpoint, request)
-
-        return handle
-
-    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        # Not routes of aiohttp: it accepts no new routes after the start, but an API may be added at any time.
+        endpoint = find_endpoint(request.method, request.rel_url.raw_path)
+        if endpoint is None:
+            endpoint = Endpoint("unknown", Action.NONE, request.method, request.path)
+            response = responses.no_such_path(endpoint.is_async)
+            self._record(Call(endpoint, {}, {}), response, [])
+            return _to_aiohttp(response)
         account = self.account
-        if door := account.faults.door(endpoint.name):
-            self._record(Call(endpoint, {}, {}), None, [door.kind])
-            return _drop(request)
+        if fault := account.faults.before_reading(endpoint.name):
+            self._record(Call(endpoint, {}, {}), None, [fault.kind])
+            return _reset_connection(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            answer = messages.gateway(413)
-            self._record(Call(endpoint, {}, {}), answer, [])
-            return _response(answer)
+            response = responses.gateway(413)
+            self._record(Call(endpoint, {}, {}), response, [])
+            return _to_aiohttp(response)
         query = {name.lower(): value for name, value in reversed([*request.query.items()])}
         call = Call(endpoint, query, {name.lower(): value for name, value in request.headers.items()}, body)
-        # Read once, however many faults ask for the lead.
-        lead = functools.cache(lambda: self._lead_of(call))
-        plan = account.faults.plan(endpoint.name, lead, endpoint.name == "capture")
-        if Way.DOOR in plan.struck:
-            self._record(call, None, plan.names)
-            return _drop(request)
-        answer = protocol.answer(account, call, plan)
-        is_lost = Way.AFTER in plan.struck
-        self._record(call, answer, plan.names, is_lost)
-        if (slow := plan.parameters(Way.DELAY, "slow")) is not None:
+        # Several faults may ask for the lead; it is read only once.
+        find_lead = functools.cache(lambda: self._lead_of(call))
+        faults = account.faults.for_call(endpoint.name, find_lead, endpoint.action is Action.SUBMIT)
+        if Stage.CONNECTION in faults.by_stage:
+            self._record(call, None, faults.kinds)
+            return _reset_connection(request)
+        response = protocol.respond(account, call, faults)
+        is_lost = Stage.DELIVERY in faults.by_stage
+        self._record(call, response, faults.kinds, is_lost)
+        if (slow := faults.parameters(Stage.DELAY, "slow")) is not None:
             await asyncio.sleep(slow["seconds"])
-        return await _lose(request, answer, plan) if is_lost else _response(answer)
+        return await _lose(request, response, faults) if is_lost else _to_aiohttp(response)
 
-    def _lead_of(self, call: Call) -> dict[str, str | None]:
-        """Return the lead that is submitted, or whose request is looked at."""
-        body = call.body
-        if asked := self.account.queue.requests.get(call.query.get("requestid", "")):
-            body = asked.body.encode()
-        return lead_in(body) or {}
+    def _lead_of(self, call: Call) -> Mapping[str, str | None]:
+        """Return the lead that is submitted or whose request is polled, empty if there is none."""
+        polled = self.account.queue.requests.get(call.query.get("requestid", ""))
+        lead = polled.api.handler.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
+        return lead or {}
 
-    def _record(self, call: Call, answer: Answer | None, faults: list[str], is_lost: bool = False) -> None:
-        account, name = self.account, call.endpoint.name
+    def _record(self, call: Call, response: Response | None, faults: list[str], is_lost: bool = False) -> None:
+        """Record a call; ``response`` is None if none was made, ``is_lost`` if a fault kept it from the client."""
+        account, endpoint = self.account, call.endpoint
         at = account.clock.now()
-        real = account.clock.real(at)
-        http = None if answer is None or is_lost else answer.http
-        request_id = answer.request_id if answer else None
-        if call.endpoint.method == "POST":
-            behavior = call.query.get("leadupdatebehavior")
-            number = len(account.posts) + 1
-            account.posts.append(Post(number, at, real, name, behavior, call.body or None, faults, http, request_id))
-        elif name == "status":
-            status = answer.status if answer and not is_lost else None
-            asked = call.query.get("requestid", "")
-            account.looks.append(Look(len(account.looks) + 1, at, real, asked, http, status, faults))
-        # An id that is not ours may be anything, lead data included.
+        real = account.clock.real_time(at)
+        http = None if response is None or is_lost else response.http
+        request_id = response.request_id if response else None
+        if endpoint.method == "POST":
+            number, behavior = len(account.posts) + 1, call.query.get("leadupdatebehavior")
+            body = call.body or None
+            account.posts.append(Post(number, at, real, endpoint, behavior, body, faults, http, request_id))
+        elif endpoint.action is Action.STATUS:
+            status = response.status if response and not is_lost else None
+            number, polled = len(account.polls) + 1, call.query.get("requestid", "")
+            account.polls.append(Poll(number, at, real, endpoint.name, polled, http, status, faults))
+        # An id that the account does not know may be anything, even lead data, so it is not logged.
         known = request_id if request_id in account.queue.requests else ""
-        _LOG.debug("%s: %s %s %s", name, http or "no answer", known, " ".join(faults))
+        _LOG.debug("%s: %s %s %s", endpoint.name, http or "no response", known, " ".join(faults))
 
-    async def _unknown(self, request: web.Request) -> web.StreamResponse:
-        nowhere = Endpoint("unknown", request.method, request.path)
-        answer = messages.no_such_path(nowhere.is_async)
-        self._record(Call(nowhere, {}, {}), answer, [])
-        return _response(answer)
+    # The page, the controls and the recorded data
 
-    # The sandbox's own addresses
-
-    def _add(self, app: web.Application, method: str, path: str, handler: Handler) -> None:
-        """Route one of the sandbox's own addresses, which need no keys and are therefore kept to this machine."""
+    def _add(self, app: web.Application, method: str, path: str, handler: _Handler) -> None:
+        """Add a route that needs no keys, and that other machines may use only with ``open_control``."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             if not self._open_control and not _is_loopback(request.remote):
-                return web.json_response({"error": "the sandbox's own addresses answer this machine only"}, status=403)
+                return web.json_response(
+                    {"error": "this address is open to this machine only; start the sandbox with --open-control"},
+                    status=403,
+                )
             try:
                 return await handler(request)
             except ValueError as error:
@@ -189,7 +189,7 @@ class Server:
         app.router.add_route(method, path, guarded)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        self.account.catch_up()
+        self.account.run_due()
         text = render(self.account, f"http://{request.host}")
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return web.Response(
@@ -197,8 +197,8 @@ class Server:
         )
 
     async def _clear_faults(self, request: web.Request) -> web.StreamResponse:
-        wanted = request.match_info.get("id")
-        self.control.clear_faults(int(wanted) if wanted else None)
+        fault_id = request.match_info.get("id")
+        self.control.clear_faults(int(fault_id) if fault_id else None)
         return web.json_response(self.control.faults())
 
     async def _read_page(self, request: web.Request) -> web.StreamResponse:
@@ -206,18 +206,18 @@ class Server:
         return web.json_response(self.control.page(request.path.rpartition("/")[2], after, limit))
 
     async def _read_entry(self, request: web.Request) -> web.StreamResponse:
-        entry = self.control.entry(request.match_info["book"], request.match_info["id"])
+        entry = self.control.entry(request.match_info["collection"], request.match_info["id"])
         return web.json_response(entry, status=200 if entry else 404)
 
 
-def _tells(read: Callable[[], object]) -> Handler:
+def _without_body(read: Callable[[], object]) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return web.json_response(read())
 
     return handle
 
 
-def _takes(write: Callable[[object], object]) -> Handler:
+def _with_body(write: Callable[[object], object]) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return web.json_response(write(json.loads(await request.read())))
 
@@ -228,32 +228,32 @@ def _is_loopback(address: str | None) -> bool:
     return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def _response(answer: Answer) -> web.Response:
+def _to_aiohttp(response: Response) -> web.Response:
     return web.Response(
-        status=answer.http, body=answer.body, content_type=answer.content_type, headers=dict(answer.headers)
+        status=response.http, body=response.body, content_type=response.content_type, headers=dict(response.headers)
     )
 
 
-async def _lose(request: web.Request, answer: Answer, plan: Plan) -> web.StreamResponse:
-    """Keep the whole answer, or its second half, from the client."""
-    if (lost := plan.parameters(Way.AFTER, "lost_answer")) is not None:
+async def _lose(request: web.Request, response: Response, faults: CallFaults) -> web.StreamResponse:
+    """Send nothing or only the first half of the response, then reset the connection."""
+    if (lost := faults.parameters(Stage.DELIVERY, "lost_response")) is not None:
         if lost["how"] == "hang":
             await asyncio.sleep(lost["seconds"])
-        return _drop(request)
-    half = web.StreamResponse(status=answer.http, headers={"Content-Length": str(len(answer.body))})
-    half.content_type = answer.content_type
+        return _reset_connection(request)
+    half = web.StreamResponse(status=response.http, headers={"Content-Length": str(len(response.body))})
+    half.content_type = response.content_type
     with contextlib.suppress(ConnectionError):
         await half.prepare(request)
-        await half.write(answer.body[: len(answer.body) // 2])
-    return _drop(request)
+        await half.write(response.body[: len(response.body) // 2])
+    return _reset_connection(request)
 
 
-def _drop(request: web.Request) -> web.Response:
-    """Reset the connection; what is returned goes nowhere."""
+def _reset_connection(request: web.Request) -> web.Response:
+    """Reset the connection. The response that is returned is never sent; aiohttp needs one."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")
-        # A close with nothing lingering sends RST, as a broken host does, and not an orderly FIN.
+        # SO_LINGER with 0 seconds closes the connection with RST, as a broken host does, and not with FIN.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()

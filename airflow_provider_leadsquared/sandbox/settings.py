@@ -1,4 +1,4 @@
-"""Every switch of the sandbox: its default, its choices and what it means, in one table for CLI, HTTP and code."""
+"""Every switch of the sandbox with its default, choices and meaning, in one table for CLI, HTTP and Python."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ def _switch(default: Any, help_text: str, *choices: str, minimum: float | None =
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one sandbox account is like; the defaults follow LeadSquared's documents, else the likelier reading."""
+    """
+    The switches of one sandbox account.
+
+    The defaults follow LeadSquared's documents; where the documents are open, the more probable reading.
+    """
 
     # Keys and hosts
     access_key: str = _switch("u$r" + "0badcafe" * 4, "access key of the only user")
     secret_key: str = _switch("feedbeef" * 5, "secret key of the only user")
     api_key: str = _switch("SandboxKey" * 4, "x-api-key of the async host")
-    async_host: str = _switch("", "home host of the async API; calls naming another Host get 401. Empty: any host")
-    sync_host: str = _switch("", "home host of the sync API; calls naming another Host get 401. Empty: any host")
+    async_host: str = _switch("", "host of the async API; calls with another Host header get 401. Empty: any host")
+    sync_host: str = _switch("", "host of the sync API; calls with another Host header get 401. Empty: any host")
     async_header_keys: bool = _switch(False, "accept x-LSQ-* headers on async submissions (documented: query only)")
-    metrics: bool = _switch(True, "this account has the metrics endpoints")
-    metrics_need_keys: bool = _switch(False, "metrics want the key pair in the query too")
+    metrics: bool = _switch(True, "the account has the metrics endpoints")
+    metrics_need_keys: bool = _switch(False, "metrics need the key pair in the query too")
     metrics_rate_key: str = _switch(
         "ProcessingRatePerMinute",
         "spelling of the rate in metrics",
@@ -39,34 +43,39 @@ class Settings:
     queue_delay: float = _switch(1.0, "sandbox seconds before a request's first attempt", minimum=0)
     ladder: str = _switch("gaps", "listed retry times count from the last attempt or from the first", "gaps", "offsets")
     retries: tuple[float, ...] = _switch(DOCUMENTED_RETRIES, "listed retry times in sandbox seconds")
-    between_retries: str = _switch("In-Queue", "status shown between retries, such as In-Queue, ERROR or FAILURE")
-    word_queued: str = _switch("In-Queue", "status of a request that waits")
-    word_success: str = _switch("Success", "status of a captured lead")
-    word_rejected: str = _switch("FAILURE", "final status after an application error")
-    word_failed: str = _switch("ERROR", "final status after the last retry")
+    status_between_retries: str = _switch("In-Queue", "status between retries, such as In-Queue, ERROR or FAILURE")
+    status_queued: str = _switch("In-Queue", "status of a request that waits for its first attempt")
+    status_success: str = _switch("Success", "final status of a request that succeeded")
+    status_rejected: str = _switch("FAILURE", "final status after an application error")
+    status_failed: str = _switch("ERROR", "final status after a system error at the last retry")
 
-    # Shapes of answers
+    # Shapes of responses
     status_id_key: str = _switch(
-        "RequestId", "spelling of the id in status answers", "RequestId", "RequestID", "requestid"
+        "RequestId", "spelling of the id in status responses", "RequestId", "RequestID", "requestid"
     )
     status_message: str = _switch(
-        "string", "Message of a status answer: JSON in a string, or an object", "string", "object"
+        "string", "Message of a status response: JSON in a string, or an object", "string", "object"
     )
     rejection_shape: str = _switch(
-        "failure", "a rejected lead shows as a failed request, or as Success with an error inside", "failure", "inner"
+        "failure",
+        "a rejected request has the status of a failure, or Success with an error in Message",
+        "failure",
+        "inner",
     )
-    unknown_request: str = _switch("404", "answer to an unknown RequestID; 200 lacks TaskStatus", "404", "200", "400")
+    unknown_request: str = _switch(
+        "404", "response to an unknown RequestID; 200 has no TaskStatus", "404", "200", "400"
+    )
     error_http: str = _switch("500", "HTTP code of application errors on the sync host", "500", "200")
 
     # Call limit
     rate_limit: int = _switch(0, "sync calls allowed per 5 sandbox seconds; 0: no limit", minimum=0)
-    rate_limit_shape: str = _switch("429", "how an exceeded limit is told", "429", "403", "200")
+    rate_limit_shape: str = _switch("429", "HTTP code of a call over the limit", "429", "403", "200")
     rate_limit_async: bool = _switch(False, "count async calls too (documented: no limit)")
 
     # Capture rules
     unique_fields: tuple[str, ...] = _switch(("EmailAddress", "Phone"), "fields whose values belong to one lead only")
     country_code: str = _switch("91", "default country code of phones")
-    async_update_behavior: bool = _switch(True, "async capture honours LeadUpdateBehavior")
+    async_update_behavior: bool = _switch(True, "async submissions use LeadUpdateBehavior")
     unknown_update_behavior: str = _switch("reject", "an unknown LeadUpdateBehavior", "reject", "ignore")
     source_on_recapture: str = _switch("keep", "source fields of a lead captured again", "keep", "overwrite")
     attribute_case: str = _switch("exact", "letter case of attribute names", "exact", "ignore")
@@ -82,17 +91,17 @@ class Settings:
 
     def changed(self, changes: Mapping[str, object]) -> Settings:
         """
-        Return these settings with some switches set anew.
+        Return a copy of these settings with some switches changed.
 
         :param changes: Switch names and their new values.
-        :raises ValueError: When a switch or a value does not exist; nothing is changed then.
+        :raises ValueError: If a switch does not exist or a value is wrong.
         """
         known = {spec.name: spec for spec in fields(self)}
         checked: dict[str, Any] = {}
         for name, value in changes.items():
             if name not in known:
                 raise ValueError(f"there is no switch {name!r}")
-            checked[name] = _fitted(name, value, known[name].default, known[name].metadata)
+            checked[name] = _converted(name, value, known[name].default, known[name].metadata)
         return replace(self, **checked)
 
     def as_json(self) -> dict[str, object]:
@@ -100,16 +109,16 @@ class Settings:
         return {spec.name: getattr(self, spec.name) for spec in fields(self)}
 
 
-def _fitted(name: str, value: object, default: object, rules: Mapping[str, Any]) -> object:
-    """Return the value in the switch's own type, or say why it does not fit."""
-    fitted = _as_type_of(default, value)
-    if fitted is None:
-        raise ValueError(f"switch {name!r} does not take {value!r}")
-    if rules["choices"] and fitted not in rules["choices"]:
-        raise ValueError(f"switch {name!r} is one of {', '.join(rules['choices'])}")
-    if rules["minimum"] is not None and not (isinstance(fitted, (int, float)) and fitted >= rules["minimum"]):
-        raise ValueError(f"switch {name!r} is at least {rules['minimum']:g}")
-    return fitted
+def _converted(name: str, value: object, default: object, rules: Mapping[str, Any]) -> object:
+    """Return the value in the type of the switch; raise ValueError if it is wrong."""
+    converted = _as_type_of(default, value)
+    if converted is None:
+        raise ValueError(f"switch {name!r} cannot be {value!r}")
+    if rules["choices"] and converted not in rules["choices"]:
+        raise ValueError(f"switch {name!r} must be one of {', '.join(rules['choices'])}")
+    if rules["minimum"] is not None and not (isinstance(converted, (int, float)) and converted >= rules["minimum"]):
+        raise ValueError(f"switch {name!r} must be at least {rules['minimum']:g}")
+    return converted
 
 
 def _as_type_of(default: object, value: object) -> object | None:
@@ -122,5 +131,5 @@ def _as_type_of(default: object, value: object) -> object | None:
     if isinstance(default, float) and isinstance(value, (int, float)):
         return float(value) if math.isfinite(value) else None
     if isinstance(default, str) and isinstance(value, int):
-        return str(value)  # choices such as 404 read naturally as numbers
+        return str(value)  # so that a choice such as "404" may be given as a number
     return value if type(value) is type(default) else None

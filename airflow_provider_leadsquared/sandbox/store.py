@@ -1,4 +1,4 @@
-"""What the account holds: leads found by index, anonymous visitors, and the activities posted on leads."""
+"""The leads of the account, its anonymous visitors, and the activities posted on leads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = str | dict[str, str]
 
 @dataclass(slots=True)
 class Lead:
-    """One lead; ``captures`` counts the Lead Capture activities posted on it."""
+    """One lead. Times are sandbox times; ``captures`` counts the Lead Capture activities posted on it."""
 
     id: str
     number: int
@@ -24,7 +24,7 @@ class Lead:
     captures: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """Return the lead for read-back."""
+        """Return the lead as JSON."""
         return {
             "id": self.id,
             "number": self.number,
@@ -34,27 +34,27 @@ class Lead:
             "values": self.values,
         }
 
-    def flat(self, schema_names: list[str]) -> dict[str, str | None]:
+    def as_read_response(self, schema_names: list[str]) -> dict[str, str | None]:
         """
-        Return the lead as LeadSquared's reads do, every value a string or null.
+        Return the lead as LeadSquared's read endpoints do: every value is a string or null.
 
-        :param schema_names: The fields to show.
+        :param schema_names: The fields to include.
         """
-        shown: dict[str, str | None] = {
+        described: dict[str, str | None] = {
             "ProspectID": self.id,
             "ProspectAutoId": str(self.number),
-            "CreatedOn": _stamp(self.created_at),
-            "ModifiedOn": _stamp(self.modified_at),
+            "CreatedOn": _timestamp(self.created_at),
+            "ModifiedOn": _timestamp(self.modified_at),
         }
         for name in schema_names:
             value = self.values.get(name)
-            shown[name] = json.dumps(value) if isinstance(value, dict) else value or None
-        return shown
+            described[name] = json.dumps(value) if isinstance(value, dict) else value or None
+        return described
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One Lead Capture activity, with the source fields sent along."""
+    """One Lead Capture activity; ``source`` has the source fields of the capture."""
 
     id: str
     lead_id: str
@@ -63,7 +63,7 @@ class Activity:
     source: Mapping[str, str]
 
     def as_json(self) -> dict[str, object]:
-        """Return the activity for read-back; 23 is the event code seen for Lead Capture."""
+        """Return the activity as JSON. 23 is LeadSquared's event code of Lead Capture."""
         return {
             "id": self.id,
             "lead_id": self.lead_id,
@@ -78,7 +78,7 @@ class Store:
     """
     Leads, visitors and activities of one account.
 
-    An index is built when a field is first searched by, so a search never scans the leads.
+    The index of a field is built at the first search by that field, so that later searches do not scan the leads.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Store:
 
     def find(self, field: str, value: str) -> Lead | None:
         """
-        Return the oldest lead with a value, letter case aside.
+        Return the oldest lead with a value, without regard to letter case. None if there is none.
 
         :param field: The field to search by.
         :param value: The value in its stored form.
@@ -103,10 +103,10 @@ class Store:
 
     def create(self, lead_id: str | None, values: dict[str, Value], at: float) -> Lead:
         """
-        Add a lead; a visitor of that id becomes it.
+        Add a lead. A visitor with the same id is removed.
 
-        :param lead_id: The id to take, or None for a new one.
-        :param values: Its fields.
+        :param lead_id: The id of the lead, None for a new id.
+        :param values: Its fields in stored form.
         :param at: Sandbox time.
         """
         lead = Lead(lead_id or str(uuid.uuid4()), len(self.leads) + 1, at, at, values)
@@ -118,7 +118,7 @@ class Store:
 
     def update(self, lead: Lead, changes: Mapping[str, Value], at: float) -> None:
         """
-        Overwrite some fields of a lead; members of a custom field set are merged.
+        Set some fields of a lead. Members of a custom field set that are not given stay as they are.
 
         :param lead: The lead.
         :param changes: The fields to set.
@@ -140,7 +140,7 @@ class Store:
         :param lead: The lead.
         :param at: Sandbox time.
         :param source: The source fields that came with the capture.
-        :param is_duplicate: Whether the capture was refused because this lead already exists.
+        :param is_duplicate: Whether the capture was rejected because this lead already has a unique value.
         """
         activity = Activity(str(uuid.uuid4()), lead.id, at, is_duplicate, source)
         self.activities.append(activity)
@@ -158,5 +158,5 @@ class Store:
             self._indexes[field][value.casefold()].pop(lead.id, None)
 
 
-def _stamp(at: float) -> str:
+def _timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.000")

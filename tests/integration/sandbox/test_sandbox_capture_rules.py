@@ -175,7 +175,7 @@ def test_every_capture_posts_its_own_activity(crm, sandbox, meera):
     assert sandbox.activities()[1]["id"] == again["Id"]
 
 
-def test_a_value_given_up_is_free_for_another_lead(crm, meera):
+def test_a_unique_value_that_a_lead_no_longer_has_is_free_for_another(crm, meera):
     crm.capture({"ProspectID": meera, "Phone": "9000000005"})
     assert crm.capture({"Phone": "9000000001"})["IsCreated"]
 

@@ -53,7 +53,7 @@ def test_it_starts_in_about_a_second(run):
     assert time.monotonic() - before < 5  # on a busy machine; about half a second on an idle one
 
 
-def test_it_tells_one_line_with_the_addresses(run):
+def test_it_prints_one_line_with_the_addresses(run):
     process, url = run()
     process.send_signal(signal.SIGINT)
     assert process.stdout.read() == ""
@@ -144,7 +144,7 @@ def test_a_fields_file_that_is_no_list_ends_with_code_2(tmp_path, capsys):
     assert "not a list" in capsys.readouterr().err
 
 
-def test_a_port_that_cannot_be_ends_with_code_1(capsys):
+def test_a_port_out_of_range_ends_with_code_1(capsys):
     assert main(["--port", "70000"]) == 1
     assert "cannot start" in capsys.readouterr().err
 
@@ -154,7 +154,7 @@ def test_a_port_that_is_taken_ends_with_code_1(sandbox, capsys):
     assert "cannot start" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told_in_process_too(sandbox):
+def test_a_port_that_is_taken_is_an_error_in_process_too(sandbox):
     with pytest.raises(OSError, match="in use"):
         Sandbox(port=sandbox.port).start()
 

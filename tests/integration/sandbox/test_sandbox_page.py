@@ -1,4 +1,4 @@
-"""The page for people."""
+"""The HTML page."""
 
 from __future__ import annotations
 

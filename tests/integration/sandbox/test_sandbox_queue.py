@@ -1,4 +1,4 @@
-"""A request's life in virtual time: when it is attempted, retried and settled."""
+"""When a request is attempted, retried and settled, in sandbox time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OFFSETS = [0, *LISTED]
 
 
 def attempts(sandbox, request_id):
-    """Return the moments of all attempts, counted from the first one a second after acceptance."""
+    """Return the times of all attempts, in seconds after the first one, which is a second after acceptance."""
     request = sandbox.request(request_id)
     return [attempt["at"] - request["accepted_at"] - 1 for attempt in request["attempts"]]
 
@@ -108,16 +108,16 @@ def test_an_application_error_after_a_retry_ends_the_ladder(crm, sandbox):
     assert attempts(sandbox, request_id) == [0, 30]
 
 
-def test_nothing_depends_on_how_often_somebody_looks(crm, sandbox):
+def test_nothing_depends_on_how_often_a_client_polls(crm, sandbox):
     sandbox.fault("system_errors", count=3)
     watched = crm.submit({"FirstName": "A"})
     for _ in range(200):
         sandbox.advance(3.5)
-        crm.look(watched)
+        crm.poll(watched)
     assert attempts(sandbox, watched) == GAPS[:4]
 
 
-def test_the_history_tells_the_next_attempt(crm, sandbox):
+def test_the_history_has_the_next_attempt(crm, sandbox):
     sandbox.fault("system_errors", count=1)
     request_id = crm.submit(LEAD)
     accepted_at = sandbox.request(request_id)["accepted_at"]
@@ -130,7 +130,7 @@ def test_the_history_tells_the_next_attempt(crm, sandbox):
 
 @pytest.mark.parametrize("shown", ["In-Queue", "ERROR", "FAILURE", "In-Process-Queue"])
 def test_the_status_between_retries_is_a_switch(crm, sandbox, shown):
-    sandbox.switch(between_retries=shown)
+    sandbox.switch(status_between_retries=shown)
     sandbox.fault("system_errors", count=1)
     request_id = crm.submit(LEAD)
     sandbox.advance(1)
@@ -144,7 +144,7 @@ def test_the_status_between_retries_is_a_switch(crm, sandbox, shown):
 
 
 class Ticks:
-    """Real time as the clock's module sees it, moved by the test."""
+    """Real time for the clock's module, moved by the test."""
 
     def __init__(self):
         self.seconds = 1000.0
@@ -168,13 +168,13 @@ def test_sandbox_seconds_pass_faster_by_the_speed(real):
     assert clock.now() == 1060
 
 
-def test_a_clock_of_speed_0_stands_still(real):
+def test_a_clock_of_speed_0_is_stopped(real):
     clock = Clock(speed=0)
     real.seconds += 10
     assert clock.now() == 1000
 
 
-def test_a_running_clock_can_jump(real):
+def test_a_running_clock_can_be_advanced(real):
     clock = Clock(speed=6)
     real.seconds += 1
     clock.advance(100)
@@ -190,17 +190,17 @@ def test_a_change_of_speed_keeps_the_time(real):
     assert clock.now() == 1065
 
 
-def test_the_real_time_of_a_moment_is_told(real):
+def test_the_real_time_of_a_sandbox_time(real):
     clock = Clock(speed=6)
     real.seconds += 10
-    assert clock.real(1030) == 1005
+    assert clock.real_time(1030) == 1005
 
 
-def test_moments_jumped_over_happen_at_the_jump(real):
+def test_skipped_times_have_the_real_time_of_the_advance(real):
     clock = Clock(speed=6)
     real.seconds += 10
     clock.advance(600)
-    assert clock.real(1300) == 1010
+    assert clock.real_time(1300) == 1010
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e12, float("inf"), float("nan")])

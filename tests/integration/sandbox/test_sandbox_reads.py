@@ -18,7 +18,7 @@ def test_the_user_knows_the_api_host_as_a_bare_name(crm, sandbox):
     assert crm.get(USER).json()["LSQCommonServiceURLs"]["api"] == f"127.0.0.1:{sandbox.port}"
 
 
-def test_a_good_user_answer_has_no_status(crm):
+def test_a_good_user_response_has_no_status(crm):
     assert "Status" not in crm.get(USER).json()
 
 
@@ -97,7 +97,7 @@ def test_a_lead_is_read_by_email(crm):
 
 
 @pytest.mark.parametrize(("path", "query"), [(BY_ID, {"id": "nobody"}), (BY_EMAIL, {"emailaddress": "n@example.org"})])
-def test_nobody_is_an_empty_array(crm, path, query):
+def test_an_unknown_lead_is_an_empty_array(crm, path, query):
     assert crm.get(path, **query).json() == []
 
 

@@ -1,4 +1,4 @@
-"""What LeadSquared refuses before it looks at a lead, and in which words."""
+"""Calls that LeadSquared refuses before it reads the lead, and its responses."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def lsq_headers(crm):
 @pytest.mark.parametrize("path", ["/lead/capture", "/lead/status", "/lead/metrics", "/lead/capture/metrics"])
 @pytest.mark.parametrize("api_key", [None, "", "Wrong"])
 def test_a_missing_or_wrong_api_key_is_forbidden_by_the_gateway(call, path, api_key):
-    answer = call(path, "POST" if path == "/lead/capture" else "GET", x_api_key=api_key)
-    assert (answer.status_code, answer.json()) == (403, FORBIDDEN)
-    assert answer.headers["x-amzn-ErrorType"] == "ForbiddenException"
+    response = call(path, "POST" if path == "/lead/capture" else "GET", x_api_key=api_key)
+    assert (response.status_code, response.json()) == (403, FORBIDDEN)
+    assert response.headers["x-amzn-ErrorType"] == "ForbiddenException"
 
 
 @pytest.mark.parametrize("path", ["/lead/capture", SYNC])
@@ -45,11 +45,11 @@ def test_a_missing_or_wrong_api_key_is_forbidden_by_the_gateway(call, path, api_
     "flaw", [{"accessKey": "wrong"}, {"secretKey": "wrong"}, {"accessKey": None}, {"secretKey": "ü"}]
 )
 def test_a_missing_or_wrong_key_of_the_pair_is_unauthorized(crm, call, path, flaw):
-    answer = call(path, params=crm.pair | flaw)
-    assert (answer.status_code, answer.json()) == (401, WRONG_KEYS)
+    response = call(path, params=crm.pair | flaw)
+    assert (response.status_code, response.json()) == (401, WRONG_KEYS)
 
 
-def test_the_gateway_looks_before_leadsquared_does(call):
+def test_the_gateway_checks_before_leadsquared_does(call):
     assert call("/lead/capture", params={}, x_api_key="Wrong").status_code == 403
 
 
@@ -115,15 +115,15 @@ def test_a_charset_of_utf_8_may_be_named(call):
     assert call("/lead/capture", Content_Type="Application/JSON; charset=UTF-8").status_code == 200
 
 
-def test_each_host_words_a_bad_request_in_its_own_way(call):
+def test_each_host_has_its_own_response_to_a_bad_request(call):
     assert call("/lead/capture", body="{}").json() == {"message": "Invalid request body"}
     assert call(SYNC, body="{}").json()["ExceptionType"] == "SerializationException"
 
 
 @pytest.mark.parametrize("path", ["/lead/capture", SYNC])
 def test_a_body_over_10_megabytes_is_too_long(call, path):
-    answer = call(path, body=b" " * (10 * 1024 * 1024 + 1))
-    assert (answer.status_code, answer.json()) == (413, {"message": "Request Too Long"})
+    response = call(path, body=b" " * (10 * 1024 * 1024 + 1))
+    assert (response.status_code, response.json()) == (413, {"message": "Request Too Long"})
 
 
 def test_nothing_is_validated_on_acceptance(call):
@@ -141,9 +141,9 @@ def test_nothing_is_validated_on_acceptance(call):
     ],
 )
 def test_async_paths_that_do_not_exist(call, method, path):
-    answer = call(path, method)
-    assert answer.status_code == 403
-    assert method == "HEAD" or answer.json() == NO_PATH
+    response = call(path, method)
+    assert response.status_code == 403
+    assert method == "HEAD" or response.json() == NO_PATH
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", SYNC), ("POST", "/v2/LeadManagement.svc/Nope"), ("GET", "/v2/")])
@@ -160,9 +160,9 @@ def test_sync_paths_that_do_not_exist(call, method, path):
 )
 def test_a_wrong_host_is_unauthorized_and_names_the_right_one(call, sandbox, switch, path, home):
     sandbox.switch(**{switch: home})
-    answer = call(path)
-    assert answer.status_code == 401
-    assert home in answer.json()["ExceptionMessage"]
+    response = call(path)
+    assert response.status_code == 401
+    assert home in response.json()["ExceptionMessage"]
 
 
 @pytest.mark.parametrize(("switch", "path"), [("async_host", "/lead/capture"), ("sync_host", SYNC)])
@@ -171,7 +171,7 @@ def test_the_right_host_by_name_is_served(call, sandbox, switch, path):
     assert call(path, Host="api.sandbox.example").status_code == 200
 
 
-def test_the_user_is_told_the_right_host_on_any_host(crm, sandbox):
+def test_the_user_endpoint_names_the_right_host_on_any_host(crm, sandbox):
     sandbox.switch(sync_host="api-us11.leadsquared.com")
     user = crm.get("/v2/Authentication.svc/UserByAccessKey.Get").json()
     assert user["LSQCommonServiceURLs"]["api"] == "api-us11.leadsquared.com"
@@ -181,11 +181,11 @@ def test_the_user_is_told_the_right_host_on_any_host(crm, sandbox):
 
 
 @pytest.mark.parametrize("shape", ["429", "403", "200"])
-def test_calls_over_the_limit_are_told_in_each_shape(crm, sandbox, shape):
+def test_calls_over_the_limit_are_refused_in_each_shape(crm, sandbox, shape):
     sandbox.switch(rate_limit=2, rate_limit_shape=shape)
-    answers = [crm.post(SYNC, {"FirstName": "A"}) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, int(shape)]
-    assert answers[2].json() == {
+    responses = [crm.post(SYNC, {"FirstName": "A"}) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, int(shape)]
+    assert responses[2].json() == {
         "Status": "Error",
         "ExceptionType": "MXAPIRateLimitExceededException",
         "ExceptionMessage": "API calls exceeded the limit of 2 in 5 second(s)",
@@ -214,5 +214,5 @@ def test_async_calls_count_by_switch(crm, sandbox, counted, http):
 @pytest.mark.parametrize("http", [500, 200])
 def test_application_errors_come_as_500_or_200_by_switch(crm, sandbox, http):
     sandbox.switch(error_http=http)
-    answer = crm.post(SYNC, {"mx_Nope": "1"})
-    assert (answer.status_code, answer.json()["ExceptionType"]) == (http, "MXUnknownAttributeException")
+    response = crm.post(SYNC, {"mx_Nope": "1"})
+    assert (response.status_code, response.json()["ExceptionType"]) == (http, "MXUnknownAttributeException")

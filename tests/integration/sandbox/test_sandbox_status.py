@@ -1,4 +1,4 @@
-"""What the status API and the metrics tell, to the letter."""
+"""The exact responses of the status endpoint and of the metrics."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def rejected(crm, sandbox):
 
 
 def test_the_receipt_of_a_submission(crm, sandbox):
-    answer = crm.post("/lead/capture", LEAD)
-    assert answer.json() == {
+    response = crm.post("/lead/capture", LEAD)
+    assert response.json() == {
         "Status": "Request accepted. Please use below request id to check the status",
         "RequestID": sandbox.requests()[0]["request_id"],
     }
 
 
-def test_the_whole_answer_about_a_captured_lead(crm, sandbox, captured):
+def test_the_whole_response_about_a_captured_lead(crm, sandbox, captured):
     lead, activity = sandbox.leads()[0], sandbox.activities()[0]
     inner = {"Status": "Success", "Message": {"Id": activity["id"], "RelatedId": lead["id"], "IsCreated": True}}
-    assert crm.look(captured).json() == {
+    assert crm.poll(captured).json() == {
         "RequestId": captured,
         "TaskStatus": {
             "TaskType": "Lead Capture",
@@ -59,7 +59,7 @@ def test_a_waiting_request_has_a_current_step_and_no_last_one(crm):
     )
 
 
-def test_a_rejected_lead_tells_its_reason_and_no_message(crm, rejected):
+def test_a_rejected_lead_has_a_reason_and_no_message(crm, rejected):
     task = crm.task(rejected)
     assert (task["Status"], task["StatusReason"], task["Message"]) == (
         "FAILURE",
@@ -77,18 +77,18 @@ def test_a_request_that_failed_after_all_retries(crm, sandbox):
     assert "MX" not in task["StatusReason"]
 
 
-def test_the_request_body_is_the_submitted_text_to_the_letter(crm, sandbox):
+def test_the_request_body_is_the_submitted_text_without_changes(crm, sandbox):
     text = '[\r\n\t{"Attribute": "FirstName",\t"Value": "Zoë \\u00eb"}\r\n]\n'
     url = sandbox.url + "/lead/capture"
     headers = crm.api_key | {"Content-Type": "application/json"}
-    answer = crm.http.post(url, params=crm.pair, data=text.encode(), headers=headers, timeout=10)
-    assert crm.task(answer.json()["RequestID"])["RequestBody"] == text
+    response = crm.http.post(url, params=crm.pair, data=text.encode(), headers=headers, timeout=10)
+    assert crm.task(response.json()["RequestID"])["RequestBody"] == text
 
 
 @pytest.mark.parametrize("spelling", ["RequestId", "RequestID", "requestid"])
 def test_the_spelling_of_the_id_is_a_switch(crm, sandbox, captured, spelling):
     sandbox.switch(status_id_key=spelling)
-    assert crm.look(captured).json()[spelling] == captured
+    assert crm.poll(captured).json()[spelling] == captured
 
 
 def test_the_message_is_an_object_by_switch(crm, sandbox, captured):
@@ -106,17 +106,17 @@ def test_a_rejection_shows_inside_a_success_by_switch(crm, sandbox, rejected):
 @pytest.mark.parametrize(
     ("switch", "lead", "errors"),
     [
-        ("word_queued", LEAD, 0),
-        ("word_success", LEAD, 0),
-        ("word_rejected", {"mx_Nope": "1"}, 0),
-        ("word_failed", LEAD, 11),
+        ("status_queued", LEAD, 0),
+        ("status_success", LEAD, 0),
+        ("status_rejected", {"mx_Nope": "1"}, 0),
+        ("status_failed", LEAD, 11),
     ],
 )
-def test_every_status_word_is_a_switch(crm, sandbox, switch, lead, errors):
+def test_every_status_name_is_a_switch(crm, sandbox, switch, lead, errors):
     sandbox.switch(**{switch: "Otherwise"})
     sandbox.fault("system_errors", count=errors)
     request_id = crm.submit(lead)
-    if switch != "word_queued":
+    if switch != "status_queued":
         sandbox.advance(40000)
     assert crm.task(request_id)["Status"] == "Otherwise"
 
@@ -124,12 +124,12 @@ def test_every_status_word_is_a_switch(crm, sandbox, switch, lead, errors):
 @pytest.mark.parametrize(("switch", "http"), [("404", 404), ("400", 400), ("200", 200)])
 def test_an_unknown_request_id_by_switch(crm, sandbox, switch, http):
     sandbox.switch(unknown_request=switch)
-    answer = crm.look(UNKNOWN)
-    assert answer.status_code == http
-    assert "TaskStatus" not in answer.json()
+    response = crm.poll(UNKNOWN)
+    assert response.status_code == http
+    assert "TaskStatus" not in response.json()
 
 
-def test_a_look_without_request_id_is_a_bad_request(crm):
+def test_a_poll_without_request_id_is_a_bad_request(crm):
     assert crm.get("/lead/status", keys=False).status_code == 400
 
 
@@ -141,7 +141,7 @@ def test_the_name_of_the_parameter_is_read_in_any_case(crm, captured):
 
 
 @pytest.mark.parametrize("path", ["/lead/capture/metrics", "/lead/metrics"])
-def test_metrics_count_what_waits_and_how_long(crm, sandbox, path):
+def test_metrics_show_pending_requests_and_delay(crm, sandbox, path):
     sandbox.switch(rate=6)
     for number in range(4):
         crm.submit({"FirstName": str(number)})
@@ -162,7 +162,7 @@ def test_the_processing_rate_covers_the_last_ten_minutes(crm, sandbox):
     assert crm.get("/lead/metrics", keys=False).json()["ProcessingRatePerMinute"] == 0.0
 
 
-def test_requests_parked_until_a_retry_do_not_wait_for_their_turn(crm, sandbox):
+def test_requests_that_wait_for_a_retry_are_not_pending(crm, sandbox):
     sandbox.fault("system_errors")
     crm.submit(LEAD)
     sandbox.advance(1)
@@ -176,8 +176,8 @@ def test_the_other_spelling_of_the_rate_is_a_switch(crm, sandbox):
 
 def test_an_account_without_metrics_does_not_know_the_path(crm, sandbox):
     sandbox.switch(metrics=False)
-    answer = crm.get("/lead/metrics", keys=False)
-    assert (answer.status_code, answer.json()) == (403, {"message": "Missing Authentication Token"})
+    response = crm.get("/lead/metrics", keys=False)
+    assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
 
 
 @pytest.mark.parametrize(("keys", "http"), [(False, 401), (True, 200)])

@@ -7,8 +7,8 @@ import pytest
 
 def kept(crm, attribute, value):
     """Return the value as stored, or the name of the exception."""
-    answer = crm.capture({attribute: value})
-    return answer.get("ExceptionType") or crm.values(answer)[attribute]
+    response = crm.capture({attribute: value})
+    return response.get("ExceptionType") or crm.values(response)[attribute]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def kept(crm, attribute, value):
         ("+971501234567", "+971-501234567"),
     ],
 )
-def test_phones_are_kept_with_country_code_and_dash(crm, sent, stored):
+def test_phones_are_stored_with_country_code_and_dash(crm, sent, stored):
     assert kept(crm, "Phone", sent) == stored
 
 
@@ -46,7 +46,7 @@ def test_the_default_country_code_is_the_accounts(crm, sandbox):
         ("FirstName", "", ""),
     ],
 )
-def test_values_are_kept_in_the_form_of_their_type(crm, attribute, sent, stored):
+def test_values_are_stored_in_the_form_of_their_type(crm, attribute, sent, stored):
     assert kept(crm, attribute, sent) == stored
 
 
@@ -72,7 +72,7 @@ def test_a_value_of_the_wrong_type_is_refused(crm, attribute, sent):
 
 
 @pytest.mark.parametrize(("attribute", "sent"), WRONG)
-def test_a_value_of_the_wrong_type_is_kept_as_it_is_by_switch(crm, sandbox, attribute, sent):
+def test_a_value_of_the_wrong_type_is_stored_as_it_is_by_switch(crm, sandbox, attribute, sent):
     sandbox.switch(wrong_type="accept")
     assert kept(crm, attribute, sent) == sent
 
@@ -80,13 +80,13 @@ def test_a_value_of_the_wrong_type_is_kept_as_it_is_by_switch(crm, sandbox, attr
 @pytest.mark.parametrize(
     ("overlong", "outcome"), [("truncate", "x" * 200), ("reject", "MXInvalidInputException"), ("accept", "x" * 201)]
 )
-def test_overlong_text_is_cut_refused_or_kept_by_switch(crm, sandbox, overlong, outcome):
+def test_overlong_text_is_truncated_refused_or_stored_by_switch(crm, sandbox, overlong, outcome):
     sandbox.switch(overlong=overlong)
     assert kept(crm, "FirstName", "x" * 201) == outcome
 
 
 @pytest.mark.parametrize(("dropdown", "outcome"), [("reject", "MXInvalidInputException"), ("accept", "Lead")])
-def test_a_value_outside_a_dropdown_is_refused_or_kept_by_switch(crm, sandbox, dropdown, outcome):
+def test_a_value_outside_a_dropdown_is_refused_or_stored_by_switch(crm, sandbox, dropdown, outcome):
     sandbox.switch(dropdown=dropdown)
     assert kept(crm, "mx_Plan", "Lead") == outcome
 
@@ -178,8 +178,8 @@ def branch(leadsquared_sandbox_factory, crm):
     crm.capture({"EmailAddress": "a@example.org", "mx_Branch": "Pune"})
 
     def again(value, **query):
-        answer = crm.capture({"EmailAddress": "a@example.org", "mx_City": "Kochi", "mx_Branch": value}, **query)
-        return answer.get("ExceptionType") or (crm.values(answer)["mx_Branch"], crm.values(answer).get("mx_City"))
+        response = crm.capture({"EmailAddress": "a@example.org", "mx_City": "Kochi", "mx_Branch": value}, **query)
+        return response.get("ExceptionType") or (crm.values(response)["mx_Branch"], crm.values(response).get("mx_City"))
 
     return again
 

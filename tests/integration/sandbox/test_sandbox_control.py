@@ -1,4 +1,4 @@
-"""Controls and read-back over HTTP."""
+"""Controls and recorded data over HTTP."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 import requests
 
 from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.async_apis import ASYNC_APIS
 from airflow_provider_leadsquared.sandbox.capture import Pair
 from airflow_provider_leadsquared.sandbox.clock import Clock
-from airflow_provider_leadsquared.sandbox.queue import Fate
+from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
 LEAD = {"EmailAddress": "meera@example.org"}
@@ -19,16 +20,16 @@ LEAD = {"EmailAddress": "meera@example.org"}
 
 @pytest.fixture
 def own(sandbox):
-    """Call one of the sandbox's own addresses, without any key."""
+    """Call an address below /sandbox/, without any key."""
 
     def call(method, path, body=None):
-        answer = requests.request(method, f"{sandbox.url}/sandbox/{path}", json=body, timeout=10)
-        return answer.json() if answer.ok else (answer.status_code, answer.json())
+        response = requests.request(method, f"{sandbox.url}/sandbox/{path}", json=body, timeout=10)
+        return response.json() if response.ok else (response.status_code, response.json())
 
     return call
 
 
-def test_every_post_is_on_record(crm, sandbox, own):
+def test_every_post_is_recorded(crm, sandbox, own):
     request_id = crm.submit(LEAD, LeadUpdateBehavior="DoNotUpdate")
     body = json.dumps([{"Attribute": "EmailAddress", "Value": "meera@example.org"}]).encode()
     post = own("GET", "posts")["items"][0]
@@ -46,44 +47,44 @@ def test_every_post_is_on_record(crm, sandbox, own):
     }
 
 
-def test_refused_posts_are_on_record_too(crm, own):
+def test_refused_posts_are_recorded_too(crm, own):
     crm.post("/lead/capture", {"FirstName": "A"}, secretKey="wrong")
     assert [(post["http"], post["request_id"]) for post in own("GET", "posts")["items"]] == [(401, None)]
 
 
-def test_posts_to_nowhere_are_on_record_too(crm, own):
+def test_posts_to_unknown_paths_are_recorded_too(crm, own):
     crm.post("/lead/nowhere", LEAD)
     crm.post("/v2/Nowhere", LEAD)
     posts = own("GET", "posts")["items"]
     assert [(post["endpoint"], post["http"]) for post in posts] == [("unknown", 403), ("unknown", 404)]
 
 
-def test_a_post_that_is_too_long_is_on_record_too(crm, own):
+def test_a_post_that_is_too_long_is_recorded_too(crm, own):
     crm.post("/lead/capture", {"FirstName": "x" * 11_000_000})
     assert [post["http"] for post in own("GET", "posts")["items"]] == [413]
 
 
-def test_a_post_without_a_readable_lead_is_on_record_without_lead(crm, own):
+def test_a_post_without_a_readable_lead_is_recorded_without_lead(crm, own):
     crm.post("/lead/capture", "nonsense")
     assert [(post["http"], post["lead"]) for post in own("GET", "posts")["items"]] == [(400, None)]
 
 
-def test_every_look_is_on_record(crm, sandbox, own):
+def test_every_poll_is_recorded(crm, sandbox, own):
     request_id = crm.submit(LEAD)
-    crm.look(request_id)
+    crm.poll(request_id)
     sandbox.advance(1)
-    crm.look(request_id)
-    crm.look("nobody")
-    looks = own("GET", "looks")["items"]
-    assert [(look["request_id"], look["http"], look["status"]) for look in looks] == [
+    crm.poll(request_id)
+    crm.poll("nobody")
+    polls = own("GET", "polls")["items"]
+    assert [(poll["request_id"], poll["http"], poll["status"]) for poll in polls] == [
         (request_id, 200, "In-Queue"),
         (request_id, 200, "Success"),
         ("nobody", 404, None),
     ]
-    assert [look["at"] - looks[0]["at"] for look in looks] == [0, 1, 1]
+    assert [poll["at"] - polls[0]["at"] for poll in polls] == [0, 1, 1]
 
 
-def test_a_requests_whole_history_is_told(crm, sandbox, own):
+def test_the_whole_history_of_a_request_is_recorded(crm, sandbox, own):
     sandbox.fault("system_errors", calls=1)
     request_id = crm.submit(LEAD)
     start = sandbox.now()
@@ -97,7 +98,7 @@ def test_a_requests_whole_history_is_told(crm, sandbox, own):
     assert request["lead_id"] == own("GET", "leads")["items"][0]["id"]
 
 
-def test_leads_and_activities_are_told(crm, sandbox, own):
+def test_leads_and_activities_are_recorded(crm, sandbox, own):
     lead_id = crm.capture(LEAD)["RelatedId"]
     assert own("GET", f"leads/{lead_id}")["values"] == LEAD
     assert own("GET", "activities")["items"][0] == {
@@ -129,7 +130,7 @@ def test_counts_add_up(crm, sandbox, own):
     assert (counts["posts"], counts["requests"], counts["leads"]) == (5, 5, 1)
 
 
-def test_books_are_read_page_by_page(crm, own):
+def test_collections_are_read_page_by_page(crm, own):
     for number in range(5):
         crm.capture({"FirstName": str(number)})
     seen, after = [], 0
@@ -142,7 +143,7 @@ def test_books_are_read_page_by_page(crm, own):
 
 
 @pytest.mark.parametrize("query", ["after=-1", "limit=0", "limit=10001", "after=x"])
-def test_a_page_that_cannot_be_is_refused(own, query):
+def test_a_page_out_of_range_is_an_error(own, query):
     assert own("GET", f"leads?{query}")[0] == 400
 
 
@@ -156,7 +157,7 @@ def test_the_speed_is_set_over_http(own):
 
 
 @pytest.mark.parametrize("wrong", [{"advance": -1}, {"advance": "1"}, {"to": 5}, {"speed": -1}, {"speed": 1e7}, []])
-def test_a_clock_that_cannot_be_is_refused(own, wrong):
+def test_a_wrong_clock_is_an_error(own, wrong):
     assert own("POST", "clock", wrong)[0] == 400
 
 
@@ -225,9 +226,10 @@ def test_a_body_that_is_no_json_is_refused(sandbox):
 
 def test_a_hundred_thousand_leads_are_held_and_matched_by_index():
     account = Account(Settings(), (), Clock(0))
+    lead_capture = ASYNC_APIS["lead_capture"]
     for number in range(100_000):
         email = f'{{"Attribute":"EmailAddress","Value":"p{number}@example.org"}}'
-        account.submit(f'[{email},{{"Attribute":"Phone","Value":"{number:010}"}}]', None, Fate())
+        account.submit(lead_capture, f'[{email},{{"Attribute":"Phone","Value":"{number:010}"}}]', {}, PlannedOutcome())
     account.move_clock(1 + 100)
     again = account.capture([Pair("Phone", "0000099999")], None)
     assert (len(account.store.leads), again.is_created) == (100_000, False)
