@@ -12,15 +12,37 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from airflow_provider_leadsquared.sandbox.capture import read_lead, read_pairs
-
-if TYPE_CHECKING:
-    from airflow_provider_leadsquared.sandbox.account import Account
-    from airflow_provider_leadsquared.sandbox.queue import Request
+from airflow_provider_leadsquared.sandbox.capture import CaptureResult, Pair, read_lead, read_pairs
+from airflow_provider_leadsquared.sandbox.fields import Schema
+from airflow_provider_leadsquared.sandbox.settings import Settings
+from airflow_provider_leadsquared.sandbox.store import Store
 
 LEAD_CAPTURE = "lead_capture"
+
+
+class SubmittedRequest(Protocol):
+    """The part of a request that a handler works on."""
+
+    @property
+    def body(self) -> str:
+        """The submitted text."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The query parameters, without the keys; names in lower case."""
+
+
+class ReceivingAccount(Protocol):
+    """The part of an account that a handler works on."""
+
+    settings: Settings
+    schema: Schema
+    store: Store
+
+    def capture(self, pairs: list[Pair], behavior: str | None, at: float | None = None) -> CaptureResult:
+        """Capture a lead; see ``Account.capture``."""
 
 
 class Handler(ABC):
@@ -43,7 +65,7 @@ class Handler(ABC):
         """
 
     @abstractmethod
-    def process(self, account: Account, request: Request, at: float) -> dict[str, object]:
+    def process(self, account: ReceivingAccount, request: SubmittedRequest, at: float) -> dict[str, object]:
         """
         Process a request. The queue calls this at the first attempt that is not a system error.
 
@@ -108,7 +130,7 @@ class LeadCaptureHandler(Handler):
         """
         read_pairs(body)
 
-    def process(self, account: Account, request: Request, at: float) -> dict[str, object]:
+    def process(self, account: ReceivingAccount, request: SubmittedRequest, at: float) -> dict[str, object]:
         """
         Capture the lead.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 import jsonschema
@@ -131,11 +133,15 @@ def test_after_a_kill_only_records_without_a_receipt_are_sent(sandbox, clock, no
     assert len(sandbox.posts()) < 300 + sent_before
 
 
-def test_its_receipts_are_kept_in_a_sql_ledger(sandbox, clock, on_sqlite):
+def test_its_receipts_are_kept_in_a_sql_ledger(sandbox, clock, tmp_path, monkeypatch):
+    database = str(tmp_path / "ledger.db")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": database}))
     task = Task()
-    output = submit_notes(task, notes(2), ledger_conn_id="warehouse", ledger_table=on_sqlite.ledger)
+    output = submit_notes(task, notes(2), ledger_conn_id="ledger")
     wait_for(task, clock, output)
-    assert on_sqlite.run(f"SELECT api, state FROM {on_sqlite.ledger}") == [("note", "created")] * 2
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT api, state FROM leadsquared_ledger").fetchall()
+    assert found == [("note", "created")] * 2
 
 
 def test_the_hook_submits_and_polls_it_by_name(sandbox, clock):
