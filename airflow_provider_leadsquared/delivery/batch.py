@@ -81,7 +81,7 @@ class Batch:
             else:
                 batch.entries.append(Entry(row, State.UNSENT, key, payload.fingerprint, api=api.name))
                 batch.payloads[row] = payload
-        batch._refuse_doubled_keys(row_key)
+        batch._refuse_doubled_keys()
         batch._supersede()
         batch._number_copies()
         return batch
@@ -162,14 +162,14 @@ class Batch:
         self.entries[row] = entry
         return entry
 
-    def _refuse_doubled_keys(self, row_key: str | None) -> None:
+    def _refuse_doubled_keys(self) -> None:
         """Refuse all rows whose row key stands several times, as a sync does."""
         times = Counter(entry.row_key for entry in self.entries if entry.row_key is not None)
         for row in list(self.payloads):
             entry = self.entries[row]
             count = times[entry.row_key or ""] if entry.row_key is not None else 1
             if count > 1:
-                error = InvalidLeadError(row_key or "", "doubled_key", f"{count:,} {DOUBLED_KEY}")
+                error = InvalidLeadError("", "doubled_key", f"{count} {DOUBLED_KEY}")
                 self.entries[row] = invalid_entry(row, entry.row_key, error, api=self.api, copy=row)
                 del self.payloads[row]
 

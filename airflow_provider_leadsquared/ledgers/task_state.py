@@ -68,6 +68,7 @@ class TaskStateLedger:
                 entries[entry.identity] = entry
             chunk += 1
         self._next_chunk = chunk
+        metadata.pop("version")
         return Records(entries, metadata)
 
     def claim(self, holder: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_leadsquared.api.account import REGIONS, Account
 from airflow_provider_leadsquared.api.endpoints import Host
 from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 
 ACCESS, SECRET, ASYNC_KEY = "u$r" + "a1" * 16, "b2" * 20, "C3" * 20
 ASYNC, SYNC = "asyncapi-in21.leadsquared.com", "api-in21.leadsquared.com"
@@ -88,7 +89,7 @@ def test_a_sandbox_on_loopback_serves_both_sides_and_may_speak_http(host, port, 
 
 def test_each_side_has_its_own_url():
     account = _account()
-    assert (account.url(Host.ASYNC), account.url(Host.SYNC)) == (f"https://{ASYNC}", f"https://{SYNC}")
+    assert (account.url(Host.ASYNCHRONOUS), account.url(Host.SYNCHRONOUS)) == (f"https://{ASYNC}", f"https://{SYNC}")
 
 
 def test_the_three_keys_are_taken_as_they_are():
@@ -156,10 +157,43 @@ WRONG = {
     "speed_beyond_reason": ({"extra": {"sandbox_speed": 10**400}}, "'sandbox_speed' must be a number", "1 to 100000"),
     "speed_nan": ({"extra": {"sandbox_speed": "nan"}}, "'sandbox_speed' must be a number", "1 to 100000"),
     "allow_is_no_truth": ({"extra": {"allow_other_hosts": "yes"}}, "'allow_other_hosts' must be", "true or false"),
-    "paths_is_text": ({"extra": {"paths": "/lead/status"}}, "extra 'paths' must be an object", "submit, status"),
-    "paths_is_a_list": ({"extra": {"paths": ["/lead/status"]}}, "extra 'paths' must be an object", "submit, status"),
-    "unknown_path": ({"extra": {"paths": {"x": "/x"}}}, "extra 'paths': unknown path name", "submit, status"),
-    "relative_path": ({"extra": {"paths": {"status": "x"}}}, "extra 'paths': the status path", "begin with '/'"),
+    "paths_is_text": ({"extra": {"paths": "/lead/status"}}, "extra 'paths' must be an object", "lead_capture"),
+    "paths_is_a_list": ({"extra": {"paths": ["/lead/status"]}}, "extra 'paths' must be an object", "lead_capture"),
+    "unknown_path": (
+        {"extra": {"paths": {"lead_capture": {"x": "/x"}}}},
+        "extra 'paths': unknown path name",
+        "submit, status",
+    ),
+    "paths_without_an_api": ({"extra": {"paths": {"status": "/x"}}}, "extra 'paths' must be an object", "lead_capture"),
+    "paths_of_an_unknown_api": (
+        {"extra": {"paths": {"lead_captrue": {"status": "/x"}}}},
+        "extra 'paths': there is no asynchronous API 'lead_captrue'",
+        "lead_capture",
+    ),
+    **{
+        f"retry_intervals_{name}": (
+            {"extra": {"retry_intervals": value}},
+            "extra 'retry_intervals' must be a non-empty list of positive numbers",
+            "leave it out",
+        )
+        for name, value in {
+            "empty": [],
+            "zero": [30, 0],
+            "negative": [-1],
+            "boolean": [True],
+            "not_a_number": [30, "nan"],
+            "infinite": [float("inf")],
+            "text": "soon",
+            "object": {"first": 30},
+            "single_number": 30,
+            "list_in_list": [[30]],
+        }.items()
+    },
+    "relative_path": (
+        {"extra": {"paths": {"lead_capture": {"status": "x"}}}},
+        "extra 'paths': the status path",
+        "begin with '/'",
+    ),
 }
 
 
@@ -273,3 +307,29 @@ def test_no_extra_at_all_names_the_missing_region_first():
 
 def test_an_access_key_of_another_shape_is_taken():
     assert _account(access_key="plain-key", secret_key="other-key").access_key == "plain-key"
+
+
+@pytest.mark.parametrize("given", [[30, 120.5], ["30", "120.5"], "30, 120.5"])
+def test_retry_intervals_are_the_accounts_own(given):
+    assert _account(extra={"retry_intervals": given}).ladder.as_offsets() == (30, 120.5)
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_without_retry_intervals_the_documented_ladder_counts(given):
+    account = _account(extra={"retry_intervals": given})
+    assert (account.ladder, account.settle_timeout) == (RetryLadder(), 36_570)
+
+
+def test_the_settle_timeout_follows_from_the_retry_intervals():
+    assert _account(extra={"retry_intervals": [100, 200]}).settle_timeout == 300 + BACKLOG
+
+
+def test_a_sandbox_that_is_sped_up_shortens_ladder_and_settle_timeout():
+    fast = {"retry_intervals": [100, 200], "sandbox_speed": 10}
+    account = _account(host="http://127.0.0.1:8080", extra=fast)
+    assert (account.ladder.as_gaps(), account.settle_timeout) == ((10, 30), 30 + BACKLOG / 10)
+
+
+def test_an_unknown_api_is_refused_with_the_names_of_those_there_are():
+    with pytest.raises(ValueError, match="there is no asynchronous API 'widget'; there is lead_capture"):
+        _account().api("widget")

@@ -1,14 +1,15 @@
-"""Requests as data: what goes on the wire for each call."""
+"""Requests as data: what is sent for each call."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from airflow_provider_leadsquared.api import messages
+from airflow_provider_leadsquared.api import requests
 from airflow_provider_leadsquared.api.account import Account
-from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, AsyncApi
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, LEAD_UPDATE_BEHAVIORS
 from airflow_provider_leadsquared.api.leads import encode_lead
 
 ACCESS, SECRET, ASYNC_KEY = "u$r" + "a1" * 16, "b2" * 20, "C3" * 20
@@ -26,12 +27,12 @@ PAIR_IN_HEADERS = {"x-LSQ-AccessKey": ACCESS, "x-LSQ-SecretKey": SECRET}
 PAIR_IN_QUERY = [("accessKey", ACCESS), ("secretKey", SECRET)]
 
 CALLS = {
-    "submit_lead": (
-        messages.submit_lead(ACCOUNT, BODY),
+    "submit": (
+        requests.submit(ACCOUNT, LEAD_CAPTURE, BODY),
         ("POST", f"{ASYNC}/lead/capture", PAIR_IN_QUERY, {**JSON_BODY, **WITH_ASYNC_KEY}, BODY),
     ),
-    "submit_lead_do_not_update": (
-        messages.submit_lead(ACCOUNT, BODY, lead_update_behavior="DoNotUpdate"),
+    "submit_do_not_update": (
+        requests.submit(ACCOUNT, LEAD_CAPTURE, BODY, {"LeadUpdateBehavior": "DoNotUpdate"}),
         (
             "POST",
             f"{ASYNC}/lead/capture",
@@ -40,24 +41,24 @@ CALLS = {
             BODY,
         ),
     ),
-    "ask_status": (
-        messages.ask_status(ACCOUNT, REQUEST_ID),
+    "get_status": (
+        requests.get_status(ACCOUNT, LEAD_CAPTURE, REQUEST_ID),
         ("GET", f"{ASYNC}/lead/status", [("RequestID", REQUEST_ID)], {**JSON, **WITH_ASYNC_KEY}, None),
     ),
-    "ask_metrics": (
-        messages.ask_metrics(ACCOUNT),
+    "get_metrics": (
+        requests.get_metrics(ACCOUNT, LEAD_CAPTURE),
         ("GET", f"{ASYNC}/lead/capture/metrics", [], {**JSON, **WITH_ASYNC_KEY}, None),
     ),
-    "ask_metrics_with_key_pair": (
-        messages.ask_metrics(ACCOUNT, with_key_pair=True),
+    "get_metrics_with_key_pair": (
+        requests.get_metrics(ACCOUNT, LEAD_CAPTURE, with_key_pair=True),
         ("GET", f"{ASYNC}/lead/capture/metrics", PAIR_IN_QUERY, {**JSON, **WITH_ASYNC_KEY}, None),
     ),
     "capture_lead": (
-        messages.capture_lead(ACCOUNT, BODY),
+        requests.capture_lead(ACCOUNT, BODY),
         ("POST", f"{SYNC}/v2/LeadManagement.svc/Lead.Capture", [], {**JSON_BODY, **PAIR_IN_HEADERS}, BODY),
     ),
     "capture_lead_only_empty": (
-        messages.capture_lead(ACCOUNT, BODY, lead_update_behavior="UpdateOnlyEmptyFields"),
+        requests.capture_lead(ACCOUNT, BODY, {"LeadUpdateBehavior": "UpdateOnlyEmptyFields"}),
         (
             "POST",
             f"{SYNC}/v2/LeadManagement.svc/Lead.Capture",
@@ -67,11 +68,11 @@ CALLS = {
         ),
     ),
     "list_lead_fields": (
-        messages.list_lead_fields(ACCOUNT),
+        requests.list_lead_fields(ACCOUNT),
         ("GET", f"{SYNC}/v2/LeadManagement.svc/LeadsMetaData.Get", [], {**JSON, **PAIR_IN_HEADERS}, None),
     ),
     "list_lead_fields_without_options": (
-        messages.list_lead_fields(ACCOUNT, with_options=False),
+        requests.list_lead_fields(ACCOUNT, with_options=False),
         (
             "GET",
             f"{SYNC}/v2/LeadManagement.svc/LeadsMetaData.Get",
@@ -81,7 +82,7 @@ CALLS = {
         ),
     ),
     "identify_user": (
-        messages.identify_user(ACCOUNT),
+        requests.identify_user(ACCOUNT),
         ("GET", f"{SYNC}/v2/Authentication.svc/UserByAccessKey.Get", PAIR_IN_QUERY, JSON, None),
     ),
 }
@@ -100,32 +101,36 @@ def test_a_url_never_holds_a_bare_dollar_sign(request_):
     assert "$" not in request_.url
 
 
-def test_the_dollar_sign_of_an_access_key_travels_percent_encoded():
-    assert f"accessKey=u%24r{'a1' * 16}&" in messages.submit_lead(ACCOUNT, BODY).url
+def test_the_dollar_sign_of_an_access_key_is_percent_encoded():
+    assert f"accessKey=u%24r{'a1' * 16}&" in requests.submit(ACCOUNT, LEAD_CAPTURE, BODY).url
 
 
 def test_a_call_without_parameters_has_no_question_mark():
-    assert messages.ask_metrics(ACCOUNT).url == f"{ASYNC}/lead/capture/metrics"
+    assert requests.get_metrics(ACCOUNT, LEAD_CAPTURE).url == f"{ASYNC}/lead/capture/metrics"
 
 
 def test_a_request_id_cannot_add_a_parameter():
-    url = messages.ask_status(ACCOUNT, "1&accessKey=x#y/z").url
+    url = requests.get_status(ACCOUNT, LEAD_CAPTURE, "1&accessKey=x#y/z").url
     assert parse_qsl(urlsplit(url).query) == [("RequestID", "1&accessKey=x#y/z")]
 
 
-@pytest.mark.parametrize("behavior", messages.LEAD_UPDATE_BEHAVIORS)
-@pytest.mark.parametrize("call", [messages.submit_lead, messages.capture_lead])
+def submit(account, body, parameters):
+    return requests.submit(account, LEAD_CAPTURE, body, parameters)
+
+
+@pytest.mark.parametrize("behavior", LEAD_UPDATE_BEHAVIORS)
+@pytest.mark.parametrize("call", [submit, requests.capture_lead])
 def test_every_documented_update_behavior_is_passed_on(call, behavior):
     assert ("LeadUpdateBehavior", behavior) in parse_qsl(
-        urlsplit(call(ACCOUNT, BODY, lead_update_behavior=behavior).url).query
+        urlsplit(call(ACCOUNT, BODY, {"LeadUpdateBehavior": behavior}).url).query
     )
 
 
 @pytest.mark.parametrize("behavior", ["donotupdate", "", "Overwrite", "DoNotUpdate&x=1"])
-@pytest.mark.parametrize("call", [messages.submit_lead, messages.capture_lead])
+@pytest.mark.parametrize("call", [submit, requests.capture_lead])
 def test_another_update_behavior_is_refused_and_the_right_ones_named(call, behavior):
     with pytest.raises(ValueError, match="DoNotUpdate, UpdateOnlyEmptyFields, DoNotUpdateUniqueFields, or None"):
-        call(ACCOUNT, BODY, lead_update_behavior=behavior)
+        call(ACCOUNT, BODY, {"LeadUpdateBehavior": behavior})
 
 
 @pytest.mark.parametrize(
@@ -133,10 +138,10 @@ def test_another_update_behavior_is_refused_and_the_right_ones_named(call, behav
     [
         ACCOUNT,
         *(call[0] for call in CALLS.values()),
-        messages.Response(200, BODY, "application/json"),
+        requests.Response(200, BODY, "application/json"),
         encode_lead({"EmailAddress": "meera@example.org"}),
     ],
-    ids=["account", *CALLS, "answer", "lead"],
+    ids=["account", *CALLS, "response", "payload"],
 )
 @pytest.mark.parametrize("text", [repr, str], ids=["repr", "str"])
 def test_nothing_shows_a_key_or_a_lead(text, shown):
@@ -152,9 +157,9 @@ def test_a_label_names_method_and_path_only(request_, expected):
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("submit", lambda account: messages.submit_lead(account, BODY)),
-        ("status", lambda account: messages.ask_status(account, REQUEST_ID)),
-        ("metrics", messages.ask_metrics),
+        ("submit", lambda account: requests.submit(account, account.api("lead_capture"), BODY)),
+        ("status", lambda account: requests.get_status(account, account.api("lead_capture"), REQUEST_ID)),
+        ("metrics", lambda account: requests.get_metrics(account, account.api("lead_capture"))),
     ],
 )
 def test_an_account_may_have_another_path(name, call):
@@ -162,17 +167,14 @@ def test_an_account_may_have_another_path(name, call):
         host=None,
         access_key=ACCESS,
         secret_key=SECRET,
-        extra={"region": "in21", "async_api_key": ASYNC_KEY, "paths": {name: "/other/way"}},
+        extra={"region": "in21", "async_api_key": ASYNC_KEY, "paths": {"lead_capture": {name: "/other/way"}}},
     )
     assert urlsplit(call(account).url).path == "/other/way"
 
 
 def test_replacing_a_path_changes_nothing_else():
-    assert LEAD_CAPTURE.with_paths({"status": "/x"}) == AsyncApi(
-        submit=LEAD_CAPTURE.submit,
-        status=type(LEAD_CAPTURE.status)("GET", "/x", LEAD_CAPTURE.status.host, LEAD_CAPTURE.status.key_pair),
-        metrics=LEAD_CAPTURE.metrics,
-    )
+    status = replace(LEAD_CAPTURE.status, path="/x")
+    assert LEAD_CAPTURE.with_paths({"status": "/x"}) == replace(LEAD_CAPTURE, status=status)
 
 
 @pytest.mark.parametrize(

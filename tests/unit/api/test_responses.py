@@ -1,4 +1,4 @@
-"""Answers: every spelling and shape that LeadSquared is known or feared to send."""
+"""Responses: every spelling and shape that LeadSquared is known to send, or may send."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_leadsquared.api import answers, messages
+from airflow_provider_leadsquared.api import requests, responses
 from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.api.confirmations import Confirmation
 from airflow_provider_leadsquared.api.errors import (
+    ApiError,
     AuthenticationError,
-    LeadSquaredError,
     NoSuchPathError,
     RateLimitError,
     RejectedError,
@@ -36,40 +38,40 @@ LEAD = encode_lead({"EmailAddress": "meera.iyer@example.org", "FirstName": "Meer
 ID = "9d0f4b52-0000-4000-8000-00000000000c"
 LEAD_ID, ACTIVITY_ID = "2c8e1f77-0000-4000-8000-00000000000b", "0b5a6d9e-0000-4000-8000-00000000000a"
 
-SUBMIT, CAPTURE = messages.submit_lead(ACCOUNT, LEAD.body), messages.capture_lead(ACCOUNT, LEAD.body)
-STATUS, METRICS = messages.ask_status(ACCOUNT, ID), messages.ask_metrics(ACCOUNT)
-FIELDS, USER = messages.list_lead_fields(ACCOUNT), messages.identify_user(ACCOUNT)
+SUBMIT, CAPTURE = requests.submit(ACCOUNT, LEAD_CAPTURE, LEAD.body), requests.capture_lead(ACCOUNT, LEAD.body)
+STATUS, METRICS = requests.get_status(ACCOUNT, LEAD_CAPTURE, ID), requests.get_metrics(ACCOUNT, LEAD_CAPTURE)
+FIELDS, USER = requests.list_lead_fields(ACCOUNT), requests.identify_user(ACCOUNT)
 
 
-def _answer(body: Any, code: int = 200) -> Answer:
+def _response(body: Any, code: int = 200) -> Response:
     return Response(code, body if isinstance(body, bytes) else json.dumps(body).encode(), "application/json")
 
 
-def _read_acceptance(body: Any, code: int = 200) -> Any:
-    return answers.read_receipt(SUBMIT, _answer(body, code))
+def _read_receipt(body: Any, code: int = 200) -> Any:
+    return responses.read_receipt(SUBMIT, _response(body, code))
 
 
 def _read_capture(body: Any, code: int = 200) -> Any:
-    return answers.read_capture(CAPTURE, _answer(body, code))
+    return responses.read_capture(CAPTURE, _response(body, code))
 
 
 def _read_status(body: Any, code: int = 200) -> RequestStatus:
-    return answers.read_status(STATUS, _answer(body, code), ID)
+    return responses.read_status(STATUS, _response(body, code), ID, LEAD_CAPTURE)
 
 
 def _read_metrics(body: Any, code: int = 200) -> Any:
-    return answers.read_metrics(METRICS, _answer(body, code))
+    return responses.read_metrics(METRICS, _response(body, code))
 
 
 def _read_fields(body: Any, code: int = 200) -> Any:
-    return answers.read_lead_fields(FIELDS, _answer(body, code))
+    return responses.read_lead_fields(FIELDS, _response(body, code))
 
 
 def _read_host(body: Any, code: int = 200) -> Any:
-    return answers.read_api_host(USER, _answer(body, code))
+    return responses.read_api_host(USER, _response(body, code))
 
 
-READERS = [_read_acceptance, _read_capture, _read_status, _read_metrics, _read_fields, _read_host]
+READERS = [_read_receipt, _read_capture, _read_status, _read_metrics, _read_fields, _read_host]
 CALL_READERS = [reader for reader in READERS if reader is not _read_status]
 
 CAPTURED = {"Status": "Success", "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": True}}
@@ -101,11 +103,11 @@ def _task(status: Any = "Success", *, id_name: str = "RequestId", **changes: Any
 @pytest.mark.parametrize("name", ["RequestID", "RequestId", "requestid", "REQUESTID"])
 def test_a_request_id_is_an_acceptance_however_its_name_is_spelled(name):
     body = {"Status": "Request accepted. Please use below request id to check the status", name: ID}
-    assert _read_acceptance(body).request_id == ID
+    assert _read_receipt(body).request_id == ID
 
 
 def test_the_sentence_beside_a_request_id_decides_nothing():
-    assert _read_acceptance({"RequestID": ID, "Status": "anything"}).request_id == ID
+    assert _read_receipt({"RequestID": ID, "Status": "anything"}).request_id == ID
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,13 @@ def test_the_sentence_beside_a_request_id_decides_nothing():
 )
 def test_a_200_without_a_request_id_is_no_acceptance(body):
     with pytest.raises(UnexpectedResponseError, match="without a RequestId"):
-        _read_acceptance(body)
+        _read_receipt(body)
 
 
 @pytest.mark.parametrize("code", [201, 202, 204, 206])
 def test_only_a_200_is_an_acceptance(code):
     with pytest.raises(UnexpectedResponseError):
-        _read_acceptance({"RequestID": ID}, code)
+        _read_receipt({"RequestID": ID}, code)
 
 
 # --- capture ------------------------------------------------------------------------------------------------------
@@ -142,13 +144,13 @@ def test_only_a_200_is_an_acceptance(code):
 @pytest.mark.parametrize("created", [True, False])
 def test_a_capture_tells_lead_activity_and_whether_it_is_new(created):
     body = {"Status": "Success", "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": created}}
-    assert _read_capture(body) == Capture(LEAD_ID, ACTIVITY_ID, created)
+    assert _read_capture(body) == Confirmation(LEAD_ID, ACTIVITY_ID, created)
 
 
 @pytest.mark.parametrize("activity", [{}, {"Id": None}, {"Id": ""}])
 def test_a_capture_without_an_activity_is_a_capture(activity):
     body = {"Status": "Success", "Message": {"RelatedId": LEAD_ID, "IsCreated": True, **activity}}
-    assert _read_capture(body) == Capture(LEAD_ID, None, True)
+    assert _read_capture(body) == Confirmation(LEAD_ID, None, True)
 
 
 def test_the_message_of_a_capture_may_be_json_inside_a_string():
@@ -176,7 +178,7 @@ def test_a_200_that_names_no_lead_is_no_capture(body):
 
 # --- status: what is read -----------------------------------------------------------------------------------------
 
-SUCCEEDED = RequestStatus(ID, RequestState.SUCCEEDED, Capture(LEAD_ID, ACTIVITY_ID, True))
+SUCCEEDED = RequestStatus(ID, RequestState.SUCCEEDED, Confirmation(LEAD_ID, ACTIVITY_ID, True))
 
 
 @pytest.mark.parametrize("name", ["RequestId", "RequestID", "requestId"])
@@ -240,14 +242,14 @@ def test_a_status_without_its_word_is_not_taken_for_an_end():
     "message", [None, "", "done", "[]", "5", "null", {}, {"Status": "Success"}, {"Status": "Success", "Message": {}}]
 )
 def test_an_outer_success_alone_is_no_success(message):
-    told = _read_status(_task(Message=message))
-    assert (told.state, told.capture, bool(told.reason)) == (RequestState.UNKNOWN, None, True)
+    status = _read_status(_task(Message=message))
+    assert (status.state, status.confirmation, bool(status.reason)) == (RequestState.UNKNOWN, None, True)
 
 
 @pytest.mark.parametrize("wrap", [json.dumps, dict], ids=["string", "object"])
 def test_an_inner_error_outranks_the_outer_success(wrap):
-    told = _read_status(_task(Message=wrap(DUPLICATE)))
-    assert (told.state, told.capture, told.exception_type) == (
+    status = _read_status(_task(Message=wrap(DUPLICATE)))
+    assert (status.state, status.confirmation, status.exception_type) == (
         RequestState.FAILED,
         None,
         "MXDuplicateEntryException",
@@ -305,8 +307,8 @@ def test_the_reason_of_an_inner_error_is_masked():
     ],
 )
 def test_class_and_reason_of_a_failure_come_from_its_text(status, text, kind, reason):
-    told = _read_status(_task(status, StatusReason=text))
-    assert (told.exception_type, told.reason) == (kind, reason)
+    status = _read_status(_task(status, StatusReason=text))
+    assert (status.exception_type, status.reason) == (kind, reason)
 
 
 @pytest.mark.parametrize(
@@ -327,13 +329,13 @@ def test_a_failure_is_read_whatever_its_message_holds(message):
 
 @pytest.mark.parametrize("echo", [LEAD.body.decode(), json.loads(LEAD.body)], ids=["string", "array"])
 def test_a_reason_is_masked_by_the_echo_of_the_lead(echo):
-    told = _read_status(_task("FAILURE", StatusReason="Meera of Pune is refused", RequestBody=echo))
-    assert told.reason == "*** of *** is refused"
+    status = _read_status(_task("FAILURE", StatusReason="Meera of Pune is refused", RequestBody=echo))
+    assert status.reason == "*** of *** is refused"
 
 
 def test_a_status_shows_nothing_of_the_echoed_lead():
-    told = _read_status(_task("FAILURE", StatusReason="refused"))
-    assert [value for value in ("meera", "Meera", "Pune") if value in repr(told)] == []
+    status = _read_status(_task("FAILURE", StatusReason="refused"))
+    assert [value for value in ("meera", "Meera", "Pune") if value in repr(status)] == []
 
 
 VALUE = st.text(st.characters(categories=["L", "Nd"]), min_size=3, max_size=30)
@@ -350,7 +352,7 @@ def test_no_value_of_a_lead_appears_in_a_reason_that_quotes_it(lead, sentence, s
     body = encode_lead(lead).body.decode()
     for value in lead.values():
         text = sentence.replace("{}", value)
-        told = _read_status(
+        outcome = _read_status(
             _task(
                 status,
                 StatusReason=text,
@@ -358,7 +360,7 @@ def test_no_value_of_a_lead_appears_in_a_reason_that_quotes_it(lead, sentence, s
                 Message={"Status": "Error", "Message": text} if status == "Success" else None,
             )
         )
-        assert value not in told.reason.replace(sentence.replace("{}", ""), "")
+        assert value not in outcome.reason.replace(sentence.replace("{}", ""), "")
 
 
 # --- status: what is refused --------------------------------------------------------------------------------------
@@ -380,7 +382,7 @@ def test_no_value_of_a_lead_appears_in_a_reason_that_quotes_it(lead, sentence, s
         ({"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": "x"}, 500),
     ],
 )
-def test_an_unknown_request_is_told_as_such(body, code):
+def test_an_unknown_request_is_status_as_such(body, code):
     with pytest.raises(UnknownRequestError, match=ID):
         _read_status(body, code)
 
@@ -406,7 +408,7 @@ def test_an_answer_about_another_request_is_not_taken_for_ours(echo):
         {"TaskStatus": {"Status": "FAILURE", "Message": 5}},
     ],
 )
-def test_a_status_of_wrong_types_is_an_unexpected_answer(body):
+def test_a_status_of_wrong_types_is_an_unexpected_response(body):
     with pytest.raises(UnexpectedResponseError, match="unknown shape"):
         _read_status(body)
 
@@ -457,10 +459,10 @@ def test_a_rate_limit_is_known_in_every_shape_with_its_window(reader, body, code
 
 @pytest.mark.parametrize("name", ["Throttle Bikes", "Rate Limit Ltd"])
 def test_a_lead_whose_words_sound_like_a_rate_limit_is_none(name):
-    request = messages.submit_lead(ACCOUNT, encode_lead({"mx_Shop": name}).body)
+    request = requests.submit(ACCOUNT, LEAD_CAPTURE, encode_lead({"mx_Shop": name}).body)
     body = {"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": f"{name} is no option"}
     with pytest.raises(RejectedError):
-        answers.read_receipt(request, _answer(body, 500))
+        responses.read_receipt(request, _response(body, 500))
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -506,7 +508,7 @@ def test_a_lead_whose_words_sound_like_a_rate_limit_is_none(name):
     ],
     ids=lambda value: f"{value!s:.40}" if not isinstance(value, type) else value.__name__,
 )
-def test_an_error_is_told_by_its_class(reader, body, code, error):
+def test_an_error_is_status_by_its_class(reader, body, code, error):
     with pytest.raises(error) as caught:
         reader(body, code)
     assert type(caught.value) is error
@@ -529,7 +531,7 @@ def test_an_error_is_told_by_its_class(reader, body, code, error):
         ({"Message": "No HTTP resource was found"}, 404, NoSuchPathError),
     ],
 )
-def test_a_refusal_is_told_by_its_class(reader, body, code, error):
+def test_a_refusal_is_status_by_its_class(reader, body, code, error):
     with pytest.raises(error) as caught:
         reader(body, code)
     assert type(caught.value) is error
@@ -537,7 +539,7 @@ def test_a_refusal_is_told_by_its_class(reader, body, code, error):
 
 def test_a_refusal_names_the_exception_and_masks_the_reason():
     with pytest.raises(RejectedError) as caught:
-        _read_acceptance(DUPLICATE, 500)
+        _read_receipt(DUPLICATE, 500)
     assert (caught.value.exception_type, caught.value.reason) == (
         "MXDuplicateEntryException",
         "Duplicate entry '***' for key 'UQ_Prospect_Base_EmailAddress'",
@@ -546,14 +548,14 @@ def test_a_refusal_names_the_exception_and_masks_the_reason():
 
 def test_a_refusal_is_masked_by_the_lead_that_was_sent():
     with pytest.raises(RejectedError) as caught:
-        _read_acceptance({**DUPLICATE, "ExceptionMessage": "Pune is no option, said Meera"}, 500)
+        _read_receipt({**DUPLICATE, "ExceptionMessage": "Pune is no option, said Meera"}, 500)
     assert caught.value.reason == "*** is no option, said ***"
 
 
 @pytest.mark.parametrize("kind", ["MX <b>", "meera.iyer@example.org", ["MXDuplicateEntryException"], {"a": 1}, 5])
 def test_an_exception_name_that_looks_like_none_is_not_repeated(kind):
-    with pytest.raises(LeadSquaredError) as caught:
-        _read_acceptance({"ExceptionType": kind, "ExceptionMessage": "x"}, 400)
+    with pytest.raises(ApiError) as caught:
+        _read_receipt({"ExceptionType": kind, "ExceptionMessage": "x"}, 400)
     assert caught.value.exception_type == "(unnamed)"
 
 
@@ -580,14 +582,14 @@ def test_a_401_of_the_wrong_region_names_the_right_host(reader, body):
 def test_a_401_that_names_the_called_host_too_names_the_other_one():
     text = "asyncapi-in21.leadsquared.com does not serve you, asyncapi-us11.leadsquared.com does"
     with pytest.raises(WrongRegionError) as caught:
-        _read_acceptance({"message": text}, 401)
+        _read_receipt({"message": text}, 401)
     assert caught.value.right_host == "asyncapi-us11.leadsquared.com"
 
 
 @pytest.mark.parametrize("text", ["asyncapi-in21.leadsquared.com: no such user", "see evilleadsquared.com"])
 def test_a_401_that_names_no_other_host_is_about_the_keys(text):
     with pytest.raises(AuthenticationError, match="the keys were refused") as caught:
-        _read_acceptance({"message": text}, 401)
+        _read_receipt({"message": text}, 401)
     assert type(caught.value) is AuthenticationError
 
 
@@ -595,21 +597,21 @@ def test_refused_keys_name_all_three():
     shown = ""
     for code in (401, 403):
         with pytest.raises(AuthenticationError) as caught:
-            _read_acceptance({"message": "Forbidden"}, code)
+            _read_receipt({"message": "Forbidden"}, code)
         shown += str(caught.value)
     assert [word for word in ("access key", "secret key", "x-api-key") if word not in shown] == []
 
 
 def test_what_is_no_json_is_described_not_quoted():
     with pytest.raises(UnexpectedResponseError) as caught:
-        answers.read_receipt(SUBMIT, Response(200, b"<html>meera</html>", "text/html"))
+        responses.read_receipt(SUBMIT, Response(200, b"<html>meera</html>", "text/html"))
     message = str(caught.value)
     assert ("18 bytes of text/html" in message, "meera" in message) == (True, False)
 
 
 @pytest.mark.parametrize("reader", READERS)
 def test_an_error_chain_holds_nothing_of_the_body(reader):
-    with pytest.raises(LeadSquaredError) as caught:
+    with pytest.raises(ApiError) as caught:
         reader(b'{"Meera": "meera.iyer@example.org"', 500)
     error: BaseException | None = caught.value
     shown = ""
@@ -752,10 +754,10 @@ ANY_JSON = st.recursive(
 def _reads_or_says_why(body: bytes, code: int) -> None:
     for reader in READERS:
         try:
-            told = reader(body, code)
-        except LeadSquaredError:
+            status = reader(body, code)
+        except ApiError:
             continue
-        assert told is not None
+        assert status is not None
 
 
 @settings(deadline=None)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
     NoConnectionError,
@@ -22,7 +23,7 @@ from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.delivery.entry import Entry
-from airflow_provider_leadsquared.delivery.row_keys import check_key_column
+from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY, check_key_column
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 
@@ -41,7 +42,7 @@ def _states(batch: Batch) -> list[str]:
 
 
 def _body(batch: Batch, row: int) -> dict[str, Any]:
-    return {pair["Attribute"]: pair["Value"] for pair in json.loads(batch.leads[row].body)}
+    return {pair["Attribute"]: pair["Value"] for pair in json.loads(batch.payloads[row].body)}
 
 
 def _class_name(error: Any) -> str:
@@ -52,7 +53,7 @@ def _class_name(error: Any) -> str:
 
 
 def test_every_row_that_was_read_has_an_entry_in_its_place():
-    batch = Batch.read([_mail(1), {}, _mail(2)])
+    batch = Batch.read([_mail(1), {}, _mail(2)], api=LEAD_CAPTURE)
     assert [(entry.row, entry.state.value) for entry in batch.entries] == [(0, "unsent"), (1, "invalid"), (2, "unsent")]
 
 
@@ -72,50 +73,52 @@ def test_every_row_that_was_read_has_an_entry_in_its_place():
     ],
 )
 def test_a_bad_row_is_set_aside_with_its_rule_and_the_rest_goes(bad, rule):
-    batch = Batch.read([_mail(1), bad, _mail(2)])
+    batch = Batch.read([_mail(1), bad, _mail(2)], api=LEAD_CAPTURE)
     assert (batch.to_send(), batch.entries[1].reason_class) == ([0, 2], rule)
 
 
 def test_the_reason_of_a_bad_row_names_the_attribute():
-    assert Batch.read([_mail(1, mx_A=[1])]).entries[0].reason.startswith("mx_A: cannot send a list")
+    assert Batch.read([_mail(1, mx_A=[1])], api=LEAD_CAPTURE).entries[0].reason.startswith("mx_A: cannot send a list")
 
 
 def test_rows_may_come_from_a_generator():
-    assert Batch.read(_mail(number) for number in range(3)).to_send() == [0, 1, 2]
+    assert Batch.read((_mail(number) for number in range(3)), api=LEAD_CAPTURE).to_send() == [0, 1, 2]
 
 
 def test_no_rows_are_no_rows():
-    assert Batch.read([]).entries == []
+    assert Batch.read([], api=LEAD_CAPTURE).entries == []
 
 
 @pytest.mark.parametrize("leads", ["leads", b"leads", _mail(1), None, 5])
 def test_what_is_no_list_is_refused_whole(leads):
     with pytest.raises(ValueError, match="pass a list of leads"):
-        Batch.read(leads)
+        Batch.read(leads, api=LEAD_CAPTURE)
 
 
 def test_a_row_that_cannot_be_matched_may_be_allowed():
-    assert Batch.read([{"FirstName": "Meera"}], require_match_key=False).to_send() == [0]
+    assert Batch.read([{"FirstName": "Meera"}], require_match_key=False, api=LEAD_CAPTURE).to_send() == [0]
 
 
 def test_the_authors_choices_reach_every_row():
-    batch = Batch.read([{"mx_Id": 1, "LastName": None}], search_by="mx_Id", null_handling="clear")
+    batch = Batch.read([{"mx_Id": 1, "LastName": None}], search_by="mx_Id", null_handling="clear", api=LEAD_CAPTURE)
     assert _body(batch, 0) == {"mx_Id": "1", "LastName": "", "SearchBy": "mx_Id"}
 
 
 def test_a_batch_shows_no_lead():
-    assert "lead1@" not in repr(Batch.read([_mail(1), _mail(1, mx_A=[1])]))
+    assert "lead1@" not in repr(Batch.read([_mail(1), _mail(1, mx_A=[1])], api=LEAD_CAPTURE))
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_row_is_known_by_its_key():
-    assert [entry.name for entry in Batch.read([_mail(1, id=17), _mail(2, id="B")], row_key="id").entries] == ["17", "B"]
+    assert [
+        entry.name for entry in Batch.read([_mail(1, id=17), _mail(2, id="B")], row_key="id", api=LEAD_CAPTURE).entries
+    ] == ["17", "B"]
 
 
 def test_a_bad_row_keeps_its_key():
-    assert Batch.read([{"id": 17, "mx_A": [1]}], row_key="id").entries[0].name == "17"
+    assert Batch.read([{"id": 17, "mx_A": [1]}], row_key="id", api=LEAD_CAPTURE).entries[0].name == "17"
 
 
 @pytest.mark.parametrize(("key", "sent"), [("id", False), ("Company", False), ("mx_Id", True), ("ProspectID", True)])
@@ -124,48 +127,48 @@ def test_the_key_column_is_sent_only_if_it_is_a_field_of_an_id(key, sent, pairs)
     lead: Any = _mail(1, **{key: "A-1"})
     if pairs:
         lead = [{"Attribute": name, "Value": value} for name, value in lead.items()]
-    batch = Batch.read([lead], key=key)
-    assert (batch.entries[0].key, key in _body(batch, 0)) == ("A-1", sent)
+    batch = Batch.read([lead], row_key=key, api=LEAD_CAPTURE)
+    assert (batch.entries[0].row_key, key in _body(batch, 0)) == ("A-1", sent)
 
 
 def test_pairs_may_come_as_a_tuple_too():
     lead = ({"Attribute": "EmailAddress", "Value": "lead1@example.org"}, {"Attribute": "id", "Value": 7})
-    assert Batch.read([lead], row_key="id").entries[0].key == "7"
+    assert Batch.read([lead], row_key="id", api=LEAD_CAPTURE).entries[0].row_key == "7"
 
 
 def test_taking_the_key_out_does_not_change_the_authors_row():
     row = _mail(1, id=17)
-    Batch.read([row], row_key="id")
+    Batch.read([row], row_key="id", api=LEAD_CAPTURE)
     assert row == _mail(1, id=17)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", float("nan")])
 def test_a_row_without_a_key_is_set_aside(value):
-    batch = Batch.read([_mail(1, id=value), _mail(2, id=2)], row_key="id")
+    batch = Batch.read([_mail(1, id=value), _mail(2, id=2)], row_key="id", api=LEAD_CAPTURE)
     assert (batch.to_send(), batch.entries[0].reason_class) == ([1], "no_key")
 
 
 def test_a_row_without_the_key_column_is_set_aside():
-    assert Batch.read([_mail(1)], row_key="id").entries[0].reason_class == "no_key"
+    assert Batch.read([_mail(1)], row_key="id", api=LEAD_CAPTURE).entries[0].reason_class == "no_key"
 
 
 @pytest.mark.parametrize(
     ("value", "rule"), [("x" * 251, "key_too_long"), ({"a": "b"}, "key_type"), (["a"], "key_type")]
 )
 def test_a_key_that_is_no_id_is_set_aside_unseen(value, rule):
-    entry = Batch.read([_mail(1, id=value)], row_key="id").entries[0]
+    entry = Batch.read([_mail(1, id=value)], row_key="id", api=LEAD_CAPTURE).entries[0]
     assert (entry.reason_class, entry.row_key) == (rule, None)
 
 
-def test_a_key_stands_once_and_the_first_row_keeps_it():
-    batch = Batch.read([_mail(1, id=7), _mail(2, id=7), _mail(3, id="7")], row_key="id")
-    assert (_states(batch), batch.entries[2].reason) == (["unsent", "invalid", "invalid"], "id: row 1 has the same key")
+def test_every_row_whose_key_stands_several_times_is_refused():
+    batch = Batch.read([_mail(1, id=7), _mail(2, id=7), _mail(3, id="7")], row_key="id", api=LEAD_CAPTURE)
+    assert (_states(batch), batch.entries[2].reason) == (["invalid"] * 3, f"3 {DOUBLED_KEY}")
 
 
 @pytest.mark.parametrize("key", ["EmailAddress", "emailaddress", "Phone", "MOBILE", "FirstName", "LastName"])
 def test_a_personal_column_is_refused_as_a_key(key):
     with pytest.raises(ValueError, match="would show personal data"):
-        Batch.read([_mail(1)], key=key)
+        Batch.read([_mail(1)], row_key=key, api=LEAD_CAPTURE)
 
 
 @pytest.mark.parametrize("key", [None, "id", "mx_CustomerNumber", "ProspectID"])
@@ -177,27 +180,27 @@ def test_an_id_of_ones_own_is_a_good_key(key):
 
 
 def test_a_later_row_for_the_same_lead_supersedes_the_earlier_ones():
-    batch = Batch.read([_mail(1), _mail(2), _mail(1, FirstName="A"), _mail(1, FirstName="B")])
+    batch = Batch.read([_mail(1), _mail(2), _mail(1, FirstName="A"), _mail(1, FirstName="B")], api=LEAD_CAPTURE)
     assert (_states(batch), batch.to_send()) == (["superseded", "unsent", "superseded", "unsent"], [1, 3])
 
 
 def test_a_superseded_row_names_the_one_that_won():
-    entry = Batch.read([_mail(1), _mail(1)]).entries[0]
+    entry = Batch.read([_mail(1), _mail(1)], api=LEAD_CAPTURE).entries[0]
     assert (entry.reason_class, entry.reason) == ("same_match_key", "row 2 has the same EmailAddress")
 
 
 def test_an_invalid_row_supersedes_nothing():
-    assert _states(Batch.read([_mail(1), _mail(1, mx_A=[1])])) == ["unsent", "invalid"]
+    assert _states(Batch.read([_mail(1), _mail(1, mx_A=[1])], api=LEAD_CAPTURE)) == ["unsent", "invalid"]
 
 
 def test_rows_that_cannot_be_matched_do_not_supersede_each_other():
-    batch = Batch.read([{"FirstName": "A"}, {"FirstName": "A"}], require_match_key=False)
+    batch = Batch.read([{"FirstName": "A"}, {"FirstName": "A"}], require_match_key=False, api=LEAD_CAPTURE)
     assert batch.to_send() == [0, 1]
 
 
 def test_rows_with_a_blank_match_value_do_not_supersede_each_other():
     rows = [{"EmailAddress": " ", "FirstName": "A"}, {"EmailAddress": " ", "FirstName": "B"}]
-    assert Batch.read(rows, require_match_key=False).to_send() == [0, 1]
+    assert Batch.read(rows, require_match_key=False, api=LEAD_CAPTURE).to_send() == [0, 1]
 
 
 ROWS = st.lists(
@@ -208,21 +211,21 @@ ROWS = st.lists(
 @settings(deadline=None)
 @given(ROWS)
 def test_no_two_rows_of_a_batch_pass_for_each_other(rows):
-    batch = Batch.read(rows, require_match_key=False)
+    batch = Batch.read(rows, require_match_key=False, api=LEAD_CAPTURE)
     assert len({entry.identity for entry in batch.entries}) == len(rows)
 
 
 @settings(deadline=None)
 @given(ROWS)
-def test_the_books_of_a_batch_balance(rows):
-    Counts.of(Batch.read(rows).entries, read=len(rows))
+def test_the_counts_of_a_batch_balance(rows):
+    Counts.of(Batch.read(rows, api=LEAD_CAPTURE).entries, read=len(rows))
 
 
 @settings(deadline=None)
 @given(ROWS)
 def test_to_each_lead_one_row_at_most_is_sent(rows):
-    batch = Batch.read(rows)
-    keys = [batch.leads[row].match_key for row in batch.to_send()]
+    batch = Batch.read(rows, api=LEAD_CAPTURE)
+    keys = [batch.payloads[row].match_key for row in batch.to_send()]
     assert len(set(keys)) == len(keys)
 
 
@@ -230,14 +233,14 @@ def test_to_each_lead_one_row_at_most_is_sent(rows):
 
 
 def test_a_row_about_to_be_sent_is_in_doubt():
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     assert (batch.intend(0).state, batch.entries[0].state) == (State.IN_DOUBT, State.IN_DOUBT)
 
 
 def test_an_accepted_row_is_open_with_its_receipt():
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    entry = batch.told(0, TAKEN, NOW)
+    entry = batch.record(0, TAKEN, NOW)
     assert (entry.state, entry.request_id, entry.accepted_at, entry.reason_class) == (
         State.OPEN,
         TAKEN.request_id,
@@ -247,32 +250,32 @@ def test_an_accepted_row_is_open_with_its_receipt():
 
 
 def test_an_accepted_row_is_not_sent_again():
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    batch.told(0, TAKEN, NOW)
+    batch.record(0, TAKEN, NOW)
     assert batch.to_send() == []
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("MXFooException", "MXFooException"), (None, "RefusedAtSubmission")])
 def test_a_refused_row_is_rejected_with_its_class(kind, shown):
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    entry = batch.told(0, RejectedError("call", kind, "reason"), NOW)
+    entry = batch.record(0, RejectedError("call", kind, "reason"), NOW)
     assert (entry.state, entry.reason_class, entry.reason, entry.settled_at) == (State.REJECTED, shown, "reason", NOW)
 
 
 @pytest.mark.parametrize("error", NOT_TAKEN, ids=_class_name)
 def test_a_row_that_was_not_taken_is_unsent_and_sendable(error):
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    assert (batch.told(0, error, NOW).state, batch.to_send()) == (State.UNSENT, [0])
+    assert (batch.record(0, error, NOW).state, batch.to_send()) == (State.UNSENT, [0])
 
 
 @pytest.mark.parametrize("error", PERHAPS_TAKEN, ids=_class_name)
 def test_a_row_that_may_have_been_taken_is_in_doubt(error):
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    entry = batch.told(0, error, NOW)
+    entry = batch.record(0, error, NOW)
     assert (entry.state, entry.reason_class) == (State.IN_DOUBT, type(error).__name__)
 
 
@@ -280,14 +283,14 @@ def test_a_row_that_may_have_been_taken_is_in_doubt(error):
     ("lead", "rows"), [(_mail(1), [0]), ({"FirstName": "Meera"}, [])], ids=["matched", "unmatched"]
 )
 def test_a_row_in_doubt_is_sent_again_only_if_it_can_be_matched(lead, rows):
-    batch = Batch.read([lead], require_match_key=False)
+    batch = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
     batch.intend(0)
-    batch.told(0, NoResponseError("x"), NOW)
+    batch.record(0, NoResponseError("x"), NOW)
     assert batch.to_send() == rows
 
 
 def test_a_row_that_was_withdrawn_is_unsent():
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
     entry = batch.withdraw(0)
     assert (entry.state, entry.reason_class, batch.to_send()) == (State.UNSENT, "Stopped", [0])
@@ -295,19 +298,19 @@ def test_a_row_that_was_withdrawn_is_unsent():
 
 @pytest.mark.parametrize("error", NOT_TAKEN, ids=_class_name)
 def test_a_doubt_of_the_same_try_outlives_a_later_sending_that_was_not_taken(error):
-    batch = Batch.read([_mail(1)])
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     batch.intend(0)
-    batch.told(0, NoResponseError("x"), NOW)
+    batch.record(0, NoResponseError("x"), NOW)
     batch.intend(0)
-    assert batch.told(0, error, NOW).state is State.IN_DOUBT
+    assert batch.record(0, error, NOW).state is State.IN_DOUBT
 
 
 def _doubted() -> Batch:
     """Return a batch whose row was in doubt at the end of the last try and is about to be sent again."""
-    first = Batch.read([_mail(1)])
+    first = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     ledger = InProcessLedger()
     ledger.write([first.intend(0)])
-    second = Batch.read([_mail(1)])
+    second = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     second.resume(ledger.load().entries)
     second.intend(0)
     return second
@@ -315,7 +318,7 @@ def _doubted() -> Batch:
 
 @pytest.mark.parametrize("error", NOT_TAKEN + PERHAPS_TAKEN, ids=_class_name)
 def test_a_doubt_of_an_earlier_try_outlives_a_sending_without_a_receipt(error):
-    assert _doubted().told(0, error, NOW).state is State.IN_DOUBT
+    assert _doubted().record(0, error, NOW).state is State.IN_DOUBT
 
 
 def test_a_doubt_of_an_earlier_try_outlives_a_withdrawal():
@@ -323,11 +326,11 @@ def test_a_doubt_of_an_earlier_try_outlives_a_withdrawal():
 
 
 def test_a_doubt_ends_with_a_receipt():
-    assert _doubted().told(0, TAKEN, NOW).state is State.OPEN
+    assert _doubted().record(0, TAKEN, NOW).state is State.OPEN
 
 
 def test_a_doubt_ends_with_a_refusal():
-    assert _doubted().told(0, RejectedError("x", None, "x"), NOW).state is State.REJECTED
+    assert _doubted().record(0, RejectedError("x", None, "x"), NOW).state is State.REJECTED
 
 
 # --- the next try -------------------------------------------------------------------------------------------------
@@ -335,17 +338,17 @@ def test_a_doubt_ends_with_a_refusal():
 
 def _accepted(*rows: Any, **options: Any) -> dict[Any, Entry]:
     """Return the ledger of a try in which every row was accepted, each under the RequestId ``r<row>``."""
-    batch = Batch.read(rows, **options)
+    batch = Batch.read(rows, **options, api=LEAD_CAPTURE)
     ledger = InProcessLedger()
     for row in batch.to_send():
         batch.intend(row)
-        ledger.write([batch.told(row, Receipt(f"r{row}"), NOW)])
+        ledger.write([batch.record(row, Receipt(f"r{row}"), NOW)])
     return dict(ledger.load().entries)
 
 
 def _resumed(earlier: dict[Any, Entry], *rows: Any, **options: Any) -> list[str | None]:
     """Return the receipt of each row that the next try finds; None where it will send."""
-    batch = Batch.read(rows, **options)
+    batch = Batch.read(rows, **options, api=LEAD_CAPTURE)
     batch.resume(earlier)
     return [None if row in batch.to_send() else batch.entries[row].request_id for row in range(len(rows))]
 
@@ -356,7 +359,7 @@ A, B, C = _mail(1, id="A"), _mail(2, id="B"), _mail(3, id="C")
 @pytest.mark.parametrize("key", ["id", None])
 def test_the_next_try_finds_every_receipt(key):
     rows = [A, B] if key else [_mail(1), _mail(2)]
-    assert _resumed(_accepted(*rows, key=key), *rows, key=key) == ["r0", "r1"]
+    assert _resumed(_accepted(*rows, row_key=key), *rows, row_key=key) == ["r0", "r1"]
 
 
 def test_a_list_in_another_order_keeps_its_receipts():
@@ -376,13 +379,13 @@ def test_a_row_under_another_key_is_sent():
 
 
 def test_a_receipt_whose_row_is_gone_is_left_out():
-    batch = Batch.read([B], row_key="id")
+    batch = Batch.read([B], row_key="id", api=LEAD_CAPTURE)
     batch.resume(_accepted(A, B, row_key="id"))
     assert [entry.request_id for entry in batch.entries] == ["r1"]
 
 
 def test_a_found_entry_takes_the_place_of_its_row_now():
-    batch = Batch.read([C, A], row_key="id")
+    batch = Batch.read([C, A], row_key="id", api=LEAD_CAPTURE)
     batch.resume(_accepted(A, row_key="id"))
     assert [entry.row for entry in batch.entries] == [0, 1]
 
@@ -400,11 +403,11 @@ def test_rows_that_are_alike_may_become_fewer():
 
 
 def test_a_superseded_twin_in_the_ledger_does_not_hide_the_row_that_won():
-    batch = Batch.read([_mail(1), _mail(1)])
+    batch = Batch.read([_mail(1), _mail(1)], api=LEAD_CAPTURE)
     ledger = InProcessLedger()
     batch.intend(1)
-    ledger.write([batch.told(1, TAKEN, NOW), *batch.entries[:1]])
-    again = Batch.read([_mail(1), _mail(1)])
+    ledger.write([batch.record(1, TAKEN, NOW), *batch.entries[:1]])
+    again = Batch.read([_mail(1), _mail(1)], api=LEAD_CAPTURE)
     again.resume(ledger.load().entries)
     assert _states(again) == ["superseded", "open"]
 
@@ -413,23 +416,23 @@ def test_a_superseded_twin_in_the_ledger_does_not_hide_the_row_that_won():
     ("lead", "rows"), [(_mail(1), [0]), ({"FirstName": "Meera"}, [])], ids=["matched", "unmatched"]
 )
 def test_after_a_kill_between_intent_and_answer_only_a_matched_row_is_sent_again(lead, rows):
-    first = Batch.read([lead], require_match_key=False)
+    first = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
     entry = first.intend(0)
-    second = Batch.read([lead], require_match_key=False)
+    second = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
     second.resume({entry.identity: entry})
     assert second.to_send() == rows
 
 
 def test_a_rejected_row_is_not_sent_again():
-    first = Batch.read([_mail(1)])
+    first = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     first.intend(0)
-    entry = first.told(0, RejectedError("x", "MXFooException", "x"), NOW)
-    second = Batch.read([_mail(1)])
+    entry = first.record(0, RejectedError("x", "MXFooException", "x"), NOW)
+    second = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     second.resume({entry.identity: entry})
     assert (second.to_send(), second.entries[0].reason_class) == ([], "MXFooException")
 
 
 def test_a_row_that_is_invalid_now_stays_invalid():
-    batch = Batch.read([{"id": "A", "mx_A": [1]}], row_key="id")
+    batch = Batch.read([{"id": "A", "mx_A": [1]}], row_key="id", api=LEAD_CAPTURE)
     batch.resume(_accepted(A, row_key="id"))
     assert _states(batch) == ["invalid"]

@@ -17,13 +17,13 @@ def _books(**counts: int) -> Counts:
     return Counts.of(_rows(**counts), read=sum(counts.values()))
 
 
-def test_books_count_rows_by_state():
+def test_counts_count_rows_by_state():
     assert _books(created=2, open=1).states == {State.CREATED: 2, State.OPEN: 1}
 
 
 @pytest.mark.parametrize("read", [0, 2, 4])
-def test_books_that_do_not_balance_are_refused(read):
-    with pytest.raises(CountsError, match=f"{read} rows were read, but 3 are accounted for"):
+def test_counts_that_do_not_balance_are_refused(read):
+    with pytest.raises(CountsError, match=f"{read} rows were read, but 3 are in a state"):
         Counts.of(_rows(created=3), read=read)
 
 
@@ -31,11 +31,11 @@ def test_rows_may_be_read_from_an_iterator():
     assert Counts.of(iter(_rows(created=3)), read=3).states == {State.CREATED: 3}
 
 
-def test_books_are_one_line_in_the_order_of_a_rows_life():
+def test_counts_are_one_line_in_the_order_of_a_rows_life():
     assert str(_books(failed=1, created=1_200, invalid=2)) == "read 1,203 = invalid 2 + created 1,200 + failed 1"
 
 
-def test_books_of_nothing_balance():
+def test_counts_of_nothing_balance():
     assert str(_books()) == "read 0 = 0"
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_reject_needs_no_explanation(state):
     assert Counts.of([Entry(0, state, reason_class="Why")], read=1).reasons_text() == ""
 
 
-def test_books_go_to_others_as_plain_counts():
+def test_counts_go_to_others_as_plain_counts():
     assert _books(rejected=1, created=2).as_dict() == {"read": 3, "created": 2, "rejected": 1}
 
 

@@ -20,7 +20,7 @@ import pytest
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Ledger
-from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
@@ -289,14 +289,14 @@ def test_a_table_name_that_is_no_plain_name_is_refused(table):
 def test_tables_of_another_version_are_refused_with_a_remedy(tmp_path, sqlite):
     sqlite().load()
     with closing(connect(tmp_path / "ledger.db")) as connection, connection:
-        connection.execute("UPDATE ledger_marks SET mark = '0' WHERE name = 'version'")
-    with pytest.raises(LedgerUnavailableError, match=r"version 0.*name another ledger_table"):
+        connection.execute("UPDATE ledger_metadata SET content = '0' WHERE name = 'version'")
+    with pytest.raises(LedgerVersionError, match=r"version 0.*name another ledger_table"):
         sqlite().load()
 
 
 def test_a_creation_that_was_killed_half_way_is_finished(tmp_path, sqlite):
     with closing(connect(tmp_path / "ledger.db")) as connection, connection:
-        connection.execute("CREATE TABLE ledger_marks (scope, name, mark, PRIMARY KEY (scope, name))")
+        connection.execute("CREATE TABLE ledger_metadata (scope, name, content, PRIMARY KEY (scope, name))")
     sqlite().write([_entry(0)])
     assert len(sqlite().load().entries) == 1
 
@@ -336,7 +336,7 @@ def test_a_database_that_is_away_is_found_again_when_it_is_back(tmp_path):
 
 
 def _long(row: int) -> Entry:
-    return _entry(row, State.FAILED, key=f"मीरा-{row}", request_id=f"r-{row}", reason="😀 " * 40, accepted_at=1.5)
+    return _entry(row, State.FAILED, row_key=f"मीरा-{row}", request_id=f"r-{row}", reason="😀 " * 40, accepted_at=1.5)
 
 
 def test_5000_entries_go_into_chunks_that_airflow_takes():
@@ -363,7 +363,7 @@ def test_chunks_are_numbered_without_a_gap():
     store = StrictStore()
     for _ in range(2):
         TaskStateLedger(store).write([_long(row) for row in range(500)])
-    assert sorted(store.values) == [f"ledger/0/{chunk:04d}" for chunk in range(len(store.values))]
+    assert sorted(store.values) == [f"ledger/entries/0/{chunk:04d}" for chunk in range(len(store.values))]
 
 
 def test_a_store_that_fails_leaves_the_earlier_chunks_readable():
@@ -393,7 +393,8 @@ def test_an_entry_holds_no_lead_data():
         "doubted_at",
         "row",
         "state",
-        "key",
+        "row_key",
+        "api",
         "fingerprint",
         "copy",
         "request_id",
@@ -410,7 +411,11 @@ def test_an_entry_holds_no_lead_data():
 
 @pytest.mark.parametrize(
     ("entry", "name"),
-    [(Entry(0, State.OPEN), "row 1"), (Entry(9, State.OPEN, row_key="A-1"), "A-1"), (Entry(9, State.OPEN, row_key=""), "")],
+    [
+        (Entry(0, State.OPEN), "row 1"),
+        (Entry(9, State.OPEN, row_key="A-1"), "A-1"),
+        (Entry(9, State.OPEN, row_key=""), ""),
+    ],
 )
 def test_a_row_is_named_by_its_key_or_by_its_position_counted_from_one(entry, name):
     assert entry.name == name
@@ -432,3 +437,52 @@ def test_a_row_is_recognised_by_what_it_is_not_where_it_stands(entry, identity):
 def test_a_move_changes_only_what_it_says():
     entry = _entry(0, State.IN_DOUBT, row_key="A-1")
     assert entry.moved(State.OPEN, request_id="r") == _entry(0, State.OPEN, row_key="A-1", request_id="r")
+
+
+# --- ledgers of an earlier version ----------------------------------------------------------------------------------
+
+#: What version 2 created for its metadata, and wrote first.
+TABLES_OF_VERSION_2 = (
+    "CREATE TABLE {table}_marks (scope CHAR(32) NOT NULL, name VARCHAR(50) NOT NULL, mark VARCHAR(1000) NOT NULL)",
+    "INSERT INTO {table}_marks (scope, name, mark) VALUES ('tables', 'version', '2')",
+    "CREATE TABLE {table} (scope CHAR(32) NOT NULL, entry_id CHAR(32) NOT NULL, owner_key VARCHAR(250))",
+)
+
+
+def test_tables_of_version_2_are_refused_with_the_remedy_and_left_as_they_are(tmp_path, sqlite):
+    with closing(connect(tmp_path / "ledger.db")) as connection, connection:
+        for statement in TABLES_OF_VERSION_2:
+            connection.execute(statement.format(table="ledger"))
+    with pytest.raises(LedgerVersionError, match=r"is of version 2, .* reads version 3; name another ledger_table"):
+        sqlite().write([_entry(0)])
+    with closing(connect(tmp_path / "ledger.db")) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert names == {"ledger", "ledger_marks"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("ledger/marks", {"tries": 1}), ("ledger/0/0000", [[0, "open", "k", "f", 0, "r"]])]
+)
+def test_task_state_of_version_1_is_refused_with_the_remedy_and_left_as_it_is(key, value):
+    store = StrictStore()
+    store.set(key, value)
+    with pytest.raises(
+        LedgerVersionError, match=r"ledger has version 1; this one reads version 2\. Let the DAG run end"
+    ):
+        TaskStateLedger(store).load()
+    with pytest.raises(LedgerVersionError):
+        TaskStateLedger(store).claim("try 2")
+    assert store.get(key) == value
+
+
+def test_task_state_of_a_later_version_is_refused():
+    store = StrictStore()
+    store.set("ledger/metadata", {"version": 3})
+    with pytest.raises(LedgerVersionError, match="ledger has version 3"):
+        TaskStateLedger(store).load()
+
+
+def test_the_api_is_kept(open_ledger):
+    open_ledger().write([_entry(0, api="another_api")])
+    (entry,) = open_ledger().load().entries.values()
+    assert entry.api == "another_api"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
@@ -23,7 +24,7 @@ ROW = {"id": 7, "mail": "meera@example.com", "mx_City": "Pune", "FirstName": "Me
 
 
 def _plan(mapping: Any = "*", columns: Any = ("id", "FirstName"), key: Any = "id", **more: Any) -> ColumnMapping:
-    return ColumnMapping.build(mapping, columns=columns, key=key, **more)
+    return ColumnMapping.build(mapping, columns=columns, row_key=key, api=LEAD_CAPTURE, **more)
 
 
 def _lead(mapping: Any, row: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def _sent(value: Any, *transforms: Any) -> Any:
 
 def _key(*values: Any) -> str:
     columns = [f"k{n}" for n in range(len(values))]
-    return _plan("*", (*columns, "FirstName"), columns).key((*values, "Meera"))
+    return _plan("*", (*columns, "FirstName"), columns).row_key((*values, "Meera"))
 
 
 # What a lead has
@@ -77,7 +78,7 @@ def test_a_key_column_that_is_mapped_is_sent_as_mapped():
 
 
 def test_a_key_column_that_is_a_field_can_be_left_out():
-    assert _lead({"mx_City": None, "FirstName": "FirstName"}, row_key="mx_City") == {"FirstName": "Meera"}
+    assert _lead({"mx_City": None, "FirstName": "FirstName"}, key="mx_City") == {"FirstName": "Meera"}
 
 
 def test_one_column_may_be_all_that_is_sent():
@@ -128,8 +129,8 @@ REFUSED = {
     "key_in_another_case": ({"key": "ID"}, ["it has 'id'"]),
     "one_key_not_there": ({"key": ["id", "tenant"]}, ["key names", "'tenant'"]),
     "no_key": ({"key": []}, ["key names no column"]),
-    "none_as_key": ({"row_key": None}, ["key is a NoneType"]),
-    "key_is_no_name": ({"key": [5]}, ["key holds a int"]),
+    "none_as_key": ({"key": None}, ["row_key is a NoneType"]),
+    "key_is_no_name": ({"key": [5]}, ["row_key holds a int"]),
     "key_twice": ({"key": ["id", "id"]}, ["twice", "'id'"]),
     "personal_key": ({"key": "EMAIL_ADDRESS", "columns": ("EMAIL_ADDRESS", "FirstName")}, ["personal data"]),
     "one_personal_key": ({"key": ["id", "FirstName"]}, ["'FirstName'", "personal data"]),
@@ -366,7 +367,7 @@ def test_several_key_columns_are_joined():
 
 
 def test_the_order_of_key_columns_is_the_authors():
-    assert _plan("*", ("a", "b", "Notes"), ["b", "a"]).key((1, 2, "")) == "2|1"
+    assert _plan("*", ("a", "b", "Notes"), ["b", "a"]).row_key((1, 2, "")) == "2|1"
 
 
 SIGNS = st.text(alphabet="a|\\ ", min_size=1, max_size=4).filter(str.strip)

@@ -21,6 +21,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, RejectedError
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.states import State
@@ -31,12 +32,12 @@ from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
 from airflow_provider_leadsquared.sync.policies import Policies
 from airflow_provider_leadsquared.sync.replay import Replay
-from airflow_provider_leadsquared.sync.run import SyncRun
+from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
 
 KEYS, VALUES = ("1", "2"), ("Pune", "Kochi")
 #: LeadSquared decides within this; a row waits a little longer, for a call follows its intent after some time.
-LONGEST, PATIENCE = 950.0, 1_000.0
-COLUMNS = ColumnMapping.build("*", columns=("id", "EmailAddress", "mx_City"), row_key="id")
+LONGEST, SETTLE_TIMEOUT = 950.0, 1_000.0
+COLUMNS = ColumnMapping.build("*", columns=("id", "EmailAddress", "mx_City"), row_key="id", api=LEAD_CAPTURE)
 NO_RULES = SimpleNamespace(row="", exists=None, check=lambda _: None)
 #: What may become of a sending, and of a request.
 SENDINGS = ("accepted", "accepted", "accepted after doubt", "lost", "not taken", "refused", "refused after doubt")
@@ -137,10 +138,10 @@ class Nights(RuleBasedStateMachine):
         for request in self.leadsquared.pending:
             if request.is_known:
                 self.leadsquared.decide(request, decision)
-        self.look()
+        self.poll()
 
     @rule()
-    def look(self) -> None:
+    def poll(self) -> None:
         """Ask for the verdicts of all that is open."""
         verdicts = {request.id: request.verdict for request in self.leadsquared.requests}
         ledger = self._ledger(OpenRequests, runs=[self._run_of_task])
@@ -153,7 +154,7 @@ class Nights(RuleBasedStateMachine):
     def decide(self, data: st.DataObject, decision: str) -> None:
         self.leadsquared.decide(data.draw(st.sampled_from(self.leadsquared.pending)), decision)
 
-    @rule(seconds=st.floats(1, PATIENCE), decision=st.sampled_from(DECISIONS))
+    @rule(seconds=st.floats(1, SETTLE_TIMEOUT), decision=st.sampled_from(DECISIONS))
     def wait(self, seconds: float, decision: str) -> None:
         """Let time pass; what LeadSquared took has its decision when the ladder ends."""
         self.now += seconds
@@ -165,27 +166,30 @@ class Nights(RuleBasedStateMachine):
         """Let all faults end: two nights later the CRM is as the warehouse is."""
         if self.warehouse:
             for _ in range(2):
-                self.wait(PATIENCE, "yes")
-                self.look()
+                self.wait(SETTLE_TIMEOUT, "yes")
+                self.poll()
                 self.night += 1
                 self._run(cycle(["accepted"]), None, replay=True)
-            self.wait(PATIENCE, "yes")
+            self.wait(SETTLE_TIMEOUT, "yes")
             assert self.leadsquared.stored == self.warehouse
         self.folder.cleanup()
 
     def _run(
         self, sendings: cycle[str], dies_at: int | None, *, full_refresh: bool = False, replay: bool = False
     ) -> None:
-        ledger = self._ledger(SyncLedger, run=self._run_of_task, settle_timeout=PATIENCE)
+        ledger = self._ledger(SyncLedger, run=self._run_of_task, settle_timeout=SETTLE_TIMEOUT)
         ledger.claim(str(uuid.uuid4()))
         run = SyncRun(
             columns=COLUMNS,
             ledger=ledger,
             policies=Policies(),
             rules=NO_RULES,
-            full_refresh=full_refresh,
-            replay=Replay() if replay else None,
-            settle_timeout=PATIENCE,
+            options=SyncOptions(
+                api=LEAD_CAPTURE,
+                full_refresh=full_refresh,
+                replay=Replay() if replay else None,
+                settle_timeout=SETTLE_TIMEOUT,
+            ),
             clock=lambda: self.now,
         )
         rows = [(key, f"lead{key}@example.org", value) for key, value in self.warehouse.items()]
@@ -205,10 +209,10 @@ class Nights(RuleBasedStateMachine):
                 ledger.write([batch.intend(row) for row in to_send])
                 for row in to_send:
                     step()
-                    key = batch.entries[row].key
-                    told, request = self._send(key, values[key], next(sendings))
+                    key = batch.entries[row].row_key
+                    outcome, request = self._send(key, values[key], next(sendings))
                     step()
-                    ledger.write([batch.told(row, told, self.now)])
+                    ledger.write([batch.record(row, outcome, self.now)])
                     if request is not None:
                         request.is_known = True
             run.reload_states()

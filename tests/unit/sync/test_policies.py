@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.field_rules import FieldRules
 from airflow_provider_leadsquared.api.responses import LeadField
@@ -166,7 +167,7 @@ def test_the_rows_of_a_batch_are_held_against_policed_rules():
             rules.row, rules.exists = f"row {number + 1}", exists
             yield {"EmailAddress": f"{number}@example.org", **lead}
 
-    batch = Batch.read(rows(), rules=rules)
+    batch = Batch.read(rows(), rules=rules, api=LEAD_CAPTURE)
     assert [entry.state for entry in batch.entries] == [State.UNSENT, State.INVALID, State.UNSENT]
     assert batch.entries[1].reason_class == "mandatory"
     assert rules.warnings == {("too_long", "LastName"): 1}
@@ -174,7 +175,9 @@ def test_the_rows_of_a_batch_are_held_against_policed_rules():
 
 def test_a_batch_does_not_survive_a_row_that_fails_the_run():
     with pytest.raises(RunRefusedError):
-        Batch.read([{"EmailAddress": "a@example.org", "mx_Age": "old"}], rules=policed(wrong_type="fail"))
+        Batch.read(
+            [{"EmailAddress": "a@example.org", "mx_Age": "old"}], rules=policed(wrong_type="fail"), api=LEAD_CAPTURE
+        )
 
 
 # --- rows that were set aside -------------------------------------------------------------------------------------
@@ -185,12 +188,12 @@ def test_a_batch_does_not_survive_a_row_that_fails_the_run():
     [
         ("no_match_key", [{"id": "k1", "mx_Age": 1}], "k1: has none of ProspectID"),
         ("no_key", [{"EmailAddress": "a@example.org"}], "row 1: id: the key column is missing"),
-        ("doubled_key", [{"id": "k1", "EmailAddress": f"{n}@example.org"} for n in "ab"], "k1: id: row 1 has the same"),
+        ("doubled_key", [{"id": "k1", "EmailAddress": f"{n}@example.org"} for n in "ab"], "k1: 2 rows have this key"),
         ("doubled_match_key", [{"id": n, "EmailAddress": "a@example.org"} for n in "ab"], "a: row 2 has the same"),
     ],
 )
 def test_a_rule_across_rows_fails_the_run_by_policy(rule, rows, message):
-    entries = Batch.read(rows, row_key="id").entries
+    entries = Batch.read(rows, row_key="id", api=LEAD_CAPTURE).entries
     Policies.parse(None).check_entries(entries)
     with pytest.raises(RunRefusedError, match=message) as caught:
         Policies.parse({rule: "fail"}).check_entries(entries)

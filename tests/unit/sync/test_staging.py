@@ -1,4 +1,4 @@
-"""The staging: rows of a run on disk, and the rules that look across them."""
+"""The staging table: rows of a run on disk, and the rules that compare them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 
 import pytest
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.sync.staging import StagedRow, StagingTable
 
@@ -19,8 +21,8 @@ def staging():
 
 
 def row(number: int, key: str | None = None, state: State = State.UNSENT, address: str | None = None) -> StagedRow:
-    lead = Lead(b"body", ("EmailAddress", address or f"a{number}"), f"f{number}")
-    return StagedRow(Entry(number, state, key or f"k{number}", lead.fingerprint), lead)
+    payload = Payload(b"body", ("EmailAddress", address or f"a{number}"), f"f{number}")
+    return StagedRow(Entry(number, state, key or f"k{number}", payload.fingerprint), payload)
 
 
 def states(staging: StagingTable) -> Counter[State]:
@@ -31,10 +33,10 @@ def states(staging: StagingTable) -> Counter[State]:
 
 
 def test_rows_come_back_as_they_were_added(staging):
-    lead = Lead(b"\x00body", ("Phone", "+91-1"), "f")
-    entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoAnswer", reason="why", attempts=2, doubted_at=5.25)
-    staging.add([StagedRow(entry, lead)])
-    assert list(staging.to_send(10)) == [[StagedRow(entry, lead)]]
+    payload = Payload(b"\x00body", ("Phone", "+91-1"), "f")
+    entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoResponse", reason="why", attempts=2, doubted_at=5.25)
+    staging.add([StagedRow(entry, payload)])
+    assert list(staging.to_send(10)) == [[StagedRow(entry, payload)]]
 
 
 def test_rows_to_send_come_in_order_and_in_parts(staging):
@@ -48,7 +50,7 @@ def test_rows_may_move_while_they_are_gone_through(staging):
     seen = []
     for part in staging.to_send(3):
         seen += [one.entry.row for one in part]
-        staging.move([Entry(one.entry.row, State.OPEN) for one in part])
+        staging.update([Entry(one.entry.row, State.OPEN) for one in part])
     assert seen == list(range(10))
     assert states(staging) == {State.OPEN: 10}
 
@@ -62,7 +64,7 @@ def test_every_row_with_a_doubled_key_is_refused(staging):
         (2, "doubled_key"),
         (3, "doubled_key"),
     ]
-    assert refused[0].reason == "3 rows of the query have this key; let it return one row for each"
+    assert refused[0].reason == f"3 {DOUBLED_KEY}"
 
 
 def test_a_request_of_an_earlier_try_stays_open_although_its_key_is_doubled(staging):
@@ -98,7 +100,7 @@ def test_an_unchanged_row_wins_over_earlier_ones(staging):
 
 def test_the_same_text_in_two_attributes_is_no_double(staging):
     staging.add(
-        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Lead(b"", (name, "1"), f"f{n}"))
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Payload(b"", (name, "1"), f"f{n}"))
         for n, name in enumerate(["Phone", "Mobile"])
     )
     staging.supersede()
@@ -110,11 +112,11 @@ def test_some_rows_of_each_kind_serve_as_examples(staging):
     assert [one.row for one in staging.first_of_each(2)] == [0, 1]
 
 
-def test_a_spool_leaves_no_file_behind(tmp_path, monkeypatch):
+def test_a_staging_table_leaves_no_file_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     staging = StagingTable()
     staging.add(
-        StagedRow(Entry(n, State.UNSENT, f"k{n}", "f"), Lead(b"x" * 4_000, ("Phone", str(n)), "f"))
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", "f"), Payload(b"x" * 4_000, ("Phone", str(n)), "f"))
         for n in range(9_000)
     )
     assert list(tmp_path.iterdir()) == []
