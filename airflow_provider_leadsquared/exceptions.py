@@ -63,6 +63,7 @@ __all__ = [
     "TaskError",
     "UnexpectedResponseError",
     "UnknownRequestError",
+    "UnusableFileError",
     "WarehouseError",
     "WrongRegionError",
 ]
@@ -107,6 +108,10 @@ class LeadsStillOpen(TaskError, AirflowSensorTimeout):
 
 class RowSourceError(LeadSquaredError):
     """The rows of a sync could not be read to their end; nothing was sent."""
+
+
+class UnusableFileError(RowSourceError, AirflowFailException):
+    """A file is not what it was said to be; nothing was sent. Another try would end alike, so there is none."""
 
 
 class WarehouseError(RowSourceError):

@@ -29,7 +29,12 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": "Common SQL",
                 "target-integration-name": _INTEGRATION,
                 "python-module": f"{_PACKAGE}.transfers.sql_to_leadsquared",
-            }
+            },
+            {
+                "source-integration-name": "CSV file",
+                "target-integration-name": _INTEGRATION,
+                "python-module": f"{_PACKAGE}.transfers.csv_to_leadsquared",
+            },
         ],
         "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
         "connection-types": [

@@ -41,7 +41,7 @@ CONCURRENCY = 8
 #: Calls under way or not yet taken up, and one group of receipts not yet written: what a crash may leave in doubt.
 SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
 LEDGERS = ("task state", "SQLite", "Postgres", "sync")
-#: The sandbox judges a lead in a moment at this speed, so the sensor's looks come in a moment too.
+#: The sandbox judges a lead in a moment at this speed, so the sensor's polls come in a moment too.
 SPEED = 3_000
 
 
@@ -62,14 +62,14 @@ class Tally:
     sent_again_unkeyed: int = 0
     extra_leads: int = 0
     worst_sent_again: int = 0
-    wrong_books: int = 0
+    wrong_counts: int = 0
     in_doubt: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
     def goals_met(self) -> bool:
         """Nothing lost, doubled or unaccounted for, and no more sent again than was in doubt."""
-        faults = self.lost + self.without_verdict + self.sent_again_unkeyed + self.extra_leads + self.wrong_books
+        faults = self.lost + self.without_verdict + self.sent_again_unkeyed + self.extra_leads + self.wrong_counts
         return not faults and not self.problems and self.worst_sent_again <= SENT_AGAIN_AT_MOST
 
 
@@ -166,15 +166,16 @@ class Case:
         from airflow_provider_leadsquared.hooks import leadsquared
         from airflow_provider_leadsquared.operators import lead_capture
         from airflow_provider_leadsquared.sensors import lead_status
+        from airflow_provider_leadsquared.tasks import awaited, submit_operator, sync_operator
         from airflow_provider_leadsquared.transfers import sql_to_leadsquared
 
         edged = edges.around_async(leadsquared.send_async)
         changes.enter_context(mock.patch.object(leadsquared, "send_async", edged))
         for module, name in (
-            (lead_capture, "open_ledger"),
-            (lead_status, "open_ledger"),
-            (sql_to_leadsquared, "open_sync_ledger"),
-            (lead_status, "open_requests_of_sync"),
+            (submit_operator, "open_ledger"),
+            (awaited, "open_ledger"),
+            (sync_operator, "open_sync_ledger"),
+            (awaited, "open_requests_of_sync"),
         ):
             opened = self._edged_ledger(getattr(module, name), edges)
             changes.enter_context(mock.patch.object(module, name, opened))
@@ -209,7 +210,7 @@ class Case:
             operator = lead_capture.LeadCaptureOperator(
                 task_id=task, leads=self.leads, row_key="id", require_match_key=False, concurrency=CONCURRENCY, **ledger
             )
-            with suppress(LeadsNotDelivered):  # rows in doubt without a match key: the end of the matter, told
+            with suppress(LeadsNotDelivered):  # rows in doubt without a match key: the end of the matter, and reported
                 pushed["return_value"] = operator.execute(context)
         else:
             receipts = pickle.loads((self.folder / "capture.out").read_bytes())  # noqa: S301 - our own file
@@ -287,7 +288,7 @@ class Case:
 
 
 def _a_minute_ahead(now: Callable[[], float]) -> float:
-    """Tell a time at which every lead is judged, and the first look due."""
+    """Tell a time at which every lead is judged, and the first poll due."""
     return now() + 60
 
 
@@ -326,14 +327,14 @@ def compare(case: Case, url: str, tally: Tally) -> None:
     sent = [post["lead"]["FirstName"] for post in truth(url, "posts")]
     stored = [lead["values"]["FirstName"] for lead in truth(url, "leads")]
     verdicts = {result["row"]: result["verdict"] for result in waited["results"]}
-    aside = {row["row"]: row["verdict"] for row in captured.get("aside", ())}
+    set_aside = {row["row"]: row["verdict"] for row in captured.get("set_aside", ())}
     again = again_unkeyed = 0
     for row in range(ROWS):
         name, keyed = f"Row{row}", case.has_match_key(row)
         repeats = max(sent.count(name) - 1, 0)
         again += repeats if keyed else 0
         again_unkeyed += 0 if keyed else repeats
-        in_doubt = aside.get(row + 1) == "in_doubt" and not keyed
+        in_doubt = set_aside.get(row + 1) == "in_doubt" and not keyed
         tally.in_doubt += in_doubt
         tally.lost += name not in stored and not in_doubt
         tally.extra_leads += max(stored.count(name) - 1, 0)
@@ -343,7 +344,7 @@ def compare(case: Case, url: str, tally: Tally) -> None:
     tally.sent_again += again
     tally.sent_again_unkeyed += again_unkeyed
     tally.worst_sent_again = max(tally.worst_sent_again, again)
-    tally.wrong_books += captured["counts"]["read"] != ROWS or len(waited["results"]) + len(aside) != ROWS
+    tally.wrong_counts += captured["counts"]["read"] != ROWS or len(waited["results"]) + len(set_aside) != ROWS
 
 
 def kill_once(case: Case, url: str, tally: Tally, **kill: Any) -> int:
@@ -451,7 +452,7 @@ def table(tallies: dict[str, Tally]) -> str:
         ("rows lost", "lost"),
         ("rows without a verdict", "without_verdict"),
         ("extra leads in the CRM", "extra_leads"),
-        ("cases with wrong counts", "wrong_books"),
+        ("cases with wrong counts", "wrong_counts"),
         ("rows sent again, with a match key", "sent_again"),
         ("  most in one crash", "worst_sent_again"),
         ("rows sent again, without one", "sent_again_unkeyed"),
@@ -495,15 +496,15 @@ def prove_side_by_side(ledgers: Iterable[str], kills: int, seed: int) -> dict[st
     with tempfile.TemporaryDirectory(prefix="crash-proof-home-") as home:
         started = {}
         for number, ledger in enumerate(ledgers):
-            told = Path(home, f"{number}.json")
-            options = ["--ledger", ledger, "--kills", str(kills), "--seed", str(seed), "--tally-to", str(told)]
+            result = Path(home, f"{number}.json")
+            options = ["--ledger", ledger, "--kills", str(kills), "--seed", str(seed), "--tally-to", str(result)]
             environment = {**os.environ, "AIRFLOW_HOME": str(Path(home, str(number)))}
             process = subprocess.Popen([sys.executable, __file__, *options], env=environment, stdout=sys.stderr)
-            started[ledger] = (process, told)
+            started[ledger] = (process, result)
         for ledger, (process, _) in started.items():
             if process.wait() != 0:
                 raise RuntimeError(f"the proof for {ledger} ended with an error of its own")
-        return {ledger: Tally(**json.loads(told.read_text())) for ledger, (_, told) in started.items()}
+        return {ledger: Tally(**json.loads(result.read_text())) for ledger, (_, result) in started.items()}
 
 
 if __name__ == "__main__":

@@ -79,16 +79,18 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
 
 def submit(count: int, ledger: Any) -> float:
     """Submit leads and return how many went per second."""
+    from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.submitting import Submission
 
-    batch = Batch.read([{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)], row_key="id")
+    leads = [{"id": n, "EmailAddress": f"lead{n}@example.org"} for n in range(count)]
+    batch = Batch.read(leads, api=LEAD_CAPTURE, row_key="id")
     ledger.claim("this run")
     log = SimpleNamespace(info=lambda *_: None)
-    submission = Submission([batch], count, LeadSquaredHook(), ledger, log, stopping=lambda: False)
+    submission = Submission([batch], count, LEAD_CAPTURE, LeadSquaredHook(), ledger, log, is_stopping=lambda: False)
     started = time.perf_counter()
-    if asyncio.run(submission.run(lead_update_behavior=None, concurrency=16)) is not None:
+    if asyncio.run(submission.run(parameters={}, concurrency=16)) is not None:
         raise RuntimeError("the submission was stopped")
     return count / (time.perf_counter() - started)
 

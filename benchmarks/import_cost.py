@@ -19,7 +19,15 @@ LIMIT_MS = 150.0
 HEAVY = ("aiohttp", "jsonschema", "requests", "tenacity")
 
 _AIRFLOW = "from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, DAG, PokeReturnValue"
-_OURS = "import airflow_provider_leadsquared.operators.lead_capture, airflow_provider_leadsquared.sensors.lead_status"
+_OURS = "import " + ", ".join(
+    f"airflow_provider_leadsquared.{module}"
+    for module in (
+        "operators.lead_capture",
+        "sensors.lead_status",
+        "transfers.csv_to_leadsquared",
+        "transfers.sql_to_leadsquared",
+    )
+)
 _PROBE = """
 import json, sys, time
 {airflow}

@@ -2,8 +2,8 @@
 Bring the customers of a warehouse into LeadSquared every night: only those that are new or have changed.
 
 It needs two connections, `warehouse` (any database with a `common.sql` hook) and `leadsquared_default`, and in the
-warehouse a table `customers`. Where it runs out of the box, and what to change for a warehouse of one's own, is told
-in docs/nightly-sync.md.
+warehouse a table `customers`. docs/nightly-sync.md says where it runs out of the box, and what to change for a
+warehouse of one's own.
 """
 
 # [START howto_warehouse_to_leadsquared]

@@ -61,9 +61,6 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     environment = os.environ.get
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--leads", default=environment("LEADS"), help="a CSV file of your own (or LEADS=…)")
-    parser.add_argument(
-        "--mapping", default=environment("MAPPING"), help="a JSON file that maps its columns (or MAPPING=…)"
-    )
     parser.add_argument("--count", type=int, default=200, help="how many customers to invent if no file is given")
     parser.add_argument(
         "--keep",
@@ -80,16 +77,16 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) -> int:
-    from dags_examples.csv_to_leadsquared import UnusableFileError
+    from airflow_provider_leadsquared.exceptions import RowSourceError
 
     warehouse = folder / "warehouse.db"
     given: Customers | OwnFile
     try:
         if options.leads:
-            given = OwnFile(warehouse, Path(options.leads).resolve(), options.mapping)
+            given = OwnFile(warehouse, Path(options.leads).resolve())
         else:
             given = Customers(warehouse, options.count)
-    except (UnusableFileError, ValueError) as error:
+    except (RowSourceError, ValueError) as error:
         print(f"These leads cannot be used: {error}", file=sys.stderr)
         return 2
 
@@ -118,13 +115,13 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     nights: list[Night] = []
     print(f"3  Night 1: the DAG {given.dag_id} runs")
     night, red = _run(airflow, sandbox, given, warehouse, nights)
-    first = Record(sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
+    first = Record(sandbox.requests(), sandbox.leads(), sandbox.polls(), known)
     _print(report.counts(night))
     _print(report.first_night())
     print(report.heading("Why some were not taken"))
     _print(report.reasons(night.lines))
     _print(report.colours(ALLOWED_REJECTS, red))
-    _print(report.looks(first, SPEED))
+    _print(report.polls(first, SPEED))
 
     print("\n4  A day goes by in the warehouse:")
     _print(f"   - {change}" for change in given.live_a_day(_rejected(night)))
@@ -137,7 +134,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     print("Rows that are not in the CRM as the warehouse has them, of all nights:")
     _print(report.reasons(_not_delivered(warehouse, night)))
 
-    record = Record(sandbox.requests(), sandbox.leads(), sandbox.looks(), known)
+    record = Record(sandbox.requests(), sandbox.leads(), sandbox.polls(), known)
     found = mismatches(nights, record, Fields(given.fields))
     _print(report.truth(nights, record, found))
     print(report.heading("Where to see it"))

@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_leadsquared.sandbox.fields import BUILT_IN, SOURCE_FIELDS
+from demo.column_names import mapping_of, row_key_of
 from demo.customers import CHANGING
 from demo.truth import Row
+
+#: Where a row carries its key. It is not called like a field of LeadSquared's, so it is never sent.
+KEY = "csv_key"
+#: What stands for "no value"; LeadSquared's exports write `Select` for a dropdown that nobody touched.
+NULL_VALUES = ("", "Select")
 
 #: The share of the leads that meet a system error twice, and of those that the CRM refuses.
 STUMBLING, REFUSED = 0.03, 0.02
@@ -25,9 +31,8 @@ class OwnFile:
 
     :param warehouse: The SQLite file to be filled.
     :param leads: The CSV file.
-    :param mapping: A JSON file that maps its columns, as ``csv_to_leadsquared`` takes it.
-    :raises ValueError: The columns cannot stand in a table.
-    :raises UnusableFileError: The file cannot be read.
+    :raises ValueError: The columns cannot stand in a table, or there are no rows.
+    :raises RowSourceError: The file cannot be read.
     """
 
     dag_id = "file_to_leadsquared"
@@ -39,21 +44,28 @@ class OwnFile:
         {"kind": "reject", "exception": "MXInvalidInputException", "share": REFUSED, "seed": 2},
     )
 
-    def __init__(self, warehouse: Path, leads: Path, mapping: str | None) -> None:
-        from dags_examples.csv_to_leadsquared import KEY, open_csv
+    def __init__(self, warehouse: Path, leads: Path) -> None:
+        # Not at the top: it imports Airflow, whose home must be set before.
+        from airflow_provider_leadsquared.tasks.row_sources.csv_file import read_csv
 
         self._warehouse, self._name = warehouse, leads.name
-        columns, lines = open_csv(str(leads), mapping)
-        self._attributes = [name for name in columns.attributes if name is not None]
-        doubled = [name for name, count in Counter(map(str.casefold, self._attributes)).items() if count > 1]
-        if doubled:
-            raise ValueError(f"columns differ by letter case only, which a table cannot keep apart: {doubled[0]}")
-        names = [KEY, *self._attributes]
-        with closing(sqlite3.connect(warehouse)) as database, database:
+        with read_csv(str(leads), null_values=NULL_VALUES) as rows, closing(sqlite3.connect(warehouse)) as database:
+            mapping = mapping_of(rows.columns)
+            row_key = row_key_of(rows.columns, mapping)
+            sent = [(at, name) for at, column in enumerate(rows.columns) if (name := mapping[column]) is not None]
+            key_at = None if row_key is None else rows.columns.index(row_key)
+            self._attributes = [name for _, name in sent]
+            _check_apart(self._attributes)
+            names = [KEY, *self._attributes]
             database.execute("CREATE TABLE file ({})".format(", ".join(f'"{name}" TEXT' for name in names)))
             statement = f"INSERT INTO file VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - only signs
-            leads_with_key = (columns.lead(line, cells) for line, cells in lines)
-            database.executemany(statement, ([lead.get(name) for name in names] for lead in leads_with_key))
+            lines = (
+                [(None if key_at is None else row[key_at]) or f"row {number}", *(row[at] for at, _ in sent)]
+                for number, row in enumerate(rows, 1)
+            )
+            if database.executemany(statement, lines).rowcount < 1:
+                raise ValueError(f"{leads} has a header but no rows")
+            database.commit()
 
     @property
     def described(self) -> str:
@@ -121,3 +133,9 @@ class OwnFile:
                 there = ring[attribute]
                 yield number, attribute, there[(there.index(lead[attribute]) + 1) % len(there)]
                 break
+
+
+def _check_apart(attributes: Sequence[str]) -> None:
+    doubled = [name for name, count in Counter(map(str.casefold, attributes)).items() if count > 1]
+    if doubled:
+        raise ValueError(f"columns differ by letter case only, which a table cannot keep apart: {doubled[0]}")

@@ -15,7 +15,7 @@ _PACE = 5.0
 _WORDS = {
     None: "to come",
     "scheduled": "queued",
-    "up_for_reschedule": "asleep until its next look",
+    "up_for_reschedule": "asleep until its next poll",
     "up_for_retry": "to be tried again",
     "success": "done",
     "failed": "red",
@@ -32,15 +32,15 @@ class Progress:
     def __init__(self, out: TextIO) -> None:
         self._out, self._is_terminal = out, out.isatty()
         self._started = time.monotonic()
-        self._told_at = -_PACE
+        self._printed_at = -_PACE
 
     def tell(self, tasks: Sequence[TaskInstance], counts: dict[str, Any]) -> None:
         """Tell the tasks' states and what the sandbox has got."""
         now = time.monotonic() - self._started
-        if not self._is_terminal and now - self._told_at < _PACE:
+        if not self._is_terminal and now - self._printed_at < _PACE:
             return
-        self._told_at = now
-        line = f"   {now:3.0f} s  {_told(tasks)} | {_counted(counts)}"
+        self._printed_at = now
+        line = f"   {now:3.0f} s  {_current_task(tasks)} | {_counted(counts)}"
         self._out.write(f"\r{line:<98.98}" if self._is_terminal else f"{line}\n")
         self._out.flush()
 
@@ -50,7 +50,7 @@ class Progress:
             self._out.write("\n")
 
 
-def _told(tasks: Sequence[TaskInstance]) -> str:
+def _current_task(tasks: Sequence[TaskInstance]) -> str:
     """Tell the task that the run has come to: the first that is not done."""
     for task in sorted(tasks, key=lambda task: _TASKS.index(task.task_id)):
         if task.state != "success":

@@ -11,7 +11,7 @@ from airflow_provider_leadsquared.api.retries import RetryLadder
 from demo.truth import Json, Mismatch, Night, Record
 
 WIDTH = 98
-#: Status looks further apart than this many seconds belong to two looks of the sensor.
+#: Status calls further apart than this many seconds belong to two polls of the sensor.
 _PAUSE = 3.0
 _MOST_MISMATCHES = 20
 
@@ -28,8 +28,8 @@ def paragraph(text: str) -> str:
 
 def counts(night: Night) -> Iterator[str]:
     """Tell how many rows are in which state, by task."""
-    for task, told in (("sync", night.sync), ("wait", night.wait)):
-        counts = dict(told)
+    for task, counted in (("sync", night.sync), ("wait", night.wait)):
+        counts = dict(counted)
         read = counts.pop("read")
         states = " + ".join(f"{state} {count:,}" for state, count in counts.items())
         yield f"{task:<5}{read:6,} = {states or 'none'}"
@@ -86,15 +86,15 @@ def colours(allowed: float, red: Sequence[str]) -> Iterator[str]:
         )
 
 
-def looks(record: Record, speed: float) -> Iterator[str]:
-    """Put the sensor's looks of a night beside the times at which LeadSquared tries again."""
-    yield heading("When the sensor looked in the first night")
+def polls(record: Record, speed: float) -> Iterator[str]:
+    """Put the sensor's polls of a night beside the times at which LeadSquared tries again."""
+    yield heading("When the sensor polled in the first night")
     if not record.requests:
-        yield "Nothing was accepted, so there was nothing to look for."
+        yield "Nothing was accepted, so there was nothing to poll for."
         return
     last_accepted = max(request["accepted_real"] for request in record.requests)
     ladder, real = RetryLadder(), RetryLadder().faster(speed)
-    sensor_looks = list(_sensor_looks(record, last_accepted))
+    sensor_polls = list(_sensor_polls(record, last_accepted))
     retries = [
         (f"{number}", _listed(listed), f"{gap:.0f} s", f"{offset:.0f} s")
         for number, (listed, gap, offset) in enumerate(
@@ -102,15 +102,15 @@ def looks(record: Record, speed: float) -> Iterator[str]:
         )
     ]
     yield from _side_by_side(
-        ["The sensor", *_table(">>>>", ("looked at", "asked", "settled", "left open"), sensor_looks)],
+        ["The sensor", *_table(">>>>", ("polled at", "asked", "settled", "left open"), sensor_polls)],
         [
             "LeadSquared's retries, in our time if counted from",
-            *_table(">>>>", ("no.", "listed", "the last try", "the first try"), retries[: max(len(sensor_looks), 3)]),
+            *_table(">>>>", ("no.", "listed", "the last try", "the first try"), retries[: max(len(sensor_polls), 3)]),
         ],
     )
     yield paragraph(
         f"""Times are seconds after the last lead was accepted. LeadSquared lists its retry times but does not say from
-        when they count, so the sensor looks after both; in between it occupies no worker. This sandbox counts from
+        when they count, so the sensor polls after both; in between it occupies no worker. This sandbox counts from
         the last try, on a clock that runs {speed:g} times faster than ours."""
     )
     slowest = max(record.requests, key=lambda request: len(request["attempts"]))
@@ -124,7 +124,7 @@ def looks(record: Record, speed: float) -> Iterator[str]:
 
 
 def truth(nights: Sequence[Night], record: Record, found: Sequence[Mismatch]) -> Iterator[str]:
-    """Tell whether all that is told is true."""
+    """Tell whether all that is reported is true."""
     yield heading("Is it true?")
     posts = [len(night.submissions) for night in nights]
     yield paragraph(
@@ -147,11 +147,11 @@ def truth(nights: Sequence[Night], record: Record, found: Sequence[Mismatch]) ->
         yield f"  … and {len(found) - _MOST_MISMATCHES:,} more"
 
 
-def _sensor_looks(record: Record, since: float) -> Iterator[tuple[str, str, str, str]]:
-    """Gather status looks into the sensor's looks: when, how many asked, settled, and open afterwards."""
+def _sensor_polls(record: Record, since: float) -> Iterator[tuple[str, str, str, str]]:
+    """Gather status calls into the sensor's polls: when, how many asked, settled, and open afterwards."""
     left = len(record.requests)
-    for burst in _bursts(record.looks):
-        settled = sum(look["status"] not in (None, "In-Queue") for look in burst)
+    for burst in _bursts(record.polls):
+        settled = sum(call["status"] not in (None, "In-Queue") for call in burst)
         left -= settled
         yield f"{burst[0]['at_real'] - since:.1f} s", f"{len(burst):,}", f"{settled:,}", f"{left:,}"
 
@@ -162,13 +162,13 @@ def _side_by_side(left: Sequence[str], right: Sequence[str]) -> Iterator[str]:
         yield f"{one:<{width}}{other}".rstrip()
 
 
-def _bursts(looks: Iterable[Json]) -> Iterator[list[Json]]:
+def _bursts(calls: Iterable[Json]) -> Iterator[list[Json]]:
     burst: list[Json] = []
-    for look in looks:
-        if burst and look["at_real"] - burst[-1]["at_real"] > _PAUSE:
+    for call in calls:
+        if burst and call["at_real"] - burst[-1]["at_real"] > _PAUSE:
             yield burst
             burst = []
-        burst.append(look)
+        burst.append(call)
     if burst:
         yield burst
 

@@ -1,5 +1,5 @@
 """
-Is it true? What the tasks and their ledger tell, held against the warehouse and against what the sandbox received.
+Is it true? What the tasks and their ledger report, held against the warehouse and against what the sandbox received.
 
 What ought to happen to a row follows here from the warehouse and from the sandbox's own record of the nights before,
 by rules that are written down on their own: nothing is taken over from the package that is on trial. What a field
@@ -61,7 +61,7 @@ class Record:
 
     requests: Sequence[Json]
     leads: Sequence[Json]
-    looks: Sequence[Json] = ()
+    polls: Sequence[Json] = ()
     known: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -139,7 +139,7 @@ def mismatches(nights: Sequence[Night], record: Record, fields: Fields) -> list[
     past: dict[str, _Past] = {}
     for number, night in enumerate(nights, 1):
         expected = ought(night.rows, fields, past)
-        found += _wrong_books(f"night {number}", expected, night, requests)
+        found += _wrong_counts(f"night {number}", expected, night, requests)
         found += _wrong_lines(expected, night)
         found += _wrong_posts(expected, night)
         found += _wrong_verdicts(night, requests)
@@ -177,15 +177,15 @@ def _learnt(night: Night, requests: Mapping[str, Json], past: Mapping[str, _Past
     return learnt
 
 
-def _wrong_books(name: str, expected: Sequence[str], night: Night, requests: Mapping[str, Json]) -> Iterator[Mismatch]:
+def _wrong_counts(name: str, expected: Sequence[str], night: Night, requests: Mapping[str, Json]) -> Iterator[Mismatch]:
     """Ask whether both tasks' counts are what the warehouse and the sandbox say they must be."""
     states = {"held": "rejected", "sent": "open"}
     of_sync = Counter(states.get(one, one) for one in expected)
     judged = Counter(_verdict(requests[rid]) for post in night.submissions if (rid := post["request_id"]) in requests)
-    for task, told, truth in (("sync", night.sync, of_sync), ("wait", night.wait, judged)):
+    for task, counts, truth in (("sync", night.sync, of_sync), ("wait", night.wait, judged)):
         wanted = {"read": truth.total(), **truth}
-        if dict(told) != wanted:
-            yield Mismatch(f"counts of {task}, {name}", f"{dict(told)} is told; in truth {wanted}")
+        if dict(counts) != wanted:
+            yield Mismatch(f"counts of {task}, {name}", f"{dict(counts)} is reported; in truth {wanted}")
 
 
 def _wrong_lines(expected: Sequence[str], night: Night) -> Iterator[Mismatch]:
@@ -194,17 +194,17 @@ def _wrong_lines(expected: Sequence[str], night: Night) -> Iterator[Mismatch]:
     for line in night.lines:
         lines[line["row_no"]].append(line)
     for at, row in enumerate(night.rows):
-        told = lines.pop(at, [])
+        found = lines.pop(at, [])
         count = int(expected[at] in ("sent", "invalid", "superseded"))
-        if len(told) != count:
-            yield Mismatch(row.key, f"has {len(told)} lines in the ledger instead of {count}: it is {expected[at]}")
-        for line in told:
+        if len(found) != count:
+            yield Mismatch(row.key, f"has {len(found)} lines in the ledger instead of {count}: it is {expected[at]}")
+        for line in found:
             if line["row_key"] != row.key:
                 yield Mismatch(row.key, f"its line goes by another key, {line['row_key']}")
             if expected[at] == "sent" and not line["request_id"]:
                 yield Mismatch(row.key, f"is {line['state']} and has no RequestId; it ought to have been sent")
             if expected[at] != "sent" and (line["state"] != expected[at] or line["request_id"]):
-                yield Mismatch(row.key, f"is told as {line['state']}; it ought to be {expected[at]} and never sent")
+                yield Mismatch(row.key, f"is reported as {line['state']}; it ought to be {expected[at]} and never sent")
     for at in lines:
         yield Mismatch(f"row {at + 1}", "has a line in the ledger, and is not in the warehouse")
 
@@ -238,11 +238,13 @@ def _wrong_verdicts(night: Night, requests: Mapping[str, Json]) -> Iterator[Mism
         if request is None:
             yield Mismatch(line["row_key"], "has a RequestId that the sandbox never gave")
             continue
-        told, happened = (line["state"], line["lead_id"]), (_verdict(request), request["lead_id"])
-        if told != happened:
-            yield Mismatch(line["row_key"], f"is told as {_told(told)}; in truth {_told(happened)}")
+        reported, happened = (line["state"], line["lead_id"]), (_verdict(request), request["lead_id"])
+        if reported != happened:
+            yield Mismatch(
+                line["row_key"], f"is reported as {_verdict_text(reported)}; in truth {_verdict_text(happened)}"
+            )
         elif request["reason"] and line["reason_class"] != (kind := request["reason"].split(":")[0]):
-            yield Mismatch(line["row_key"], f"is told as {line['reason_class']}; in truth {kind}")
+            yield Mismatch(line["row_key"], f"is reported as {line['reason_class']}; in truth {kind}")
 
 
 def _sent_twice(nights: Sequence[Night], requests: Mapping[str, Json]) -> Iterator[Mismatch]:
@@ -282,7 +284,7 @@ def _wrong_leads(
             if stored[lead_id].get(attribute) != fields.stored(attribute, value):
                 yield Mismatch(key, f"lead {lead_id} has another {attribute} in the CRM than the warehouse")
     for lead_id in sorted(set(stored) - record.known - set(made)):
-        yield Mismatch("no row", f"lead {lead_id} is in the CRM, and no row is told to have created it")
+        yield Mismatch("no row", f"lead {lead_id} is in the CRM, and no row is reported to have created it")
 
 
 def _verdict(request: Json) -> str:
@@ -297,6 +299,6 @@ def _verdict(request: Json) -> str:
             return f"still {state}"
 
 
-def _told(verdict_and_lead: tuple[str, str | None]) -> str:
+def _verdict_text(verdict_and_lead: tuple[str, str | None]) -> str:
     verdict, lead_id = verdict_and_lead
     return verdict if lead_id is None else f"{verdict} ({lead_id})"

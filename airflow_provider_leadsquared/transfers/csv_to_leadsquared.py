@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
@@ -28,7 +28,9 @@ class CsvToLeadSquaredOperator(SyncOperator):
     :param encoding: The file's encoding. Default: UTF-8, with or without a byte order mark.
     :param delimiter: What separates the columns, one character.
     :param null_values: Texts that stand for NULL, blanks around them not counted. Default: the empty text.
-    :raises RowSourceError: The file cannot be read to its end as CSV in this encoding; nothing was sent.
+    :raises UnusableFileError: The file cannot be read to its end as CSV in this encoding; nothing was sent. Not
+        retried.
+    :raises RowSourceError: The file is not there or cannot be opened; nothing was sent.
     :raises LeadsNotDelivered: As for ``SqlToLeadSquaredOperator``.
     :raises LeadsUnsent: As for ``SqlToLeadSquaredOperator``.
     :raises ValueError: An argument is wrong, or a mapped column is not in the file; nothing was sent.
@@ -52,8 +54,18 @@ class CsvToLeadSquaredOperator(SyncOperator):
         self.delimiter = delimiter
         self.null_values = null_values
 
-    def open_rows(self) -> AbstractContextManager[Rows]:
+    @contextmanager
+    def open_rows(self) -> Iterator[Rows]:
         """Open the file."""
         from airflow_provider_leadsquared.tasks.row_sources.csv_file import read_csv
 
-        return read_csv(self.path, encoding=self.encoding, delimiter=self.delimiter, null_values=self.null_values)
+        with read_csv(
+            self.path, encoding=self.encoding, delimiter=self.delimiter, null_values=self.null_values
+        ) as rows:
+            try:
+                yield rows
+            except ValueError as error:
+                # The mapping names a column that is not there: say of which file. Other kinds are no message of ours.
+                if type(error) is not ValueError:
+                    raise
+                raise ValueError(f"{self.path}: {error}") from None

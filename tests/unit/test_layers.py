@@ -75,7 +75,9 @@ def test_provider_metadata_imports_nothing_of_airflow():
 
 
 def test_no_file_of_the_package_is_longer_than_350_lines():
-    lengths = {path.relative_to(PACKAGE).as_posix(): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    lengths = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")
+    }
     assert {name: length for name, length in lengths.items() if length > 350} == {}
 
 

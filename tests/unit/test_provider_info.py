@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.resources import files
+from pkgutil import iter_modules
 from types import ModuleType
 
 import jsonschema
@@ -42,6 +43,17 @@ def test_every_module_that_it_names_can_be_imported(kind):
     for group in INFO[kind]:
         for module in group["python-modules"]:
             import_module(module)
+
+
+def test_it_names_every_module_with_a_transfer():
+    """Each can be imported, and none is left out."""
+    named = {transfer["python-module"] for transfer in INFO["transfers"]}
+    package = import_module("airflow_provider_leadsquared.transfers")
+    there = {f"{package.__name__}.{module.name}" for module in iter_modules(package.__path__)}
+
+    assert named == {name for name in there if not name.rpartition(".")[2].startswith("_")}
+    for module in named:
+        import_module(module)
 
 
 def test_its_connection_type_is_the_hooks():

@@ -61,7 +61,8 @@ def test_a_day_changes_few_mends_what_was_refused_but_one_and_lets_one_come_and_
 
 def test_the_examples_mapping_makes_of_them_what_is_written_down_here(warehouse: Path):
     """Both readings of the mapping agree, the example's own and the demonstration's, on every customer."""
-    from airflow_provider_leadsquared.api.leads import encode_lead
+    from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+    from airflow_provider_leadsquared.api.leads import attributes_of, encode_lead
     from airflow_provider_leadsquared.sync.mapping import ColumnMapping
 
     rows = Customers(warehouse, MOST).rows()
@@ -70,8 +71,10 @@ def test_the_examples_mapping_makes_of_them_what_is_written_down_here(warehouse:
             database.execute(statement)
         cursor = database.execute(SELECT)
         names = [column[0] for column in cursor.description]
-        columns = ColumnMapping.build(MAPPING, columns=names, row_key="customer_id", constants=CONSTANTS)
-        made = [(columns.key(line), encode_lead(columns.lead(line)).texts()) for line in cursor]
+        columns = ColumnMapping.build(
+            MAPPING, columns=names, row_key="customer_id", api=LEAD_CAPTURE, constants=CONSTANTS
+        )
+        made = [(columns.row_key(line), attributes_of(encode_lead(columns.lead(line)))) for line in cursor]
 
     assert made == [(row.key, row.lead) for row in rows]
 

@@ -90,8 +90,8 @@ class World:
 
     @staticmethod
     def _line(row_no: int, key: str, state: str, request_id: Any = None, lead_id: Any = None, **more: Any) -> Any:
-        told = {"row_no": row_no, "row_key": key, "state": state, "request_id": request_id, "lead_id": lead_id}
-        return {**told, "reason_class": None, **more}
+        fields = {"row_no": row_no, "row_key": key, "state": state, "request_id": request_id, "lead_id": lead_id}
+        return {**fields, "reason_class": None, **more}
 
     @staticmethod
     def _post(request_id: str, values: dict[str, str]) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class World:
 
     @staticmethod
     def _request(request_id: str, state: str, lead_id: str | None = None, **more: Any) -> dict[str, Any]:
-        told = {"request_id": request_id, "state": state, "lead_id": lead_id, "is_created": None, "reason": None}
-        return {**told, "settled_at": float(request_id[1:]), **more}
+        fields = {"request_id": request_id, "state": state, "lead_id": lead_id, "is_created": None, "reason": None}
+        return {**fields, "settled_at": float(request_id[1:]), **more}
 
     def mismatches(self) -> list[Mismatch]:
         nights = [Night(*night) for night in zip(self.rows, self.sync, self.wait, self.lines, self.posts, strict=True)]
