@@ -107,10 +107,10 @@ class LeadStatusSensor(BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.polling import poll
 
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
+        awaited = self._awaited(context)
         if self.has_default_timeout:
             # Airflow reads the attribute after each poke. Not in __init__, which must not read the connection.
             self.timeout = self._hook.account.retry_intervals.longest + BACKLOG
-        awaited = self._awaited(context)
         result = poll(self._hook, awaited.ledger, awaited.requests(), clock=time.time)
         now = time.time()
         close_at = self._last_acceptance(result.open) + (float("inf") if self.close_after is None else self.close_after)
@@ -137,7 +137,7 @@ class LeadStatusSensor(BaseSensorOperator):
                 self.request_ids,
                 context,
                 self.log,
-                account=self._hook.account,
+                hook=self._hook,
                 ledger_conn_id=self.ledger_conn_id,
                 ledger_table=self.ledger_table,
             )

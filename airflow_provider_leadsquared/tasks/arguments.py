@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_leadsquared.api.async_apis import AsyncApi
+from airflow_provider_leadsquared.api.async_apis import LEAD_UPDATE_BEHAVIORS, AsyncApi
 from airflow_provider_leadsquared.api.requests import check_parameters
 
 
@@ -22,7 +22,13 @@ def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_hand
 
 
 def update_parameters(lead_update_behavior: str | None) -> dict[str, str]:
-    """Return the query parameters that say what happens to an existing lead."""
+    """
+    Return the query parameters that say what happens to an existing lead.
+
+    :raises ValueError: LeadSquared knows no such behaviour.
+    """
+    if lead_update_behavior not in (None, *LEAD_UPDATE_BEHAVIORS):
+        raise ValueError(f"lead_update_behavior must be one of {', '.join(LEAD_UPDATE_BEHAVIORS)}, or None")
     return {} if lead_update_behavior is None else {"LeadUpdateBehavior": lead_update_behavior}
 
 

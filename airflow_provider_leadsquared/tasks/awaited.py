@@ -17,8 +17,8 @@ from airflow_provider_leadsquared.tasks.receipts import parse_receipts, refuse_o
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.account import Account
     from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.ledgers.base import VerdictLedger
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.tasks.polling import PollResult
@@ -56,7 +56,7 @@ class Awaited(Protocol):
 
 
 def open_awaited(
-    given: Any, context: Context, log: Any, *, account: Account, ledger_conn_id: str | None, ledger_table: str
+    given: Any, context: Context, log: Any, *, hook: LeadSquaredHook, ledger_conn_id: str | None, ledger_table: str
 ) -> Awaited:
     """
     Open what an author handed to a sensor.
@@ -64,7 +64,7 @@ def open_awaited(
     :param given: The sensor's ``request_ids``.
     :param context: The sensor's context.
     :param log: The sensor's log.
-    :param account: Where the requests were sent.
+    :param hook: Leads to the account that the requests were sent to.
     :param ledger_conn_id: The sensor's own SQL ledger, None for the default.
     :param ledger_table: Its table.
     :raises ValueError: It is nothing that a sensor can wait for.
@@ -74,7 +74,7 @@ def open_awaited(
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
-        return AwaitedSync(open_requests_of_sync(addresses, account), addresses[0], log)
+        return AwaitedSync(open_requests_of_sync(addresses, hook.account), addresses[0], log)
     if given is None:
         raise LeadsNotDelivered(
             "No receipts: the upstream capture ended before it returned any. Its log says why; nothing waits here"

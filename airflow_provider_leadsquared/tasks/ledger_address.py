@@ -66,12 +66,12 @@ class LedgerAddress:
         if not isinstance(given.get("ledger_conn_id"), str):
             raise ValueError('a ledger is named by its connection and its sync: {"ledger_conn_id": …, "sync": …}')
         has_run = [name for name in _RUN if name in given]
-        if has_run and len(has_run) < len(_RUN):
+        if "run_id" in has_run and len(has_run) < len(_RUN):
             raise ValueError(f"the address of a ledger names {', '.join(has_run)}, but not all of {', '.join(_RUN)}")
         return cls(
             given["ledger_conn_id"],
             given.get("ledger_table", LEDGER_TABLE),
-            RunOfTask(**{name: given[name] for name in _RUN}) if has_run else None,
+            RunOfTask(**{name: given[name] for name in _RUN}) if "run_id" in has_run else None,
             given.get("sync"),
             given.get("sent_to"),
         )

@@ -1,0 +1,32 @@
+"""Every public error is in the README's table of red tasks, and can be imported from one module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_leadsquared import exceptions
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+TABLE = README.partition("## A task is red")[2].partition("\n## ")[0]
+#: Bases that are never raised themselves, and what a task turns into another error before a user sees it.
+NOT_RAISED = {"ApiError", "LeadSquaredError", "LedgerError", "TaskError", "RunRefusedError"}
+
+
+@pytest.mark.parametrize("name", sorted(set(exceptions.__all__) - NOT_RAISED))
+def test_a_public_error_is_explained_with_a_remedy(name: str):
+    lines = [line for line in TABLE.splitlines() if line.startswith("|") and f"`{name}`" in line]
+    assert lines
+    assert all(len(line.strip("|").split(" | ")) == 3 for line in lines)
+
+
+@pytest.mark.parametrize("name", exceptions.__all__)
+def test_a_public_error_has_the_one_base(name: str):
+    assert issubclass(getattr(exceptions, name), exceptions.LeadSquaredError)
+
+
+def test_every_error_class_of_the_module_is_public():
+    classes = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
+    ours = {name for name in classes if issubclass(getattr(exceptions, name), exceptions.LeadSquaredError)}
+    assert ours == set(exceptions.__all__)
