@@ -301,7 +301,7 @@ def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalA
         return task_instance(airflow, "looking", run_id, "wait")
 
     def asked() -> list[str]:
-        return [look["request_id"] for look in sandbox.looks() if look["request_id"] in ours]
+        return [look["request_id"] for look in sandbox.polls() if look["request_id"] in ours]
 
     def settled() -> set[str]:
         path = f"dags/looking/dagRuns/{run_id}/taskInstances/wait/state-store"
@@ -366,7 +366,7 @@ def test_a_scheduler_killed_with_all_its_tasks(airflow: LocalAirflow, sandbox: S
     assert airflow.wait("looking", sleeping, timeout=90) == "success"
     capture.check()
     assert capture.task["try_number"] >= 2
-    judged = [look for look in sandbox.looks() if look["request_id"] in ours and look["status"] == "Success"]
+    judged = [look for look in sandbox.polls() if look["request_id"] in ours and look["status"] == "Success"]
     assert Counter(look["request_id"] for look in judged) == Counter(ours)
     repeats = again(capture.sent(), crash)
     print(f"killed after {crash} calls; sent again: {repeats}")

@@ -76,7 +76,7 @@ def test_looks_come_within_three_seconds_of_the_plan_and_no_more_often(airflow: 
     assert airflow.wait("alone", run, timeout=150) == "success", airflow.task_log("alone", run, "wait_alone")
     receipt = airflow.xcom("alone", run, "capture_alone")["receipts"][0]
     request_id, accepted = receipt["request_id"], datetime.fromisoformat(receipt["accepted_at"]).timestamp()
-    looks = [look["at_real"] for look in sandbox.looks() if look["request_id"] == request_id]
+    looks = [look["at_real"] for look in sandbox.polls() if look["request_id"] == request_id]
     assert len(looks) >= 3
     for look, following in zip(looks, looks[1:], strict=False):
         plan = PollPlan({request_id: accepted}, ladder=RetryLadder().faster(SPEED), speed=SPEED, polled_at=look)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 from tests import canaries
-from tests.integration.tasks import Task, VirtualTime, connect
+from tests.integration.tasks import Task, VirtualTime, connect, connect_sqlite
 
 
 @pytest.fixture
@@ -26,6 +27,14 @@ def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     virtual = VirtualTime(sandbox)
     monkeypatch.setattr("time.time", lambda: virtual.now)
     return virtual
+
+
+@pytest.fixture
+def ledger_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a SQLite database to which the connection ``ledger`` leads."""
+    path = tmp_path / "ledger.db"
+    connect_sqlite(monkeypatch, "ledger", path)
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +64,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waits.append(seconds)
         elapsed[0] += seconds
 
-    hook = "airflow_provider_leadsquared.hooks.leadsquared"
+    hook = "airflow_provider_leadsquared.hooks._many_calls"
     monkeypatch.setattr(f"{hook}.sleep", sleep)
     monkeypatch.setattr(f"{hook}.monotonic", lambda: elapsed[0])
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)

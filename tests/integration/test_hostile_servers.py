@@ -151,7 +151,7 @@ def connect_to(monkeypatch) -> Callable[..., None]:
 
 
 def single_call() -> object:
-    return LeadSquaredHook(timeout=TIMEOUT).submit_lead(LEAD)
+    return LeadSquaredHook(timeout=TIMEOUT).submit(LEAD)
 
 
 def many_at_once() -> object:
@@ -161,7 +161,7 @@ def many_at_once() -> object:
     outcomes = []
 
     async def run():
-        async for _, told in LeadSquaredHook(timeout=TIMEOUT).submit_leads(one(), give_up_after=0.0):
+        async for _, told in LeadSquaredHook(timeout=TIMEOUT).submit_many(one(), give_up_after=0.0):
             outcomes.append(told)
 
     with suppress(LeadSquaredError):  # what ends the run is the lead's own error again
@@ -511,7 +511,7 @@ def test_looks_at_many_requests_end_alike(serve, connect_to, no_waits, behave):
     connect_to(serve(behave))
 
     async def look():
-        ids = ["9d0f4b52-0000-4000-8000-00000000000c"]
+        ids = [("9d0f4b52-0000-4000-8000-00000000000c", "lead_capture")]
         return [told async for _, told in LeadSquaredHook(timeout=TIMEOUT).get_request_statuses(ids, give_up_after=1)]
 
     def told() -> None:

@@ -26,14 +26,15 @@ def test_every_lead_is_sent_once_and_has_the_receipt_that_leadsquared_gave(sandb
     receipts = capture(Task(), leads(250))["receipts"]
     given = {post["lead"]["EmailAddress"]: post["request_id"] for post in sandbox.posts()}
     assert len(sandbox.posts()) == 250
-    assert {f"lead{r['key'][1:]}@example.org": r["request_id"] for r in receipts} == given
+    assert {f"lead{r['row_key'][1:]}@example.org": r["request_id"] for r in receipts} == given
 
 
 def test_a_receipt_holds_row_key_request_id_and_time_and_nothing_of_the_lead(sandbox, clock):
     receipt = capture(Task(), leads(1))["receipts"][0]
     assert receipt == {
         "row": 1,
-        "key": "k0",
+        "row_key": "k0",
+        "api": "lead_capture",
         "request_id": sandbox.posts()[0]["request_id"],
         "accepted_at": "2027-01-15T08:00:00.000+00:00",
     }
@@ -60,7 +61,7 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
     }
 
 
-def test_null_policy_clear_empties_the_attribute(sandbox, clock):
+def test_null_handling_clear_empties_the_attribute(sandbox, clock):
     capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], row_key=None, null_handling="clear")
     assert sandbox.posts()[0]["lead"]["mx_City"] == ""
 
@@ -153,9 +154,9 @@ def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock):
     assert set(sent_addresses(sandbox)) == {"lead1@example.org", "LEAD0@example.org"}
 
 
-def test_a_key_given_twice_is_set_aside(sandbox, clock):
-    rows = [*leads(1), {"id": "k0", "EmailAddress": "other@example.org"}]
-    assert capture(Task(), rows, allowed_rejects=1)["counts"] == {"read": 2, "invalid": 1, "open": 1}
+def test_every_row_whose_key_is_given_twice_is_set_aside(sandbox, clock):
+    rows = [*leads(2), {"id": "k0", "EmailAddress": "other@example.org"}]
+    assert capture(Task(), rows, allowed_rejects=2)["counts"] == {"read": 3, "invalid": 2, "open": 1}
 
 
 def test_no_leads_is_a_skip_that_says_so(sandbox):
@@ -172,8 +173,8 @@ def test_leads_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, give
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"key": "EmailAddress"}, "personal data"),
-        ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior"),
+        ({"row_key": "EmailAddress"}, "personal data"),
+        ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior must be one of DoNotUpdate"),
         ({"null_handling": "drop"}, "null_handling"),
         ({"concurrency": 0}, "concurrency"),
         ({"on_clear": "again"}, "on_clear"),
@@ -256,8 +257,8 @@ def test_a_try_that_another_one_has_overtaken_sends_nothing_more(sandbox, clock)
     class Overtaken(StateStore):
         def set(self, key, value):
             super().set(key, value)
-            if key == "ledger/0/0000":
-                super().set("ledger/metadata", {"holder": "the next try"})
+            if key == "ledger/entries/0/0000":
+                super().set("ledger/metadata", self.get("ledger/metadata") | {"holder": "the next try"})
 
     task.store = Overtaken()
     with pytest.raises(LedgerTakenError):
@@ -299,9 +300,9 @@ def test_a_clear_that_lost_the_ledger_sends_only_what_leadsquared_can_match(sand
     assert ("nothing is left" in task_log()) == (on_clear == "resume")
 
 
-def test_rows_set_aside_are_told_with_their_reasons(sandbox, clock):
-    aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["set_aside"]
-    assert [(row["row"], row["row_key"], row["verdict"], row["reason_class"]) for row in aside] == [
+def test_rows_set_aside_are_returned_with_their_reasons(sandbox, clock):
+    set_aside = capture(Task(), [*leads(1), {"id": "bad", "mx_City": "Pune"}], allowed_rejects=1)["set_aside"]
+    assert [(row["row"], row["row_key"], row["verdict"], row["reason_class"]) for row in set_aside] == [
         (2, "bad", "invalid", "no_match_key")
     ]
 
@@ -349,18 +350,18 @@ def test_a_wrong_connection_is_named_before_anything_is_sent(sandbox, monkeypatc
     assert sandbox.posts() == []
 
 
-def test_progress_is_told_in_rows_rate_and_refusals(sandbox, clock, task_log):
+def test_progress_is_logged_in_rows(sandbox, clock, task_log):
     capture(Task(), leads(3))
     assert "Submitted 3 of 3 leads" in task_log()
 
 
-def test_without_a_state_store_the_task_says_loudly_that_a_retry_sends_again(sandbox, clock, task_log):
+def test_without_a_state_store_the_task_warns_that_a_retry_sends_again(sandbox, clock, task_log):
     capture(Task(has_store=False), leads(1))
     assert "A retry of this task would send every lead again" in task_log()
 
 
 def test_a_ledger_write_waits_for_a_quarter_of_a_second_at_most(sandbox, clock):
-    from airflow_provider_leadsquared.operators import _submission
+    from airflow_provider_leadsquared.tasks import submitting
 
     async def slowly():
         for row in range(3):
@@ -369,6 +370,6 @@ def test_a_ledger_write_waits_for_a_quarter_of_a_second_at_most(sandbox, clock):
 
     async def groups():
         never = asyncio.get_running_loop().create_future()
-        return [group async for group in _submission._grouped(slowly(), never)]
+        return [group async for group in submitting._grouped(slowly(), never)]
 
     assert len(asyncio.run(groups())) == 3

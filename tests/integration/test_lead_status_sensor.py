@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 from airflow.sdk import DAG
@@ -13,9 +13,10 @@ from airflow.sdk import DAG
 from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from tests.integration.tasks import Task, TaskInstance, capture, connect, leads, wait_for
+from tests.integration.tasks import Task, TaskInstance, capture, connect, leads, poke, wait_for
 
 
 def test_each_request_ends_with_the_verdict_and_lead_id_that_the_crm_stores(sandbox, clock):
@@ -46,8 +47,8 @@ def test_a_request_is_seen_right_after_the_retry_at_which_it_passes(sandbox, clo
     accepted = clock.now
     wait_for(Task(), clock, receipts)
     ladder = RetryLadder()
-    gates = (0.0, *(ladder.as_gaps() if reading == "gaps" else ladder.as_offsets()))
-    assert clock.now - accepted - gates[failures] <= 10.0
+    attempts = (0.0, *(ladder.as_gaps() if reading == "gaps" else ladder.as_offsets()))
+    assert clock.now - accepted - attempts[failures] <= 10.0
 
 
 def test_a_request_that_outlives_all_retries_is_failed_with_its_reason(sandbox, clock):
@@ -59,18 +60,18 @@ def test_a_request_that_outlives_all_retries_is_failed_with_its_reason(sandbox, 
 
 
 def test_system_errors_shown_as_error_between_retries_are_no_verdict(sandbox, clock):
-    sandbox.switch(between_retries="ERROR")
+    sandbox.switch(status_between_retries="ERROR")
     sandbox.fault("system_errors", count=4)
     results = wait_for(Task(), clock, capture(Task(), leads(1)))["results"]
     assert results[0]["verdict"] == "created"
 
 
-def test_looks_are_never_closer_than_ten_seconds_and_few(sandbox, clock):
+def test_polls_are_never_closer_than_ten_seconds_and_few(sandbox, clock):
     sandbox.fault("system_errors", count=10)
     wait_for(Task(), clock, capture(Task(), leads(1)))
-    looks = [look["at"] for look in sandbox.looks()]
-    assert min(later - earlier for earlier, later in zip(looks, looks[1:], strict=False)) >= 10.0
-    assert len(looks) <= 40
+    polls = [poll["at"] for poll in sandbox.polls()]
+    assert min(later - earlier for earlier, later in pairwise(polls)) >= 10.0
+    assert len(polls) <= 40
 
 
 def test_a_settled_request_is_never_asked_again(sandbox, clock):
@@ -79,15 +80,15 @@ def test_a_settled_request_is_never_asked_again(sandbox, clock):
     task = Task()
     wait_for(task, clock, receipts)
     quick = receipts["receipts"][1]["request_id"]
-    assert len([look for look in sandbox.looks() if look["request_id"] == quick]) == 1
+    assert len([poll for poll in sandbox.polls() if poll["request_id"] == quick]) == 1
 
 
 def test_a_cleared_sensor_keeps_what_it_learnt(sandbox, clock):
     receipts, task = capture(Task(), leads(2)), Task()
     first = wait_for(task, clock, receipts)
-    looks = len(sandbox.looks())
+    polls = len(sandbox.polls())
     assert wait_for(task, clock, receipts) == first
-    assert len(sandbox.looks()) == looks
+    assert len(sandbox.polls()) == polls
 
 
 def test_without_a_state_store_the_sensor_says_so_and_still_settles_all(sandbox, clock, task_log):
@@ -160,26 +161,25 @@ def test_rejects_make_the_task_red_unless_allowed(sandbox, clock, allowed, green
             wait_for(task, clock, receipts, allowed_rejects=allowed)
 
 
-def test_an_outage_during_a_look_is_no_failure(sandbox, clock, no_waits):
+def test_an_outage_during_a_poll_is_no_failure(sandbox, clock, no_waits):
     receipts = capture(Task(), leads(3))
     clock.advance(5)
     sandbox.fault("unavailable", endpoint="status", calls=400)
     task = Task()
-    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
-    assert not sensor.poke(task.context())
+    assert not poke(task, receipts)
     sandbox.clear_faults()
     assert wait_for(task, clock, receipts)["counts"] == {"read": 3, "created": 3}
 
 
-def test_keys_revoked_during_a_look_fail_the_try_and_keep_what_was_learnt(sandbox, clock):
+def test_keys_revoked_during_a_poll_fail_the_try_and_keep_what_was_learnt(sandbox, clock):
     sandbox.fault("system_errors", count=1, attribute="EmailAddress", value="lead0@example.org")
     receipts, task = capture(Task(), leads(2)), Task()
     clock.advance(5)
-    LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
+    poke(task, receipts)
     clock.advance(60)
     sandbox.fault("keys_revoked", endpoint="status")
     with pytest.raises(AuthenticationError):
-        LeadStatusSensor(task_id="wait", request_ids=receipts).poke(task.context())
+        poke(task, receipts)
     sandbox.clear_faults()
     assert wait_for(task, clock, receipts)["counts"] == {"read": 2, "created": 2}
 
@@ -190,7 +190,7 @@ def test_a_server_that_is_no_leadsquared_fails_the_try_at_once(sandbox, clock, s
     clock.advance(5)
     sandbox.fault("garbage", endpoint="status", shape=shape)
     with pytest.raises(UnexpectedResponseError, match="check the connection's hosts"):
-        LeadStatusSensor(task_id="wait", request_ids=receipts).poke(Task().context())
+        poke(Task(), receipts)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_every_documented_shape_of_a_status_is_understood(sandbox, clock, switch
 
 def test_a_faster_sandbox_is_looked_at_on_its_own_clock(sandbox, clock, monkeypatch):
     connect(monkeypatch, sandbox, extra={"sandbox_speed": 60})
-    assert LeadStatusSensor(task_id="wait", request_ids="x")._ladder.times()[0] == pytest.approx(0.5)
+    assert LeadSquaredHook().account.ladder.times()[0] == pytest.approx(0.5)
 
 
 def test_a_capture_that_gave_nothing_is_named():
     with pytest.raises(LeadsNotDelivered, match="No receipts"):
-        LeadStatusSensor(task_id="wait", request_ids=None).poke(Task().context())
+        poke(Task(), None)
 
 
 def test_a_capture_whose_leads_were_all_set_aside_leaves_nothing_to_wait_for(sandbox, clock):
@@ -248,14 +248,6 @@ def test_poke_mode_keeps_its_slot_and_ends_alike(sandbox, clock, monkeypatch):
     assert sensor.execute(Task().context())["counts"] == {"read": 1, "created": 1}
 
 
-@pytest.fixture
-def ledger_database(tmp_path, monkeypatch):
-    """Return a SQLite database to which the connection ``ledger`` leads."""
-    path = tmp_path / "ledger.db"
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(path)}))
-    return path
-
-
 def test_a_capture_with_a_ledger_table_gets_each_verdict_in_its_row(sandbox, clock, ledger_database):
     rows = [*leads(2), {"id": "b", "EmailAddress": "b@example.org", "mx_Nope": "x"}]
     wait_for(Task(), clock, capture(Task(), rows, ledger_conn_id="ledger"), allowed_rejects=1)
@@ -284,7 +276,7 @@ def test_a_connection_that_is_no_database_is_refused_for_a_ledger(sandbox, clock
 
 
 def after(states, **instance):
-    """Return a sensor behind a task named capture, and a context in which Airflow tells these states of it."""
+    """Return a sensor behind a task named capture, and a context in which Airflow gives it these states."""
     with DAG("sync"):
         sensor = LeadStatusSensor(task_id="wait", request_ids={"receipts": []})
         sensor.set_upstream(LeadCaptureOperator(task_id="capture", leads=[]))
@@ -297,7 +289,7 @@ def after(states, **instance):
 
 
 @pytest.mark.parametrize("state", ["failed", "upstream_failed"])
-def test_behind_a_capture_that_failed_it_fails_too_lest_the_run_be_green(sandbox, state):
+def test_behind_a_capture_that_failed_it_fails_too_so_that_the_run_is_not_green(sandbox, state):
     sensor, context = after({"capture": state})
     with pytest.raises(LeadsNotDelivered, match="capture failed before"):
         sensor.execute(context)

@@ -29,12 +29,12 @@ LEAD = encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Asha"})
 
 def test_a_submitted_lead_can_be_followed_to_the_crm(sandbox):
     hook = LeadSquaredHook()
-    request_id = hook.submit_lead(LEAD).request_id
+    request_id = hook.submit(LEAD).request_id
     assert hook.get_request_status(request_id).state is RequestState.QUEUED
     sandbox.advance(5)
     status = hook.get_request_status(request_id)
-    assert (status.state, status.capture.is_created) == (RequestState.SUCCEEDED, True)
-    assert status.capture.lead_id == sandbox.leads()[0]["id"]
+    assert (status.state, status.confirmation.is_created) == (RequestState.SUCCEEDED, True)
+    assert status.confirmation.lead_id == sandbox.leads()[0]["id"]
 
 
 def test_a_synchronous_capture_answers_with_the_lead(sandbox):
@@ -46,14 +46,15 @@ def test_lead_update_behavior_is_honoured(sandbox):
     hook = LeadSquaredHook()
     hook.capture_lead(LEAD)
     hook.capture_lead(
-        encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Other"}), lead_update_behavior="DoNotUpdate"
+        encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Other"}),
+        parameters={"LeadUpdateBehavior": "DoNotUpdate"},
     )
     assert sandbox.leads()[0]["values"]["FirstName"] == "Asha"
 
 
 def test_queue_metrics_tell_how_many_wait(sandbox):
     hook = LeadSquaredHook()
-    hook.submit_lead(LEAD)
+    hook.submit(LEAD)
     assert hook.get_queue_metrics().pending == 1
 
 
@@ -82,19 +83,19 @@ def test_a_refused_lead_carries_leadsquareds_own_name_for_it(sandbox):
 
 
 def test_a_call_that_is_not_answered_ends_after_the_timeout(sandbox):
-    sandbox.fault("lost_answer", how="hang", seconds=30)
+    sandbox.fault("lost_response", how="hang", seconds=30)
     with pytest.raises(NoResponseError):
-        LeadSquaredHook(timeout=0.2).submit_lead(LEAD)
+        LeadSquaredHook(timeout=0.2).submit(LEAD)
 
 
 def test_a_submission_is_made_once_whatever_happens_to_it(sandbox):
-    sandbox.fault("lost_answer", endpoint="capture")
+    sandbox.fault("lost_response", endpoint="capture")
     with pytest.raises(NoResponseError):
-        LeadSquaredHook().submit_lead(LEAD)
+        LeadSquaredHook().submit(LEAD)
     assert len(sandbox.posts()) == 1
 
 
-@pytest.mark.parametrize("fault", ["unavailable", "refuse", "reset", "lost_answer", "rate_limit", "gateway", "error"])
+@pytest.mark.parametrize("fault", ["unavailable", "refuse", "reset", "lost_response", "rate_limit", "gateway", "error"])
 def test_a_reading_call_is_made_again_while_its_failure_may_pass(sandbox, no_waits, fault):
     sandbox.fault(fault, endpoint="lead_fields", calls=3)
     assert LeadSquaredHook().get_lead_fields()
@@ -111,7 +112,7 @@ def test_a_reading_call_gives_up_after_four_times(sandbox, no_waits):
 def test_nobody_listening_is_no_connection_and_nothing_sent(sandbox):
     sandbox.stop()
     with pytest.raises(NoConnectionError, match="check host, network and proxy"):
-        LeadSquaredHook().submit_lead(LEAD)
+        LeadSquaredHook().submit(LEAD)
 
 
 # ---- the connection test -----------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def submit(count, *, attributes=None, **arguments):
 
     async def run():
         try:
-            async for number, told in LeadSquaredHook(timeout=2).submit_leads(numbered(), **arguments):
+            async for number, told in LeadSquaredHook(timeout=2).submit_many(numbered(), **arguments):
                 outcomes[number] = told
         except LeadSquaredError as error:
             return error
@@ -213,7 +214,7 @@ def test_refused_keys_end_the_run_with_every_drawn_lead_told(sandbox):
 
 
 def test_a_lead_in_doubt_stays_so_when_a_later_sending_is_certainly_not_taken(sandbox, no_waits):
-    sandbox.fault("lost_answer", endpoint="capture", calls=1)
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
     sandbox.fault("keys_revoked", endpoint="capture", skip=1)
     outcomes, _ = submit(1)
     assert outcomes[0].in_doubt
@@ -235,7 +236,7 @@ def test_a_source_of_leads_that_fails_lets_calls_under_way_end(sandbox):
         raise OSError("the warehouse went away")
 
     async def run():
-        async for outcome in LeadSquaredHook().submit_leads(failing(), concurrency=2):
+        async for outcome in LeadSquaredHook().submit_many(failing(), concurrency=2):
             told.append(outcome)
 
     with pytest.raises(OSError, match="warehouse"):
@@ -253,7 +254,7 @@ def test_a_caller_that_stops_listening_leaves_nothing_running(sandbox):
             number += 1
 
     async def run():
-        outcomes = LeadSquaredHook().submit_leads(endless(), concurrency=4)
+        outcomes = LeadSquaredHook().submit_many(endless(), concurrency=4)
         await anext(outcomes)
         await outcomes.aclose()
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -264,11 +265,13 @@ def test_a_caller_that_stops_listening_leaves_nothing_running(sandbox):
 # ---- secrets -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["refuse", "reset", "lost_answer", "error", "keys_revoked", "garbage", "wrong_host"])
+@pytest.mark.parametrize(
+    "fault", ["refuse", "reset", "lost_response", "error", "keys_revoked", "garbage", "wrong_host"]
+)
 def test_no_failure_shows_a_key_or_a_lead(sandbox, no_waits, caplog, fault):
     sandbox.fault(fault)
     with caplog.at_level(logging.DEBUG), pytest.raises(LeadSquaredError) as raised:
-        LeadSquaredHook().submit_lead(LEAD)
+        LeadSquaredHook().submit(LEAD)
     outcomes, ended = submit(1)
     shown = caplog.text + str(raised.getrepr(style="native")) + repr((outcomes, ended))
     for secret in (sandbox.access_key, sandbox.access_key.replace("$", "%24"), sandbox.secret_key, sandbox.api_key):
@@ -278,7 +281,7 @@ def test_no_failure_shows_a_key_or_a_lead(sandbox, no_waits, caplog, fault):
 
 def test_the_http_librarys_debug_log_has_no_query(sandbox, caplog):
     with caplog.at_level(logging.DEBUG, logger="urllib3"):
-        LeadSquaredHook().submit_lead(LEAD)
+        LeadSquaredHook().submit(LEAD)
     assert "/lead/capture?***" in caplog.text
 
 

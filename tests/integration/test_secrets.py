@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from airflow_provider_leadsquared.api import requests
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.api.leads import encode_lead
+from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests import canaries
@@ -23,27 +25,31 @@ def test_a_hidden_cause_is_searched_too():
     assert canaries.found_in("".join(canaries.chain_of(error)))
 
 
-def test_the_sql_ledger_holds_no_key_and_no_lead(sandbox, clock, tmp_path, monkeypatch):
-    database = tmp_path / "ledger.db"
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(database)}))
+def test_the_sql_ledger_holds_no_key_and_no_lead(sandbox, clock, ledger_database):
     clash = [{"id": "c", "EmailAddress": "lead0@example.org", "Phone": "+91-9000000001", "SearchBy": "EmailAddress"}]
     wait_for(Task(), clock, capture(Task(), [{"id": "o", "EmailAddress": "o@example.org", "Phone": "+91-9000000001"}]))
     rows = [*clash, *leads(3)[1:], {"id": "bad", "EmailAddress": "b@example.org", "mx_Nope": "b@example.org"}]
     receipts = capture(Task(), rows, ledger_conn_id="ledger")
     with pytest.raises(LeadsNotDelivered):
         wait_for(Task(), clock, receipts, ledger_conn_id="ledger")
-    kept = database.read_bytes().decode(errors="replace")
+    kept = ledger_database.read_bytes().decode(errors="replace")
     assert "MXDuplicateEntryException" in kept
     assert canaries.found_in(kept) == []
     assert "9000000001" not in kept
 
 
 def test_nothing_that_holds_a_key_or_a_lead_shows_it(sandbox):
-    from airflow_provider_leadsquared.api import messages
+    from airflow_provider_leadsquared.api import requests
+    from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
     from airflow_provider_leadsquared.api.leads import encode_lead
     from airflow_provider_leadsquared.delivery.batch import Batch
 
     account = LeadSquaredHook().account
     lead = encode_lead({"EmailAddress": "shown@example.org"})
-    things = [account, lead, messages.submit_lead(account, lead.body), Batch.read(leads(2), row_key="id")]
+    things = [
+        account,
+        lead,
+        requests.submit(account, LEAD_CAPTURE, lead.body),
+        Batch.read(leads(2), row_key="id", api=LEAD_CAPTURE),
+    ]
     assert canaries.found_in(repr(things)) == []

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
@@ -23,22 +24,23 @@ class LedgerThatLosesReceipts(InProcessLedger):
 
 
 class HookThatNeverEnds:
-    """Answers the first lead and leaves the second without an answer."""
+    """Accepts the first lead and leaves the second without a response."""
 
-    async def submit_leads(self, drawn, **_):
+    async def submit_many(self, drawn, **_):
         name, _lead = await anext(drawn)
         yield name, Receipt("11111111-0000-4000-8000-000000000001")
         await asyncio.Event().wait()
 
 
-def test_a_ledger_that_fails_while_answers_are_awaited_is_told_as_such(no_waits):
+def test_a_ledger_that_fails_while_responses_are_awaited_is_reported_as_such(no_waits):
     submission = Submission(
-        [Batch.read(leads(2), row_key="id")],
+        [Batch.read(leads(2), row_key="id", api=LEAD_CAPTURE)],
         2,
+        LEAD_CAPTURE,
         HookThatNeverEnds(),
         LedgerThatLosesReceipts(),
         SimpleNamespace(info=lambda *_: None),
-        stopping=lambda: False,
+        is_stopping=lambda: False,
     )
     with pytest.raises(LedgerUnavailableError, match="the ledger is away"):
-        asyncio.run(submission.run(lead_update_behavior=None, concurrency=2))
+        asyncio.run(submission.run(parameters={}, concurrency=2))

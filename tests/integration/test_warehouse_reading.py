@@ -1,16 +1,14 @@
-"""Reading a warehouse: rows one after another in flat memory, and failures that tell all but what stands in a row."""
+"""Reading a warehouse: rows one after another in flat memory, and failures that say all but what is in a row."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg2
 import pytest
@@ -23,6 +21,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_leadsquared.exceptions import WarehouseError
 from airflow_provider_leadsquared.tasks.row_sources.sql import read_query
 from tests import canaries
+from tests.integration.tasks import connect_postgres, connect_sqlite
 
 ADDRESS = "meera@example.org"
 
@@ -53,11 +52,6 @@ def _is_closed(connection: Any) -> bool:
     return True
 
 
-def _at_postgres(address: str, **changes: Any) -> str:
-    host = parse_qs(urlsplit(address).query)["host"][0]
-    return json.dumps({"conn_type": "postgres", "host": host, "login": "postgres", "schema": "postgres", **changes})
-
-
 @pytest.fixture(params=["psycopg2", "psycopg"])
 def driver(request) -> str:
     return request.param
@@ -70,7 +64,7 @@ def on_postgres(postgres, driver, monkeypatch) -> PostgresHook:
 
 @pytest.fixture
 def on_sqlite(tmp_path, monkeypatch) -> SqliteHook:
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/w.db"}))
+    connect_sqlite(monkeypatch, "warehouse", tmp_path / "w.db")
     return SqliteHook("warehouse")
 
 
@@ -83,7 +77,7 @@ def hook(request, monkeypatch) -> DbApiHook:
 
 def _postgres_hook(address: str, driver: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> PostgresHook:
     monkeypatch.setattr(postgres_provider, "USE_PSYCOPG3", driver == "psycopg")
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", _at_postgres(address, **changes))
+    connect_postgres(monkeypatch, "warehouse", address, **changes)
     return PostgresHook("warehouse")
 
 
@@ -140,7 +134,7 @@ def test_the_columns_are_known_before_the_first_row_and_without_any(hook, connec
     assert connections.all_closed()
 
 
-def test_doubled_columns_are_told_as_they_are(hook):
+def test_doubled_columns_are_returned_as_they_are(hook):
     assert _read(hook, "SELECT 1 AS id, 2 AS id") == (("id", "id"), [(1, 2)])
 
 
@@ -152,9 +146,9 @@ def test_rows_are_read_once_only(hook):
         assert list(rows) == []
 
 
-@pytest.mark.parametrize("tail", [";", " ; ", "\n-- the end; or not", " -- ;\n;"])
-def test_a_statement_may_end_as_people_end_it(hook, tail):
-    assert _read(hook, "SELECT 'a;b' AS x" + tail)[1] == [("a;b",)]
+@pytest.mark.parametrize("ending", [";", " ; ", "\n-- the end; or not", " -- ;\n;"])
+def test_a_statement_may_end_as_people_end_it(hook, ending):
+    assert _read(hook, "SELECT 'a;b' AS x" + ending)[1] == [("a;b",)]
 
 
 def test_parameters_are_given_to_postgres(on_postgres):
@@ -279,15 +273,15 @@ def test_a_statement_without_rows_is_refused(on_sqlite):
 
 @pytest.mark.parametrize("sql", ["UPDATE pg_class SET relname = 'x'", "CREATE TABLE made (a int)", "SHOW timezone"])
 def test_what_postgres_cannot_read_through_a_cursor_is_refused_with_what_it_takes(on_postgres, sql):
-    told = str(_failure(on_postgres, sql))
-    assert f'syntax error at or near "{sql.split()[0]}"' in told
-    assert "takes one SELECT, WITH or VALUES" in told
+    message = str(_failure(on_postgres, sql))
+    assert f'syntax error at or near "{sql.split()[0]}"' in message
+    assert "takes one SELECT, WITH or VALUES" in message
 
 
 def test_a_change_hidden_in_a_query_is_refused(on_postgres, execute):
     execute("CREATE TABLE IF NOT EXISTS kept (a int)")
-    told = _failure(on_postgres, "WITH x AS (INSERT INTO kept VALUES (1) RETURNING a) SELECT * FROM x")
-    assert "that changes nothing" in str(told)
+    message = _failure(on_postgres, "WITH x AS (INSERT INTO kept VALUES (1) RETURNING a) SELECT * FROM x")
+    assert "that changes nothing" in str(message)
 
 
 def test_several_statements_are_refused(hook):
@@ -300,7 +294,7 @@ def test_several_statements_are_refused(hook):
 # Failures
 
 
-def test_a_query_that_fails_half_way_tells_after_how_many_rows(on_postgres, connections_of):
+def test_a_query_that_fails_half_way_says_after_how_many_rows(on_postgres, connections_of):
     error = _failure(on_postgres, "SELECT 1/(5000-i) AS x FROM generate_series(1,10000) i", fetch_rows=1_000)
     assert str(error) == (
         "warehouse: reading after 4,000 rows failed with DivisionByZero (SQLSTATE 22012): division by zero"
@@ -337,7 +331,7 @@ def test_a_warehouse_that_goes_away_in_the_middle(on_postgres, connections_of, e
 
     with pytest.raises(WarehouseError, match=r"warehouse: reading after 300 rows failed with ") as caught:
         read()
-    # Which of the two is told depends on what of the server's last words the client still hears.
+    # Which of the two is in the message depends on what of the server's last words the client still hears.
     last_words = ("terminating connection due to administrator command", "server closed the connection unexpectedly")
     assert str(caught.value).endswith(last_words)
     assert caught.value.rows_read == 300
@@ -346,12 +340,12 @@ def test_a_warehouse_that_goes_away_in_the_middle(on_postgres, connections_of, e
 
 def test_a_warehouse_that_is_not_there(driver, monkeypatch, tmp_path):
     hook = _postgres_hook(f"postgresql:///postgres?host={tmp_path}", driver, monkeypatch)
-    told = str(_failure(hook, "SELECT 1"))
-    assert told.startswith("warehouse: connecting failed with OperationalError: ")
-    assert "No such file or directory" in told
+    message = str(_failure(hook, "SELECT 1"))
+    assert message.startswith("warehouse: connecting failed with OperationalError: ")
+    assert "No such file or directory" in message
 
 
-def test_a_connection_that_is_not_defined_is_told_by_airflow():
+def test_a_connection_that_is_not_defined_is_named_by_airflow():
     with pytest.raises(AirflowNotFoundException, match="nowhere"):
         _read(PostgresHook("nowhere"), "SELECT 1")
 
@@ -365,13 +359,13 @@ def test_a_table_that_is_not_there_is_named_as_its_author_named_it(on_postgres):
 
 
 def test_a_column_that_is_not_there_is_named_as_its_author_named_it(on_postgres):
-    told = str(_failure(on_postgres, "SELECT emial FROM (SELECT 1 AS email) people"))
-    assert told.endswith('(SQLSTATE 42703): column "emial" does not exist')
+    message = str(_failure(on_postgres, "SELECT emial FROM (SELECT 1 AS email) people"))
+    assert message.endswith('(SQLSTATE 42703): column "emial" does not exist')
 
 
 def test_a_table_that_is_not_there_in_sqlite(on_sqlite):
-    told = str(_failure(on_sqlite, "SELECT * FROM customer_list"))
-    assert told == "warehouse: running the query failed with OperationalError: no such table: customer_list"
+    message = str(_failure(on_sqlite, "SELECT * FROM customer_list"))
+    assert message == "warehouse: running the query failed with OperationalError: no such table: customer_list"
 
 
 @pytest.mark.parametrize(
@@ -381,17 +375,17 @@ def test_a_value_in_what_the_driver_says_is_masked(on_postgres, execute, value):
     execute("CREATE TABLE IF NOT EXISTS people (contact text)")
     execute("TRUNCATE people")
     execute("INSERT INTO people VALUES (%s)", value)
-    told = str(_failure(on_postgres, "SELECT contact::int FROM people"))
-    assert told == (
+    message = str(_failure(on_postgres, "SELECT contact::int FROM people"))
+    assert message == (
         "warehouse: reading after 0 rows failed with InvalidTextRepresentation (SQLSTATE 22P02): "
         "invalid input syntax for type integer: ***"
     )
 
 
 def test_a_parameter_in_what_the_driver_says_is_masked(on_postgres):
-    told = str(_failure(on_postgres, "SELECT %s::text::int", ["Meera Iyer"]))
-    assert "Meera" not in told
-    assert "22P02" in told
+    message = str(_failure(on_postgres, "SELECT %s::text::int", ["Meera Iyer"]))
+    assert "Meera" not in message
+    assert "22P02" in message
 
 
 def test_an_address_written_in_the_sql_is_masked_too(on_postgres):
@@ -399,16 +393,16 @@ def test_an_address_written_in_the_sql_is_masked_too(on_postgres):
 
 
 def test_what_a_row_holds_is_not_in_the_details_either(on_postgres, execute):
-    execute("CREATE OR REPLACE FUNCTION tell() RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
+    execute("CREATE OR REPLACE FUNCTION complain() RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
             f"RAISE EXCEPTION 'not found' USING DETAIL = '{ADDRESS}', HINT = '{ADDRESS}'; END $$")  # fmt: skip
-    assert str(_failure(on_postgres, "SELECT tell()")).endswith("(SQLSTATE P0001): not found")
+    assert str(_failure(on_postgres, "SELECT complain()")).endswith("(SQLSTATE P0001): not found")
 
 
 @pytest.mark.parametrize("value", ["'12345-01-01'::date", "'0044-03-15 BC'::date", "'12345-01-01'::timestamptz"])
 def test_a_value_that_python_does_not_have_is_refused_with_the_remedy(on_postgres, value):
-    told = str(_failure(on_postgres, f"SELECT 1 AS id, {value} AS born"))
-    assert told.startswith("warehouse: reading after 0 rows failed with ")
-    assert "cast it to text, or make it NULL" in told
+    message = str(_failure(on_postgres, f"SELECT 1 AS id, {value} AS born"))
+    assert message.startswith("warehouse: reading after 0 rows failed with ")
+    assert "cast it to text, or make it NULL" in message
 
 
 @pytest.mark.parametrize("driver", ["psycopg"], indirect=True)
@@ -421,9 +415,9 @@ def test_infinity_is_the_end_of_the_calendar_to_psycopg2(on_postgres):
     assert _read(on_postgres, "SELECT 'infinity'::date::text, 'infinity'::date")[1] == [("infinity", dt.date.max)]
 
 
-def test_text_that_is_not_utf8_is_told_without_it(on_sqlite):
-    told = str(_failure(on_sqlite, f"SELECT CAST(CAST('{ADDRESS}' AS BLOB) || x'ff' AS TEXT) AS city"))
-    assert told.startswith("warehouse: reading after 0 rows failed with OperationalError: Could not decode to UTF-8")
+def test_text_that_is_not_utf8_is_not_shown(on_sqlite):
+    message = str(_failure(on_sqlite, f"SELECT CAST(CAST('{ADDRESS}' AS BLOB) || x'ff' AS TEXT) AS city"))
+    assert message.startswith("warehouse: reading after 0 rows failed with OperationalError: Could not decode to UTF-8")
 
 
 # Drivers that are not installed here
@@ -526,11 +520,11 @@ SAID = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("says", "told"), SAID.values(), ids=SAID.keys())
-def test_what_other_drivers_say_is_told_and_masked(says, told):
+@pytest.mark.parametrize(("says", "shown"), SAID.values(), ids=SAID.keys())
+def test_what_other_drivers_say_is_passed_on_masked(says, shown):
     message = str(_failure(AnyHook(Connection(says)), "SELECT emial FROM people"))
     assert message.startswith("any: running the query failed with Said")
-    assert told in message
+    assert shown in message
     assert "Meera" not in message
     assert "Iyer" not in message
     assert not canaries.found_in(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -14,12 +13,13 @@ import pytest
 
 from tests import canaries
 from tests.integration.sync.nights import Warehouse
+from tests.integration.tasks import connect_sqlite
 
 
 @pytest.fixture
 def on_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     path = tmp_path / "warehouse.db"
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    connect_sqlite(monkeypatch, "warehouse", path)
     return Warehouse(lambda: sqlite3.connect(path), "?", "")
 
 

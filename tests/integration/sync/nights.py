@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+from airflow_provider_leadsquared.sandbox import Sandbox
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_sync_ledger
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 from tests.integration.tasks import Task, VirtualTime, wait_for
 
 MAPPING = {"email": "EmailAddress", "city": "mx_City", "plan": "mx_Plan"}
-#: Seconds after which LeadSquared cannot be at work on a request any more: the longest ladder and the backlog.
-PATIENCE = 36_570
+#: Seconds after which LeadSquared cannot be at work on a request any more: its last retry, and an hour of backlog.
+SETTLE_TIMEOUT = 36_570
 MORNING = 6 * 3_600
+#: The name under which a night's sync remembers what it sent, where the author gives none.
+SYNC = "nightly.sync by leadsquared_default"
 
 
 class Warehouse:
@@ -52,7 +56,7 @@ class Warehouse:
         return f"SELECT customer_id, email, city, plan FROM {self.table} ORDER BY customer_id, city"
 
     def states(self) -> dict[str, str]:
-        """Return the last state of each key, as the documented view tells it."""
+        """Return the last state of each key, as the documented view shows it."""
         return dict(self.run(f"SELECT row_key, state FROM {self.ledger}_last"))
 
     def lines(self, columns: str, where: str = "1 = 1") -> list[Any]:
@@ -75,36 +79,27 @@ def customer(number: int, city: str = "Pune", plan: str | None = "Gold", email: 
     return number, email or f"customer{number}@example.org", city, plan
 
 
-class Events(dict[Any, Any]):
-    """What Airflow hands a task for the events of its outlets."""
-
-    def __missing__(self, asset: Any) -> Any:
-        self[asset] = type("Event", (), {"extra": {}})()
-        return self[asset]
-
-
 class Night(Task):
     """One run of the sync's DAG: its two tasks."""
 
     def __init__(self, run_id: str, *, dag_id: str = "nightly", map_index: int = -1) -> None:
         super().__init__()
         self.run_id, self.dag_id, self.map_index = run_id, dag_id, map_index
-        self.events = Events()
 
     def context(self) -> dict[str, Any]:
         context = super().context()
         ti = context["ti"]
         ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, "sync", self.map_index
-        return context | {"outlet_events": self.events}
+        return context
 
 
-def operator_of(warehouse: Warehouse, **arguments: Any) -> SqlToLeadSquaredOperator:
+def operator_for(warehouse: Warehouse, **arguments: Any) -> SqlToLeadSquaredOperator:
     return SqlToLeadSquaredOperator(
         task_id="sync",
         **{
             "sql": warehouse.query,
             "conn_id": "warehouse",
-            "key": "customer_id",
+            "row_key": "customer_id",
             "mapping": MAPPING,
             "ledger_table": warehouse.ledger,
             **arguments,
@@ -114,12 +109,12 @@ def operator_of(warehouse: Warehouse, **arguments: Any) -> SqlToLeadSquaredOpera
 
 def sync(night: Night, warehouse: Warehouse, **arguments: Any) -> dict[str, Any]:
     """Run the night's sync task once."""
-    output: dict[str, Any] = operator_of(warehouse, **arguments).execute(night.context())
+    output: dict[str, Any] = operator_for(warehouse, **arguments).execute(night.context())
     night.returned = output
     return output
 
 
-def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
+def run_night(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
     """Run both tasks of a night, and let the night end; returns the counts of the sync."""
     output = sync(night, warehouse, **arguments)
     wait_for(night, clock, output)
@@ -128,7 +123,9 @@ def whole(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: A
     return counts
 
 
-def tail(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any) -> dict[str, int]:
+def run_night_that_closes_early(
+    night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: Any
+) -> dict[str, int]:
     """Run a night whose sensor closes early."""
     output = sync(night, warehouse, **arguments)
     wait_for(night, clock, output, close_after=60)
@@ -136,49 +133,33 @@ def tail(night: Night, clock: VirtualTime, warehouse: Warehouse, **arguments: An
     return counts
 
 
-def crm(sandbox: Any) -> dict[str, tuple[str | None, str | None]]:
+def values_in_crm(sandbox: Sandbox) -> dict[str, tuple[str | None, str | None]]:
     """Return what the CRM holds: city and plan by address."""
     values = [lead["values"] for lead in sandbox.leads()]
     return {value["EmailAddress"]: (value.get("mx_City"), value.get("mx_Plan")) for value in values}
 
 
-def of_warehouse(warehouse: Warehouse) -> dict[str, tuple[str | None, str | None]]:
+def values_in_warehouse(warehouse: Warehouse) -> dict[str, tuple[str | None, str | None]]:
     return {email: (city, plan) for _, email, city, plan in warehouse.run(warehouse.query)}
 
 
-def sent(sandbox: Any, since: int = 0) -> list[str]:
+def cities_sent(sandbox: Sandbox, since: int = 0) -> list[str]:
     """Return the cities sent, in order of the addresses they were sent for, after so many POSTs."""
     posts = [post["lead"] for post in sandbox.posts()[since:] if post["lead"]]
     return [lead["mx_City"] for lead in sorted(posts, key=lambda lead: lead["EmailAddress"])]
 
 
-def ledger_of(night: Night, warehouse: Warehouse, *, sync: str | None = None) -> Any:
+def ledger_of(night: Night, warehouse: Warehouse) -> SyncLedger:
     """Return the ledger of a night's sync, as the task itself opens it."""
     account = LeadSquaredHook().account
-    name = sync or "nightly.sync by leadsquared_default"
-    place = ledger_address(night.context(), "warehouse", warehouse.ledger, sync=name, account=account)
-    return open_sync_ledger(place, account)
+    context: Any = night.context()
+    address = LedgerAddress.of_task(context, "warehouse", warehouse.ledger, sync=SYNC, account=account)
+    return open_sync_ledger(address, account)
 
 
-def aborted(night: Night, warehouse: Warehouse, key: str, **arguments: Any) -> None:
+def leave_in_doubt(night: Night, warehouse: Warehouse, row_key: str, **arguments: Any) -> None:
     """Leave a row as a run does that dies while the row's call is under way."""
     from airflow_provider_leadsquared.api.leads import encode_lead
 
     lead = encode_lead(arguments)
-    ledger_of(night, warehouse).write([Entry(0, State.IN_DOUBT, key, lead.fingerprint, attempts=1)])
-
-
-@contextmanager
-def at_call(monkeypatch: Any, number: int, act: Callable[[], Any]) -> Iterator[None]:
-    """Do something just before the given call of many."""
-    send, calls = leadsquared.send_async, []
-
-    async def sending(*args: Any) -> Any:
-        calls.append(None)
-        if len(calls) == number:
-            act()
-        return await send(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(leadsquared, "send_async", sending)
-        yield
+    ledger_of(night, warehouse).write([Entry(0, State.IN_DOUBT, row_key, lead.fingerprint, attempts=1)])

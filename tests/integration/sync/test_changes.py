@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
-from tests.integration.sync.nights import MORNING, Night, customer, sent, sync, tail, whole
-from tests.integration.tasks import wait_for
+from tests.integration.sync.nights import (
+    MORNING,
+    Night,
+    cities_sent,
+    customer,
+    run_night,
+    run_night_that_closes_early,
+    sync,
+)
+from tests.integration.tasks import connect, wait_for
 
 
 def refuse_city(sandbox, city):
@@ -25,10 +31,10 @@ def night_with_a_refused_row(night, clock, warehouse, **arguments):
 
 def test_the_first_night_sends_all_and_the_second_what_changed(sandbox, clock, warehouse):
     warehouse.fill(30)
-    assert whole(Night("1"), clock, warehouse) == {"read": 30, "open": 30}
+    assert run_night(Night("1"), clock, warehouse) == {"read": 30, "open": 30}
     assert set(warehouse.states().values()) == {"created"}
     warehouse.put(customer(3, "Kochi"), customer(30, "Agra"))
-    assert whole(Night("2"), clock, warehouse) == {"read": 31, "unchanged": 29, "open": 2}
+    assert run_night(Night("2"), clock, warehouse) == {"read": 31, "unchanged": 29, "open": 2}
     assert warehouse.states()["3"] == "updated"
     assert len(sandbox.posts()) == 32
 
@@ -36,21 +42,21 @@ def test_the_first_night_sends_all_and_the_second_what_changed(sandbox, clock, w
 def test_a_value_that_changes_and_changes_back_is_sent_each_time(sandbox, clock, warehouse):
     for night, city in enumerate(["Pune", "Kochi", "Pune"]):
         warehouse.put(customer(1, city))
-        assert whole(Night(f"{night}"), clock, warehouse) == {"read": 1, "open": 1}
-    assert sent(sandbox) == ["Pune", "Kochi", "Pune"]
+        assert run_night(Night(f"{night}"), clock, warehouse) == {"read": 1, "open": 1}
+    assert cities_sent(sandbox) == ["Pune", "Kochi", "Pune"]
 
 
 def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, on_sqlite):
     on_sqlite.fill(2)
-    whole(Night("1"), clock, on_sqlite)
+    run_night(Night("1"), clock, on_sqlite)
     on_sqlite.run(f"DELETE FROM {on_sqlite.table} WHERE customer_id = 0")
-    assert whole(Night("2"), clock, on_sqlite) == {"read": 1, "unchanged": 1}
+    assert run_night(Night("2"), clock, on_sqlite) == {"read": 1, "unchanged": 1}
     assert len(sandbox.leads()) == 2
 
 
 def night_with_a_failed_row(sandbox, clock, warehouse):
-    """Let LeadSquared lose the night's only row, which is told sooner than that a ladder ended in errors."""
-    sandbox.fault("silent_loss", shown="unknown", calls=1)
+    """Let LeadSquared lose the night's only row, which is known sooner than that all retries ended in errors."""
+    sandbox.fault("silent_loss", status="unknown", calls=1)
     output = sync(Night("1"), warehouse)
     with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 leads .failed: 1 UnknownRequest"):
         wait_for(Night("1"), clock, output)
@@ -61,7 +67,7 @@ def test_a_row_that_failed_goes_again_the_next_night(sandbox, clock, warehouse):
     warehouse.put(customer(1))
     night_with_a_failed_row(sandbox, clock, warehouse)
     assert warehouse.states() == {"1": "failed"}
-    assert whole(Night("2"), clock, warehouse) == {"read": 1, "open": 1}
+    assert run_night(Night("2"), clock, warehouse) == {"read": 1, "open": 1}
     assert warehouse.states() == {"1": "created"}
 
 
@@ -69,8 +75,8 @@ def test_a_row_that_failed_goes_with_its_newest_value(sandbox, clock, on_sqlite)
     on_sqlite.put(customer(1))
     night_with_a_failed_row(sandbox, clock, on_sqlite)
     on_sqlite.put(customer(1, "Kochi"))
-    whole(Night("2"), clock, on_sqlite)
-    assert sent(sandbox) == ["Pune", "Kochi"]
+    run_night(Night("2"), clock, on_sqlite)
+    assert cities_sent(sandbox) == ["Pune", "Kochi"]
 
 
 def test_a_rejected_row_is_held_and_keeps_the_task_red_until_it_changes(sandbox, clock, warehouse):
@@ -83,7 +89,7 @@ def test_a_rejected_row_is_held_and_keeps_the_task_red_until_it_changes(sandbox,
     assert night.pushed["counts"] == {"read": 1, "rejected": 1}
     assert len(sandbox.posts()) == 1
     warehouse.put(customer(1, "Kochi"))
-    assert whole(Night("3"), clock, warehouse) == {"read": 1, "open": 1}
+    assert run_night(Night("3"), clock, warehouse) == {"read": 1, "open": 1}
 
 
 def test_a_held_row_is_green_where_rejects_are_allowed(sandbox, clock, warehouse):
@@ -95,12 +101,12 @@ def test_a_held_row_is_green_where_rejects_are_allowed(sandbox, clock, warehouse
 
 def test_a_row_that_changes_back_after_a_reject_to_what_was_confirmed_is_unchanged(sandbox, clock, warehouse):
     warehouse.put(customer(1))
-    whole(Night("1"), clock, warehouse)
+    run_night(Night("1"), clock, warehouse)
     refuse_city(sandbox, "Kochi")
     warehouse.put(customer(1, "Kochi"))
     night_with_a_refused_row(Night("2"), clock, warehouse)
     warehouse.put(customer(1))
-    assert whole(Night("3"), clock, warehouse) == {"read": 1, "unchanged": 1}
+    assert run_night(Night("3"), clock, warehouse) == {"read": 1, "unchanged": 1}
 
 
 def test_a_row_refused_at_the_door_is_rejected_and_held(sandbox, clock, no_waits, on_sqlite):
@@ -115,8 +121,8 @@ def test_a_row_refused_at_the_door_is_rejected_and_held(sandbox, clock, no_waits
 @pytest.mark.parametrize("full_refresh", [True, "True", "true"])
 def test_a_full_refresh_sends_all(sandbox, clock, on_sqlite, full_refresh):
     on_sqlite.fill(5)
-    whole(Night("1"), clock, on_sqlite)
-    assert whole(Night("2"), clock, on_sqlite, full_refresh=full_refresh) == {"read": 5, "open": 5}
+    run_night(Night("1"), clock, on_sqlite)
+    assert run_night(Night("2"), clock, on_sqlite, full_refresh=full_refresh) == {"read": 5, "open": 5}
     assert len(sandbox.posts()) == 10
 
 
@@ -125,12 +131,12 @@ def test_a_full_refresh_sends_a_rejected_row_too(sandbox, clock, on_sqlite):
     on_sqlite.put(customer(1))
     night_with_a_refused_row(Night("1"), clock, on_sqlite)
     sandbox.clear_faults()
-    assert whole(Night("2"), clock, on_sqlite, full_refresh=True) == {"read": 1, "open": 1}
+    assert run_night(Night("2"), clock, on_sqlite, full_refresh=True) == {"read": 1, "open": 1}
 
 
 def test_a_full_refresh_that_is_tried_again_sends_nothing_twice(sandbox, clock, warehouse):
     warehouse.fill(5)
-    whole(Night("1"), clock, warehouse)
+    run_night(Night("1"), clock, warehouse)
     night = Night("2")
     sync(night, warehouse, full_refresh=True)
     assert sync(night, warehouse, full_refresh=True)["counts"] == {"read": 5, "open": 5}
@@ -146,28 +152,28 @@ def test_another_leadsquared_host_has_a_memory_of_its_own(
     sandbox, clock, on_sqlite, leadsquared_sandbox_factory, monkeypatch
 ):
     on_sqlite.fill(3)
-    whole(Night("1"), clock, on_sqlite, sync="customers")
+    run_night(Night("1"), clock, on_sqlite, sync="customers")
     other = leadsquared_sandbox_factory(speed=0)
-    monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(other.airflow_connection()))
+    connect(monkeypatch, other)
     assert sync(Night("2"), on_sqlite, sync="customers")["counts"] == {"read": 3, "open": 3}
     assert len(other.posts()) == 3
 
 
 def test_another_sync_name_has_a_memory_of_its_own(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
-    whole(Night("1"), clock, on_sqlite, sync="one")
+    run_night(Night("1"), clock, on_sqlite, sync="one")
     assert sync(Night("2"), on_sqlite, sync="another")["counts"] == {"read": 3, "open": 3}
 
 
 def test_dags_that_share_a_sync_name_share_its_memory(sandbox, clock, warehouse):
     warehouse.fill(3)
-    whole(Night("1", dag_id="nightly"), clock, warehouse, sync="customers")
-    assert whole(Night("1", dag_id="hourly"), clock, warehouse, sync="customers") == {"read": 3, "unchanged": 3}
+    run_night(Night("1", dag_id="nightly"), clock, warehouse, sync="customers")
+    assert run_night(Night("1", dag_id="hourly"), clock, warehouse, sync="customers") == {"read": 3, "unchanged": 3}
 
 
 def test_a_key_is_the_same_whatever_number_type_the_warehouse_gives_it(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
-    whole(Night("1"), clock, on_sqlite)
+    run_night(Night("1"), clock, on_sqlite)
     as_float = on_sqlite.query.replace("customer_id,", "CAST(customer_id AS REAL) AS customer_id,", 1)
     assert sync(Night("2"), on_sqlite, sql=as_float)["counts"] == {"read": 3, "unchanged": 3}
 
@@ -192,14 +198,14 @@ TWO_REASONS = {"Kochi": "MXDuplicateEntryException", "Agra": "MXInvalidInputExce
 @pytest.mark.parametrize("replay", [True, "True", "true"])
 def test_a_replay_sends_rejected_rows_again_and_no_unchanged_one(sandbox, clock, on_sqlite, replay):
     refused_earlier(sandbox, clock, on_sqlite, **TWO_REASONS)
-    assert whole(Night("2"), clock, on_sqlite, replay=replay) == {"read": 3, "unchanged": 1, "open": 2}
+    assert run_night(Night("2"), clock, on_sqlite, replay=replay) == {"read": 3, "unchanged": 1, "open": 2}
     assert set(on_sqlite.states().values()) == {"created"}
 
 
 @pytest.mark.parametrize("replay", ["MXDuplicateEntryException", {"reason_class": "MXDuplicateEntryException"}])
 def test_a_replay_by_reason_takes_just_those_refused_for_it(sandbox, clock, on_sqlite, replay):
     refused_earlier(sandbox, clock, on_sqlite, **TWO_REASONS)
-    counts = whole(Night("2"), clock, on_sqlite, replay=replay, allowed_rejects=1)
+    counts = run_night(Night("2"), clock, on_sqlite, replay=replay, allowed_rejects=1)
     assert counts == {"read": 3, "unchanged": 1, "open": 1, "rejected": 1}
     assert on_sqlite.states() == {"0": "created", "1": "rejected", "9": "created"}
 
@@ -264,18 +270,18 @@ def test_a_mapped_instance_does_not_ask_for_its_siblings_requests(sandbox, clock
     sync(Night("1", map_index=0), on_sqlite, sql=part(on_sqlite, 0))
     clock.advance(60)
     sync(Night("1", map_index=1), on_sqlite, sql=part(on_sqlite, 1))
-    assert sandbox.looks() == []
+    assert sandbox.polls() == []
 
 
-def test_mapped_outputs_make_one_balance(sandbox, clock, on_sqlite):
+def test_mapped_outputs_are_counted_together(sandbox, clock, on_sqlite):
     on_sqlite.fill(6)
     outputs = [sync(Night("1", map_index=n), on_sqlite, sql=part(on_sqlite, n)) for n in (0, 1)]
     assert wait_for(Night("1"), clock, outputs)["counts"] == {"read": 6, "created": 6}
 
 
-def test_a_tail_is_no_reason_to_send_again(sandbox, clock, on_sqlite):
+def test_requests_that_are_open_are_no_reason_to_send_again(sandbox, clock, on_sqlite):
     sandbox.fault("system_errors", count=3)
     on_sqlite.fill(2)
-    tail(Night("1"), clock, on_sqlite)
+    run_night_that_closes_early(Night("1"), clock, on_sqlite)
     assert sync(Night("2"), on_sqlite)["counts"] == {"read": 2, "waiting": 2}
     assert len(sandbox.posts()) == 2

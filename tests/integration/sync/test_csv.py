@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,7 @@ from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadS
 from dags_examples import csv_to_leadsquared as example
 from tests import canaries
 from tests.integration.sync.nights import MORNING, Night
-from tests.integration.tasks import VirtualTime, wait_for
+from tests.integration.tasks import VirtualTime, connect_sqlite, wait_for
 
 MAPPING = {"Email": ["EmailAddress", "strip", "lower"], "City": "mx_City"}
 
@@ -57,9 +56,8 @@ class Source:
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
     source = Source(tmp_path)
-    for name in ("LEDGER", "WAREHOUSE"):
-        place = json.dumps({"conn_type": "sqlite", "host": str(source.ledger)})
-        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", place)
+    for name in ("ledger", "warehouse"):
+        connect_sqlite(monkeypatch, name, source.ledger)
     return source
 
 

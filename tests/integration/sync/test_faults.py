@@ -13,15 +13,14 @@ from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from tests.integration.sync.nights import (
     Night,
-    at_call,
-    crm,
     customer,
-    of_warehouse,
-    operator_of,
+    operator_for,
+    run_night,
     sync,
-    whole,
+    values_in_crm,
+    values_in_warehouse,
 )
-from tests.integration.tasks import wait_for
+from tests.integration.tasks import before_call, wait_for
 
 
 def times_accepted(sandbox):
@@ -67,11 +66,9 @@ def test_after_the_keys_were_revoked_a_retry_sends_just_the_rest(sandbox, clock,
 def test_a_task_that_is_stopped_leaves_the_rest_to_its_retry(sandbox, clock, on_sqlite, monkeypatch):
     on_sqlite.fill(300)
     night = Night("1")
-    operator = operator_of(on_sqlite, concurrency=4)
-    with (
-        at_call(monkeypatch, 50, operator.on_kill),
-        pytest.raises(LeadsUnsent, match="rows are not sent or in doubt: the task was stopped"),
-    ):
+    operator = operator_for(on_sqlite, concurrency=4)
+    before_call(monkeypatch, 50, operator.on_kill)
+    with pytest.raises(LeadsUnsent, match="rows are not sent or in doubt: the task was stopped"):
         operator.execute(night.context())
     counts = night.pushed["counts"]
     assert set(counts) == {"read", "unsent", "open"}
@@ -116,10 +113,10 @@ def test_a_retry_counts_another_attempt(sandbox, clock, no_waits, warehouse):
     assert warehouse.lines("attempts, state") == [(2, "open")]
 
 
-def test_a_lost_answer_sends_a_row_again_and_makes_one_lead(sandbox, clock, no_waits, on_sqlite):
+def test_a_lost_response_sends_a_row_again_and_makes_one_lead(sandbox, clock, no_waits, on_sqlite):
     on_sqlite.fill(5)
-    sandbox.fault("lost_answer", endpoint="capture", calls=2)
-    assert whole(Night("1"), clock, on_sqlite) == {"read": 5, "open": 5}
+    sandbox.fault("lost_response", endpoint="capture", calls=2)
+    assert run_night(Night("1"), clock, on_sqlite) == {"read": 5, "open": 5}
     assert (len(sandbox.posts()), len(sandbox.leads())) == (7, 5)
 
 
@@ -149,33 +146,34 @@ def test_three_nights_end_with_the_crm_as_the_warehouse_is(sandbox, clock, wareh
     """All, then 3 % that changed, then an aborted run and the one after it."""
     chance = random.Random(4)  # noqa: S311 - draws customers, guards nothing
     warehouse.fill(200)
-    assert whole(Night("1"), clock, warehouse) == {"read": 200, "open": 200}
-    assert crm(sandbox) == of_warehouse(warehouse)
+    assert run_night(Night("1"), clock, warehouse) == {"read": 200, "open": 200}
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
 
     changed = chance.sample(range(200), 6)
     warehouse.put(*[customer(number, "Kochi") for number in changed])
     before = len(sandbox.posts())
-    assert whole(Night("2"), clock, warehouse) == {"read": 200, "unchanged": 194, "open": 6}
+    assert run_night(Night("2"), clock, warehouse) == {"read": 200, "unchanged": 194, "open": 6}
     sent = {post["lead"]["EmailAddress"] for post in sandbox.posts()[before:]}
     assert sent == {f"customer{number}@example.org" for number in changed}
-    assert crm(sandbox) == of_warehouse(warehouse)
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
 
     warehouse.put(*[customer(number, "Agra") for number in chance.sample(range(200), 60)])
-    operator = operator_of(warehouse, concurrency=2)
-    with at_call(monkeypatch, 30, operator.on_kill), pytest.raises(LeadsUnsent):
+    operator = operator_for(warehouse, concurrency=2)
+    before_call(monkeypatch, 30, operator.on_kill)
+    with pytest.raises(LeadsUnsent):
         operator.execute(Night("3").context())
     clock.advance(3_600)
-    assert crm(sandbox) != of_warehouse(warehouse)
+    assert values_in_crm(sandbox) != values_in_warehouse(warehouse)
 
     warehouse.put(*[customer(number, "Delhi") for number in chance.sample(range(200), 60)])
-    whole(Night("4"), clock, warehouse)
-    assert crm(sandbox) == of_warehouse(warehouse)
+    run_night(Night("4"), clock, warehouse)
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
 
 
 def test_a_run_whose_process_died_in_the_middle_is_made_good_by_the_next(sandbox, clock, warehouse, monkeypatch):
     warehouse.fill(200)
 
-    operator = operator_of(warehouse)
+    operator = operator_for(warehouse)
 
     def dies():
         """Write nothing from here on: what a kill leaves behind."""
@@ -183,13 +181,14 @@ def test_a_run_whose_process_died_in_the_middle_is_made_good_by_the_next(sandbox
         monkeypatch.setattr(SyncLedger, "write", lambda *_, **__: None)
 
     write = SyncLedger.write
-    with at_call(monkeypatch, 60, dies), pytest.raises(LeadsUnsent):
+    before_call(monkeypatch, 60, dies)
+    with pytest.raises(LeadsUnsent):
         operator.execute(Night("1").context())
     monkeypatch.setattr(SyncLedger, "write", write)
     assert "in_doubt" in warehouse.states().values()
     clock.advance(3_600)
-    whole(Night("2"), clock, warehouse)
-    assert crm(sandbox) == of_warehouse(warehouse)
+    run_night(Night("2"), clock, warehouse)
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
     assert len(sandbox.leads()) == 200
 
 

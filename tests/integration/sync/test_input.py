@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, WarehouseError
-from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
-from tests.integration.sync.nights import Night, crm, customer, sent, sync, whole
-from tests.integration.tasks import wait_for
+from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError, LedgerVersionError
+from tests.integration.sync.nights import Night, cities_sent, customer, run_night, sync, values_in_crm
+from tests.integration.tasks import connect, define_connection, wait_for
 
 FIELDS = [
     {"SchemaName": "mx_Agent", "LockAfterCreate": 1},
@@ -25,12 +25,12 @@ FIELDS = [
 def account(leadsquared_sandbox_factory, monkeypatch):
     """Return a function that makes the default connection lead to an account with other fields."""
 
-    def connect(fields, **switches):
-        sandbox = leadsquared_sandbox_factory(speed=0, fields=fields, **switches)
-        monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(sandbox.airflow_connection()))
+    def connect_to(fields):
+        sandbox = leadsquared_sandbox_factory(speed=0, fields=fields)
+        connect(monkeypatch, sandbox)
         return sandbox
 
-    return connect
+    return connect_to
 
 
 def query_of(*columns):
@@ -51,7 +51,7 @@ def one_row(warehouse, *columns, **arguments):
 
 
 def test_no_rows_are_a_skip(sandbox, clock, warehouse):
-    with pytest.raises(AirflowSkipException, match="returned no row"):
+    with pytest.raises(AirflowSkipException, match="has no row"):
         sync(Night("1"), warehouse)
 
 
@@ -122,7 +122,7 @@ def test_json_is_refused_by_row_and_sent_where_the_mapping_writes_it(sandbox, cl
     arguments = {"mapping": {"EmailAddress": "EmailAddress", "c": ["mx_City", "json"]}}
     assert one_row(on_postgres, columns, mapping={**arguments["mapping"], "c": "mx_City"})[0]["invalid"] == 1
     assert one_row(on_postgres, columns, **arguments)[0] == {"read": 1, "open": 1}
-    assert sent(sandbox) == ['{"b": [1]}']
+    assert cities_sent(sandbox) == ['{"b": [1]}']
 
 
 def test_decimals_are_sent_in_full(sandbox, clock, on_postgres):
@@ -171,7 +171,7 @@ def test_all_rows_with_a_doubled_key_are_refused(sandbox, clock, warehouse):
     warehouse.fill(3)
     warehouse.run(f"INSERT INTO {warehouse.table} VALUES (1, 'customer9@example.org', 'Agra', 'Gold')")
     assert sync(Night("1"), warehouse, allowed_rejects=2)["counts"] == {"read": 4, "invalid": 2, "open": 2}
-    reason = "2 rows of the query have this key; let it return one row for each"
+    reason = f"2 {DOUBLED_KEY}"
     assert warehouse.lines("row_key, reason_class, reason", "state = 'invalid'") == [("1", "doubled_key", reason)] * 2
 
 
@@ -192,26 +192,26 @@ def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock, warehouse):
         ("1", "superseded", "row 2 has the same EmailAddress"),
         ("2", "open", None),
     ]
-    assert sent(sandbox) == ["Kochi"]
+    assert cities_sent(sandbox) == ["Kochi"]
 
 
 def test_a_row_that_another_had_superseded_goes_again_when_the_other_is_gone(sandbox, clock, warehouse):
     """The CRM holds the other's values by then, whatever it confirmed of this row's before."""
     warehouse.put(customer(1))
-    whole(Night("1"), clock, warehouse)
+    run_night(Night("1"), clock, warehouse)
     warehouse.put(customer(2, "Kochi", email="customer1@example.org"))
-    assert whole(Night("2"), clock, warehouse) == {"read": 2, "superseded": 1, "open": 1}
+    assert run_night(Night("2"), clock, warehouse) == {"read": 2, "superseded": 1, "open": 1}
     warehouse.run(f"DELETE FROM {warehouse.table} WHERE customer_id = 2")
-    assert whole(Night("3"), clock, warehouse) == {"read": 1, "open": 1}
-    assert crm(sandbox) == {"customer1@example.org": ("Pune", "Gold")}
+    assert run_night(Night("3"), clock, warehouse) == {"read": 1, "open": 1}
+    assert values_in_crm(sandbox) == {"customer1@example.org": ("Pune", "Gold")}
 
 
 def test_a_superseded_row_is_so_every_night_and_nothing_is_sent_for_it(sandbox, clock, warehouse):
     warehouse.put(customer(1), customer(2, "Kochi", email="customer1@example.org"))
-    whole(Night("1"), clock, warehouse)
+    run_night(Night("1"), clock, warehouse)
     for night in ("2", "3"):
-        assert whole(Night(night), clock, warehouse) == {"read": 2, "superseded": 1, "unchanged": 1}
-    assert sent(sandbox) == ["Kochi"]
+        assert run_night(Night(night), clock, warehouse) == {"read": 2, "superseded": 1, "unchanged": 1}
+    assert cities_sent(sandbox) == ["Kochi"]
 
 
 # --- the account's rules ------------------------------------------------------------------------------------------
@@ -316,11 +316,11 @@ def test_a_dropdown_value_that_is_gone_since_last_night_refuses_rows_that_change
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
     on_sqlite.put(customer(1, plan="Silver"), customer(2))
-    whole(Night("1"), clock, on_sqlite)
-    told = LeadSquaredHook.get_lead_fields
+    run_night(Night("1"), clock, on_sqlite)
+    get_lead_fields = LeadSquaredHook.get_lead_fields
     without_silver = leadsquared_sandbox_factory(speed=0, fields=[{"SchemaName": "mx_Plan", "Options": ["Gold"]}])
-    monkeypatch.setenv("AIRFLOW_CONN_CHANGED", json.dumps(without_silver.airflow_connection()))
-    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", lambda _: told(LeadSquaredHook("changed")))
+    connect(monkeypatch, without_silver, "changed")
+    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", lambda _: get_lead_fields(LeadSquaredHook("changed")))
     on_sqlite.put(customer(2, plan="Silver"))
     counts = sync(Night("2"), on_sqlite, allowed_rejects=1)["counts"]
     assert counts == {"read": 2, "unchanged": 1, "invalid": 1}
@@ -330,8 +330,8 @@ def test_a_dropdown_value_that_is_gone_since_last_night_refuses_rows_that_change
 def test_the_accounts_fields_are_asked_for_once_a_run(sandbox, clock, on_sqlite, monkeypatch):
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
-    told, asked = LeadSquaredHook.get_lead_fields, []
-    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", lambda hook: asked.append(1) or told(hook))
+    get_lead_fields, asked = LeadSquaredHook.get_lead_fields, []
+    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", lambda hook: asked.append(1) or get_lead_fields(hook))
     on_sqlite.fill(2_500)
     sync(Night("1"), on_sqlite, dry_run=True)
     assert len(asked) == 1
@@ -346,13 +346,11 @@ def read_only(warehouse, monkeypatch, tmp_path):
         import os
 
         uri = os.environ["AIRFLOW_CONN_WAREHOUSE"]
-        mark = "&" if "?" in uri else "?"
-        monkeypatch.setenv("AIRFLOW_CONN_LEDGER", f"{uri}{mark}options=-c%20default_transaction_read_only%3Don")
+        separator = "&" if "?" in uri else "?"
+        monkeypatch.setenv("AIRFLOW_CONN_LEDGER", f"{uri}{separator}options=-c%20default_transaction_read_only%3Don")
     else:
         uri = f"file:{tmp_path / 'warehouse.db'}?mode=ro"
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": uri, "extra": {"uri": True}})
-        )
+        define_connection(monkeypatch, "ledger", conn_type="sqlite", host=uri, extra={"uri": True})
         monkeypatch.setattr(
             "airflow.providers.sqlite.hooks.sqlite.SqliteHook.get_conn",
             lambda hook: sqlite3.connect(
@@ -362,13 +360,13 @@ def read_only(warehouse, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("has_tables", [False, True])
-def test_a_read_only_ledger_database_is_told_before_the_first_call(
+def test_a_read_only_ledger_database_is_named_before_the_first_call(
     sandbox, clock, warehouse, monkeypatch, tmp_path, has_tables
 ):
     warehouse.fill(3)
     posts = 0
     if has_tables:
-        whole(Night("1"), clock, warehouse)
+        run_night(Night("1"), clock, warehouse)
         posts = 3
     read_only(warehouse, monkeypatch, tmp_path)
     with pytest.raises(LedgerUnavailableError, match=r"ledger table \S+: .*read.?only"):
@@ -376,18 +374,18 @@ def test_a_read_only_ledger_database_is_told_before_the_first_call(
     assert len(sandbox.posts()) == posts
 
 
-def test_a_ledger_of_an_older_version_is_told_before_the_first_call(sandbox, clock, warehouse):
+def test_a_ledger_of_an_older_version_is_refused_before_the_first_call(sandbox, clock, warehouse):
     warehouse.fill(3)
     sync(Night("1"), warehouse)
-    warehouse.run(f"UPDATE {warehouse.ledger}_metadata SET mark = '1' WHERE scope = 'tables'")
-    with pytest.raises(LedgerUnavailableError, match="is of version 1, this package reads version 2; name another"):
+    warehouse.run(f"UPDATE {warehouse.ledger}_metadata SET content = '1' WHERE scope = 'tables'")
+    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 3; name another"):
         sync(Night("2"), warehouse)
     assert len(sandbox.posts()) == 3
 
 
 @pytest.mark.parametrize("argument", ["conn_id", "ledger_conn_id"])
 def test_a_connection_that_is_no_sql_database_is_refused(sandbox, clock, on_sqlite, monkeypatch, argument):
-    monkeypatch.setenv("AIRFLOW_CONN_FILES", json.dumps({"conn_type": "leadsquared", "host": sandbox.url}))
+    define_connection(monkeypatch, "files", conn_type="leadsquared", host=sandbox.url)
     with pytest.raises(ValueError, match=f"{argument} 'files' leads to a LeadSquaredHook, which is no common.sql hook"):
         sync(Night("1"), on_sqlite, **{"ledger_conn_id": "warehouse", argument: "files"})
 

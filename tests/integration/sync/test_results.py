@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from tests.integration.sync.nights import Night, customer, sync, tail, whole
+from tests.integration.sync.nights import Night, customer, run_night, run_night_that_closes_early, sync
 from tests.integration.tasks import wait_for
 
 
@@ -16,7 +16,7 @@ def mixed_night(sandbox, clock, warehouse):
     """Run a night whose rows end in every state that a run of its own can bring about."""
     sandbox.fault("system_errors", count=4, attribute="mx_City", value="Slow")
     warehouse.put(customer(1), customer(6, "Slow"))
-    tail(Night("0"), clock, warehouse)
+    run_night_that_closes_early(Night("0"), clock, warehouse)
     sandbox.fault("reject", attribute="mx_City", value="Refused", exception="MXDuplicateEntryException")
     warehouse.put(
         customer(2, "Fresh"),
@@ -32,7 +32,7 @@ def mixed_night(sandbox, clock, warehouse):
     return output
 
 
-def test_the_books_of_a_mixed_night_add_up(sandbox, clock, on_sqlite):
+def test_the_counts_of_a_mixed_night_add_up(sandbox, clock, on_sqlite):
     counts = mixed_night(sandbox, clock, on_sqlite)["counts"]
     assert counts == {"read": 7, "unchanged": 1, "invalid": 1, "superseded": 1, "waiting": 1, "open": 3}
 
@@ -49,9 +49,9 @@ def test_the_result_table_has_a_line_for_every_row_that_was_not_as_before(sandbo
     ]
 
 
-def test_a_line_tells_who_sent_it_when_and_what_came_of_it(sandbox, clock, warehouse):
+def test_a_line_says_who_sent_it_when_and_what_came_of_it(sandbox, clock, warehouse):
     warehouse.put(customer(1))
-    whole(Night("run 1"), clock, warehouse)
+    run_night(Night("run 1"), clock, warehouse)
     [line] = warehouse.lines(
         "row_key, state, request_id, lead_id, attempts, dag_id, run_id, task_id, map_index, row_no"
     )
@@ -62,7 +62,7 @@ def test_a_line_tells_who_sent_it_when_and_what_came_of_it(sandbox, clock, wareh
     assert str(accepted) < str(settled)
 
 
-def test_a_reason_of_leadsquareds_stands_in_the_table_masked(sandbox, clock, on_sqlite):
+def test_a_reason_that_leadsquared_gives_is_in_the_table_masked(sandbox, clock, on_sqlite):
     sandbox.fault(
         "reject", exception="MXDuplicateEntryException", message="A Lead customer1@example.org already exists"
     )
@@ -133,7 +133,7 @@ def test_a_dry_run_leaves_the_ledger_of_a_sync_as_it_is(sandbox, clock, warehous
     assert (len(sandbox.posts()), warehouse.ledger_as_text()) == (posts, before)
 
 
-def test_a_dry_run_tells_what_would_be_sent(sandbox, clock, on_sqlite, task_log):
+def test_a_dry_run_says_what_would_be_sent(sandbox, clock, on_sqlite, task_log):
     mixed_night(sandbox, clock, on_sqlite)
     on_sqlite.put(customer(1, "Agra"), customer(8))
     output = sync(Night("2"), on_sqlite, dry_run=True)
@@ -177,21 +177,21 @@ def test_a_sensor_behind_a_dry_run_is_skipped(sandbox, clock, on_sqlite):
 # --- assets -------------------------------------------------------------------------------------------------------
 
 
-def test_the_event_of_a_syncs_asset_carries_its_books(sandbox, clock, on_sqlite):
+def test_the_event_of_a_syncs_asset_has_its_counts(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
     night = Night("1")
     sync(night, on_sqlite, outlets=[leads_asset()])
     assert night.events[leads_asset()].extra == {"counts": {"read": 3, "open": 3}}
 
 
-def test_the_event_of_a_sensors_asset_carries_the_verdicts(sandbox, clock, on_sqlite):
+def test_the_event_of_the_asset_of_a_sensor_behind_a_sync_has_the_counts_by_verdict(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
     night = Night("1")
     wait_for(night, clock, sync(night, on_sqlite), outlets=[leads_asset()])
     assert night.events[leads_asset()].extra == {"counts": {"read": 3, "created": 3}}
 
 
-def test_a_dry_run_tells_no_event(sandbox, clock, on_sqlite):
+def test_a_dry_run_makes_no_event(sandbox, clock, on_sqlite):
     on_sqlite.fill(3)
     night = Night("1")
     sync(night, on_sqlite, dry_run=True, outlets=[leads_asset()])
