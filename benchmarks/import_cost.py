@@ -13,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+from typing import Any
 
 LIMIT_MS = 150.0
 #: Libraries that a DAG file must not pay for.
@@ -42,11 +43,11 @@ print(json.dumps({{
 """
 
 
-def measure(before: str, measured: str) -> dict[str, object]:
+def measure(before: str, measured: str) -> dict[str, Any]:
     """Run one fresh process and return wall and CPU milliseconds of ``measured``, and what it loaded."""
     probe = _PROBE.format(airflow=before, measured=measured)
     printed = subprocess.check_output([sys.executable, "-c", probe], text=True)
-    result: dict[str, object] = json.loads(printed.splitlines()[-1])
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
 
@@ -60,11 +61,11 @@ def main() -> int:
         airflow.append(measure("", _AIRFLOW))
         ours.append(measure(_AIRFLOW, _OURS))
     for name, taken in (("airflow.sdk", airflow), ("this package, on top", ours)):
-        wall, cpu = (statistics.median(float(str(one[kind])) for one in taken) for kind in ("wall", "cpu"))
+        wall, cpu = (statistics.median(one[kind] for one in taken) for kind in ("wall", "cpu"))
         print(f"{name:22} {wall:8.0f} ms wall {cpu:8.0f} ms CPU   (median of {runs})")
     heavy = sorted(set(HEAVY) & {name for one in ours for name in one["added"]})
     print("loaded beside it:", ", ".join(heavy) or "none of " + ", ".join(HEAVY))
-    added = statistics.median(float(str(one["wall"])) for one in ours)
+    added = statistics.median(one["wall"] for one in ours)
     return int(added > LIMIT_MS or bool(heavy))
 
 

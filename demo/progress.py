@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from demo.local_airflow import TaskInstance
+from local_airflow import TaskInstance
 
 #: The tasks of both DAGs, in their order.
 _TASKS = ("extract", "sync", "wait", "report")

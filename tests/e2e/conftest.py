@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.local_airflow import LocalAirflow
+from local_airflow import LocalAirflow
 
 
 @pytest.fixture(scope="session")

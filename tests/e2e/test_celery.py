@@ -20,8 +20,7 @@ import psycopg2
 import pytest
 
 from airflow_provider_leadsquared.sandbox import Sandbox
-from demo import servers
-from demo.local_airflow import LocalAirflow, TaskInstance
+from local_airflow import LocalAirflow, TaskInstance, servers
 from tests import canaries
 
 WORKERS = {"celery-worker-1", "celery-worker-2"}

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from airflow_provider_leadsquared.sandbox import Sandbox
-from demo.local_airflow import LocalAirflow
+from local_airflow import LocalAirflow
 
 PROJECT = Path(__file__).parents[2]
 MARK = "LEADSQUARED_DEMO_UNDER_TEST"

@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 from airflow_provider_leadsquared.sandbox import Sandbox
-from demo.local_airflow import LocalAirflow
+from local_airflow import LocalAirflow
 
 CONCURRENCY = 8
 #: Calls under way or not yet taken up, and one group of receipts not yet written: what a crash may leave in doubt.

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from demo.local_airflow import LocalAirflow, LocalAirflowError
+from local_airflow import LocalAirflow, LocalAirflowError, TaskInstance
 
 PROJECT = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ long()
 
 OWNER = """
 import signal, sys
-from demo.local_airflow import LocalAirflow
+from local_airflow import LocalAirflow
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 with LocalAirflow(sys.argv[1], dag_ids=["long"], celery_workers=int(sys.argv[2])) as airflow:
@@ -100,7 +100,7 @@ def airflow(local_airflow: LocalAirflow) -> LocalAirflow:
 
 
 def test_a_run_is_told_from_trigger_to_end(airflow: LocalAirflow) -> None:
-    seen = []
+    seen: list[list[TaskInstance]] = []
     run_id = airflow.trigger("green", conf={"n": 40}, run_id="first")
 
     assert run_id == "first"
@@ -111,7 +111,10 @@ def test_a_run_is_told_from_trigger_to_end(airflow: LocalAirflow) -> None:
         "count": ("success", 1),
         "total": ("success", 1),
     }
-    assert tasks["count"].start_date < tasks["count"].end_date <= tasks["total"].start_date
+    moments = [tasks["count"].start_date, tasks["count"].end_date, tasks["total"].start_date]
+    known = [moment for moment in moments if moment is not None]
+    assert len(known) == 3
+    assert known == sorted(known)
     assert seen[-1] == list(tasks.values())
     assert airflow.xcom("green", run_id, "count") == [40, 2]
     assert airflow.xcom("green", run_id, "total") == 42

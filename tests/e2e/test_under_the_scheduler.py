@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.sandbox import Sandbox
-from demo.local_airflow import LocalAirflow
+from local_airflow import LocalAirflow
 
 SPEED = 20
 SIDE_BY_SIDE = 10

@@ -4,9 +4,9 @@ import io
 from typing import Any
 
 from demo import report
-from demo.local_airflow import TaskInstance
 from demo.progress import Progress
 from demo.truth import Mismatch, Night, Record
+from local_airflow import TaskInstance
 
 
 def _record(polls: list[dict[str, Any]]) -> Record:

