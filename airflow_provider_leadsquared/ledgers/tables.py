@@ -92,6 +92,7 @@ class SqlTables:
         Tell whether the tables are there, and create none.
 
         :raises LedgerUnavailableError: The database cannot be reached.
+        :raises LedgerVersionError: There are tables from before version 3.
         """
         try:
             self._connection()
@@ -100,6 +101,8 @@ class SqlTables:
         try:
             return self._version() is not None
         except Exception:
+            self._disconnect()  # the failed statement may have made the transaction unusable
+            self._refuse_old_tables()
             return False
         finally:
             self._disconnect()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pendulum
 
-from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
@@ -42,7 +42,7 @@ def parse_receipts(given: Any) -> list[Entry]:
     :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
         outputs (of a mapped capture). A RequestId that is given twice is kept once if nothing else tells the two apart;
         one that is no UUID becomes an ``invalid`` entry.
-    :raises ValueError: It is none of these, or an earlier version returned it.
+    :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
     entries: list[Entry] = []
     copies: Counter[Identity] = Counter()
@@ -89,13 +89,17 @@ def _flattened(given: Any) -> Iterator[dict[str, Any]]:
 
 def _entry(row: int, receipt: dict[str, Any]) -> Entry:
     request_id, row_key, accepted_at = (receipt.get(name) for name in ("request_id", "row_key", "accepted_at"))
+    try:
+        api = async_api(receipt["api"])
+    except ValueError as error:
+        raise ValueError(f"a receipt in request_ids: {error}") from None
     entry = Entry(
         row if receipt.get("row") is None else int(receipt["row"]) - 1,
         State.OPEN,
         None if row_key is None else str(row_key),
         request_id=str(request_id),
         accepted_at=None if accepted_at is None else _seconds(accepted_at),
-        api=str(receipt["api"]),
+        api=api.name,
     )
     try:
         uuid.UUID(str(request_id))

@@ -32,8 +32,8 @@ class SqlToLeadSquaredOperator(SyncOperator):
     :param sql: One query, or the path of a ``.sql`` file. Where two rows are one person's the later wins, so order
         them. (templated)
     :param conn_id: The warehouse: any connection with a ``common.sql`` hook. (templated)
-    :param row_key: The column, or columns, that identify a row to its owner: the same lead has the same key every night.
-        It stands in logs and in the ledger, so it may be no e-mail address, phone or name.
+    :param row_key: The column, or columns, that identify a row to its owner: the same lead has the same key every
+        night. It stands in logs and in the ledger, so it may be no e-mail address, phone or name.
     :param mapping: Which column becomes which lead field: ``{"email": "EmailAddress"}``, with transforms
         ``{"email": ["EmailAddress", "strip", "lower"]}``, None to leave a column out; ``"*": "*"`` for all other
         columns under their own names, or ``"*"`` alone. See ``ColumnMapping.build``.

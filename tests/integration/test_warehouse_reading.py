@@ -472,7 +472,7 @@ class AnyHook(DbApiHook):
 @pytest.mark.parametrize("driver_name", ["pymysql", "MySQLdb"])
 def test_mysql_is_asked_not_to_load_all_and_is_not_read_to_the_end_when_left(monkeypatch, driver_name):
     cursors = ModuleType(f"{driver_name}.cursors")
-    cursors.SSCursor = "unbuffered"
+    vars(cursors)["SSCursor"] = "unbuffered"
     monkeypatch.setitem(sys.modules, driver_name, ModuleType(driver_name))
     monkeypatch.setitem(sys.modules, cursors.__name__, cursors)
     connection = type("Connection", (Connection,), {"__module__": f"{driver_name}.connections"})()

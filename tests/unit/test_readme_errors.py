@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +32,26 @@ def test_every_error_class_of_the_module_is_public():
     classes = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
     ours = {name for name in classes if issubclass(getattr(exceptions, name), exceptions.LeadSquaredError)}
     assert ours == set(exceptions.__all__)
+
+
+def test_the_callback_that_is_shown_reads_the_error_of_a_task(capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"```python\n(.*?)```", TABLE, re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(code, shown)  # noqa: S102 - our own words
+    error = exceptions.LeadsNotDelivered(
+        "…", counts={"read": 3, "created": 2, "rejected": 1}, reasons={"rejected: MX": 1}, examples=["4711"]
+    )
+
+    shown["report_failure"]({"exception": error})
+
+    assert capsys.readouterr().out == ("{'read': 3, 'created': 2, 'rejected': 1}\n{'rejected: MX': 1}\n['4711']\n")
+
+
+def test_the_callback_that_is_shown_takes_an_error_without_counts(capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"```python\n(.*?)```", TABLE, re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(code, shown)  # noqa: S102 - our own words
+
+    shown["report_failure"]({"exception": exceptions.ConfigurationError("…")})
+
+    assert capsys.readouterr().out == ""

@@ -30,8 +30,8 @@ ASKED = list_lead_fields(Account("https://async.example.org", "https://sync.exam
 
 def rules_of(*fields: LeadField) -> FieldRules:
     """Return the client's rules, made from what the sandbox says of its fields."""
-    told = [field.metadata(unique=False, with_options=True) for field in fields]
-    return FieldRules(read_lead_fields(ASKED, Response(200, json.dumps(told).encode(), "application/json")))
+    metadata = [field.metadata(unique=False, with_options=True) for field in fields]
+    return FieldRules(read_lead_fields(ASKED, Response(200, json.dumps(metadata).encode(), "application/json")))
 
 
 def is_stored(field: LeadField, value: str) -> bool:

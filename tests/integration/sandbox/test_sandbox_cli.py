@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import fields
 
 import pytest
@@ -30,6 +29,7 @@ def run():
             [*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)
+        assert process.stdout is not None
         return process, process.stdout.readline().split()[3]
 
     yield start
@@ -46,11 +46,9 @@ def test_a_signal_ends_it_cleanly(run, sent):
     assert process.stderr.read() == ""
 
 
-def test_it_starts_in_about_a_second(run):
-    before = time.monotonic()
+def test_it_serves_as_soon_as_it_has_printed_its_address(run):
     _, url = run()
     assert requests.get(url, timeout=5).status_code == 200
-    assert time.monotonic() - before < 5  # on a busy machine; about half a second on an idle one
 
 
 def test_it_prints_one_line_with_the_addresses(run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -48,7 +50,7 @@ RULES_OF_ACCOUNT = FieldRules(
 )
 
 
-def broken(texts: dict[str, object], exists: bool | None = None) -> list[tuple[str, str]]:
+def broken(texts: Mapping[str, object], exists: bool | None = None) -> list[tuple[str, str]]:
     return [(breach.rule, breach.attribute) for breach in RULES_OF_ACCOUNT.breaches(texts, exists=exists)]
 
 
@@ -75,7 +77,7 @@ def test_letter_case_counts():
 # --- every breach -------------------------------------------------------------------------------------------------
 
 
-def test_every_breach_of_a_lead_is_told_with_attribute_and_rule():
+def test_every_breach_of_a_lead_is_reported_with_attribute_and_rule():
     lead = {"Nope": "1", "FirstName": "x" * 11, "mx_Age": "old", "mx_Plan": "Lead", "mx_Branch": "Pune", "LastName": ""}
     assert broken(lead, exists=True) == [
         ("unknown_attribute", "Nope"),
@@ -136,7 +138,7 @@ def test_a_locked_field_is_left_alone_once_the_lead_exists(exists, rules):
 
 
 @pytest.mark.parametrize("name", ["EmailAddress", "Phone", "mx_Customer_Id"])
-def test_what_a_known_lead_is_looked_up_by_may_be_locked(name):
+def test_what_a_known_lead_is_found_by_may_be_locked(name):
     value = {"EmailAddress": "a@example.org", "Phone": "9000000001"}.get(name, "c-1")
     assert broken({name: value}, exists=True) == []
 
