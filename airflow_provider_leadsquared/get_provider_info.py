@@ -61,9 +61,14 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "The x-api-key shown beside the async host in LeadSquared's settings.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "retry_intervals": {
+                        "label": "Retry intervals",
+                        "description": "Seconds, with commas: 30, 120, 420. Only if they differ from the documented ones.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "sync_host": {
                         "label": "Sync host",
-                        "description": "Only where it cannot be told from the async host.",
+                        "description": "The synchronous host; only where it cannot be derived from the async host.",
                         "schema": {"type": ["string", "null"]},
                     },
                 },
