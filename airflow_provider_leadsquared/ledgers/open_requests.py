@@ -22,7 +22,7 @@ class OpenRequests:
     :param placeholder: The driver's sign for a parameter.
     :param table: The ledger table.
     :param sync: Names the sync.
-    :param runs: The runs whose verdicts are counted, and under the first of which the time of the last look is kept.
+    :param runs: The runs whose verdicts are counted, and under the first of which the time of the last poll is kept.
     :param clock: Tells the time in seconds since the epoch.
     """
 

@@ -13,12 +13,12 @@ def _rows(**counts: int) -> list[Entry]:
     return [Entry(0, State(name), reason_class="Why") for name, count in counts.items() for _ in range(count)]
 
 
-def _books(**counts: int) -> Counts:
+def _counts(**counts: int) -> Counts:
     return Counts.of(_rows(**counts), read=sum(counts.values()))
 
 
 def test_counts_count_rows_by_state():
-    assert _books(created=2, open=1).states == {State.CREATED: 2, State.OPEN: 1}
+    assert _counts(created=2, open=1).states == {State.CREATED: 2, State.OPEN: 1}
 
 
 @pytest.mark.parametrize("read", [0, 2, 4])
@@ -32,16 +32,16 @@ def test_rows_may_be_read_from_an_iterator():
 
 
 def test_counts_are_one_line_in_the_order_of_a_rows_life():
-    assert str(_books(failed=1, created=1_200, invalid=2)) == "read 1,203 = invalid 2 + created 1,200 + failed 1"
+    assert str(_counts(failed=1, created=1_200, invalid=2)) == "read 1,203 = invalid 2 + created 1,200 + failed 1"
 
 
 def test_counts_of_nothing_balance():
-    assert str(_books()) == "read 0 = 0"
+    assert str(_counts()) == "read 0 = 0"
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_row_counts_as_a_reject_if_its_state_does(state):
-    assert _books(**{state.value: 3}).rejects == (3 if state.is_reject else 0)
+    assert _counts(**{state.value: 3}).rejects == (3 if state.is_reject else 0)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_row_counts_as_a_reject_if_its_state_does(state):
     ],
 )
 def test_of_100_rows_so_many_rejects_are_tolerated(rejected, allowed, tolerated):
-    assert _books(rejected=rejected, created=100 - rejected).are_within(allowed) is tolerated
+    assert _counts(rejected=rejected, created=100 - rejected).are_within(allowed) is tolerated
 
 
 @pytest.mark.parametrize("allowed", [0, 5, 0.0, 1.0])
 def test_no_rows_have_no_rejects(allowed):
-    assert _books().are_within(allowed)
+    assert _counts().are_within(allowed)
 
 
 def test_rejects_are_explained_by_state_and_reason_the_most_frequent_first():
@@ -89,11 +89,11 @@ def test_what_is_no_reject_needs_no_explanation(state):
 
 
 def test_counts_go_to_others_as_plain_counts():
-    assert _books(rejected=1, created=2).as_dict() == {"read": 3, "created": 2, "rejected": 1}
+    assert _counts(rejected=1, created=2).as_dict() == {"read": 3, "created": 2, "rejected": 1}
 
 
 def test_plain_counts_have_plain_names():
-    assert {type(name) for name in _books(rejected=1, created=2).as_dict()} == {str}
+    assert {type(name) for name in _counts(rejected=1, created=2).as_dict()} == {str}
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 10**9, 0.0, 0.5, 1.0])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from airflow_provider_leadsquared.delivery.entry import Entry
-from airflow_provider_leadsquared.delivery.states import TABLE, Group, State, names_of
+from airflow_provider_leadsquared.delivery.states import TABLE, Description, Group, State, names_of
 
 FINAL = {
     State.INVALID,
@@ -20,78 +21,87 @@ FINAL = {
 NEVER_SENT = {State.INVALID, State.SUPERSEDED, State.UNCHANGED, State.WAITING}
 
 
-def test_the_table_has_every_state():
-    assert set(TABLE) == set(State)
+#: The states by what they mean for a run, written down once more beside the table.
+GROUPS = {
+    Group.TO_SEND: {"unsent", "in_doubt"},
+    Group.SET_ASIDE: {"invalid", "superseded"},
+    Group.HELD: {"waiting"},
+    Group.UNCHANGED: {"unchanged"},
+    Group.OPEN: {"open"},
+    Group.CONFIRMED: {"created", "updated"},
+    Group.REFUSED: {"rejected", "failed"},
+}
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def test_every_state_has_a_line_in_the_table():
+    assert list(TABLE) == list(State)
+
+
+def test_no_line_is_of_something_that_is_no_state():
+    assert {type(state) for state in TABLE} == {State}
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_state_is_final_exactly_if_it_is_a_verdict(state):
-    assert state.is_final is (state in FINAL)
-
-
-@pytest.mark.parametrize("state", sorted(FINAL))
-def test_a_verdict_leads_nowhere(state):
-    assert set(TABLE[state].next) == set()
-
-
-def test_every_state_of_a_row_that_is_sent_is_reachable():
-    reached, fresh = {State.UNSENT}, {State.UNSENT}
-    while fresh:
-        fresh = set().union(*(set(TABLE[state].next) for state in fresh)) - reached
-        reached |= fresh
-    assert reached == set(State) - NEVER_SENT
-
-
-@pytest.mark.parametrize("state", sorted(set(State) - FINAL))
-def test_from_every_open_end_a_verdict_can_be_reached(state):
-    reached, fresh = {state}, {state}
-    while fresh:
-        fresh = set().union(*(set(TABLE[one].next) for one in fresh)) - reached
-        reached |= fresh
-    assert reached & FINAL
-
-
-def test_no_row_is_accepted_or_judged_before_its_sending_was_written_down():
-    assert set(TABLE[State.UNSENT].next) == {State.IN_DOUBT}
-
-
-def test_an_accepted_row_never_becomes_one_that_would_be_sent_again():
-    assert set(TABLE[State.OPEN].next) & {State.UNSENT, State.IN_DOUBT} == set()
+def test_a_line_leads_to_states_only_and_to_each_once(state):
+    following = TABLE[state].next
+    assert [type(one) for one in following] == [State] * len(set(following))
 
 
 @pytest.mark.parametrize("state", State)
-def test_the_states_that_make_a_task_red(state):
-    assert state.is_reject is (state in {State.INVALID, State.IN_DOUBT, State.REJECTED, State.FAILED})
+def test_a_state_is_explained_in_words_of_its_own(state):
+    assert [other for other in State if TABLE[other].meaning == TABLE[state].meaning] == [state]
+    assert TABLE[state].meaning.strip()
 
 
-@pytest.mark.parametrize(
-    ("state", "following"),
-    [(state, following) for state in State for following in State if following in set(TABLE[state].next)],
-)
-def test_a_legal_move_is_made(state, following):
-    assert Entry(0, state).moved(following).state is following
-
-
-@pytest.mark.parametrize(
-    ("state", "following"),
-    [(state, following) for state in State for following in State if following not in set(TABLE[state].next)],
-)
-def test_an_illegal_move_raises(state, following):
-    with pytest.raises(ValueError, match=f"row 0 is {state.value} and cannot become {following.value}"):
-        Entry(0, state).moved(following)
-
-
-def test_every_state_is_explained():
-    assert [state for state in State if not TABLE[state].meaning] == []
-
-
-def test_the_table_says_of_every_state_whether_the_row_was_sent():
-    assert {description.sent for description in TABLE.values()} == {"no", "maybe", "yes"}
+@pytest.mark.parametrize("state", State)
+def test_a_state_is_in_exactly_one_group(state):
+    assert [group for group, members in GROUPS.items() if state in members] == [TABLE[state].group]
 
 
 @pytest.mark.parametrize("group", Group)
-def test_every_group_has_a_state(group):
-    assert [state for state in State if TABLE[state].group is group]
+def test_a_group_has_its_states_and_no_other(group):
+    assert {state for state in State if TABLE[state].group is group} == GROUPS[group]
+
+
+@pytest.mark.parametrize("state", State)
+def test_whether_a_row_was_sent_agrees_with_its_group(state):
+    if TABLE[state].group in (Group.OPEN, Group.CONFIRMED, Group.REFUSED):
+        assert TABLE[state].sent == "yes"
+    else:
+        assert TABLE[state].sent == ("maybe" if state is State.IN_DOUBT else "no")
+
+
+# --- the properties -----------------------------------------------------------------------------------------------
+
+PROPERTIES: dict[str, Callable[[Description], bool]] = {
+    "is_final": lambda line: line.next == (),
+    "is_reject": lambda line: line.is_reject,
+    "is_to_send": lambda line: line.group is Group.TO_SEND,
+    "is_set_aside": lambda line: line.group is Group.SET_ASIDE,
+    "is_not_sent": lambda line: line.group in (Group.SET_ASIDE, Group.HELD),
+    "is_confirmed": lambda line: line.group is Group.CONFIRMED,
+    "is_refused": lambda line: line.group is Group.REFUSED,
+    "needs_reason": lambda line: line.is_reject or line.group in (Group.SET_ASIDE, Group.HELD),
+}
+
+
+def test_every_property_is_tested():
+    found = {name for name, member in vars(State).items() if isinstance(member, property)}
+    assert found == {*PROPERTIES, "description"}
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize("state", State)
+def test_a_property_agrees_with_the_table(state, name):
+    assert getattr(state, name) is PROPERTIES[name](TABLE[state])
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_state_knows_its_line(state):
+    assert state.description is TABLE[state]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +115,67 @@ def test_every_group_has_a_state(group):
         ("needs_reason", {"invalid", "superseded", "waiting", "in_doubt", "rejected", "failed"}),
     ],
 )
-def test_a_class_of_states_has_its_members(name, members):
-    assert set(names_of(lambda state: getattr(state, name))) == members
+def test_these_states_have_the_property(name, members):
+    assert {state for state in State if getattr(state, name)} == members
 
 
-def test_names_are_in_the_order_of_the_table():
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def test_names_are_listed_in_the_order_of_the_table():
     assert names_of(lambda _: True) == tuple(state.value for state in TABLE)
+
+
+def test_only_names_of_states_that_meet_the_condition_are_listed():
+    assert names_of(lambda state: state.is_refused) == ("rejected", "failed")
+
+
+def test_where_no_state_meets_the_condition_no_name_is_listed():
+    assert names_of(lambda _: False) == ()
+
+
+def test_names_are_plain_text():
+    assert {type(name) for name in names_of(lambda _: True)} == {str}
+
+
+# --- what can follow ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_state_is_final_exactly_if_it_is_a_verdict(state):
+    assert state.is_final is (state in FINAL)
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+def test_a_verdict_leads_nowhere(state):
+    assert TABLE[state].next == ()
+
+
+def test_every_state_of_a_row_that_is_sent_is_reachable():
+    reached, found = {State.UNSENT}, {State.UNSENT}
+    while found:
+        found = set().union(*(set(TABLE[state].next) for state in found)) - reached
+        reached |= found
+    assert reached == set(State) - NEVER_SENT
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - FINAL))
+def test_from_every_other_state_a_verdict_can_be_reached(state):
+    reached, found = {state}, {state}
+    while found:
+        found = set().union(*(set(TABLE[one].next) for one in found)) - reached
+        reached |= found
+    assert reached & FINAL
+
+
+def test_no_row_is_accepted_or_judged_before_its_sending_was_written_down():
+    assert set(TABLE[State.UNSENT].next) == {State.IN_DOUBT}
+
+
+def test_an_accepted_row_never_becomes_one_that_would_be_sent_again():
+    assert set(TABLE[State.OPEN].next) & {State.UNSENT, State.IN_DOUBT} == set()
+
+
+@pytest.mark.parametrize("state", State)
+def test_these_states_make_a_task_fail(state):
+    assert state.is_reject is (state in {State.INVALID, State.IN_DOUBT, State.REJECTED, State.FAILED})

@@ -7,7 +7,6 @@ import pytest
 from airflow_provider_leadsquared.api import errors
 from airflow_provider_leadsquared.api.confirmations import Confirmation
 from airflow_provider_leadsquared.api.responses import RequestState, RequestStatus
-from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.verdicts import (
     UNCLEAR_STATUS,
@@ -30,7 +29,7 @@ def _confirmed(*, created: bool) -> RequestStatus:
 
 @pytest.mark.parametrize(("created", "state"), [(True, State.CREATED), (False, State.UPDATED)])
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_confirmation_is_a_yes(created, state, ended):
+def test_a_confirmed_request_is_created_or_updated(created, state, ended):
     assert judge(_confirmed(created=created), age=5, ladder_ended=ended) == Verdict(state, LEAD_ID)
 
 
@@ -65,7 +64,7 @@ def test_a_system_error_is_final_only_after_the_last_retry(kind, ended, state):
 
 
 @pytest.mark.parametrize("state", [RequestState.FAILED, RequestState.ERROR])
-def test_every_no_has_a_reason_class(state):
+def test_every_refusal_has_a_reason_class(state):
     assert judge(_status(state), age=5, ladder_ended=True).reason_class
 
 
@@ -108,19 +107,3 @@ def test_a_request_is_lost_if_two_polls_do_not_find_it_the_second_after_the_grac
 def test_a_poll_that_failed_is_no_verdict(error):
     verdict = judge(error, age=1e6, ladder_ended=True, unknown_before=True)
     assert verdict == Verdict(State.OPEN, None, type(error).__name__, "x")
-
-
-def test_a_verdict_is_written_with_its_time():
-    entry = Entry(0, State.OPEN, request_id=ID).judged(judge(_confirmed(created=True), age=5, ladder_ended=False), 7.5)
-    assert (entry.state, entry.lead_id, entry.settled_at, entry.request_id) == (State.CREATED, LEAD_ID, 7.5, ID)
-
-
-def test_an_entry_that_stays_open_has_no_time_of_verdict():
-    outcome = judge(_status(RequestState.QUEUED), age=5, ladder_ended=False)
-    assert Entry(0, State.OPEN).judged(outcome, 7.5).settled_at is None
-
-
-def test_a_verdict_replaces_the_reason_of_an_earlier_poll():
-    troubled = Entry(0, State.OPEN, reason_class=UNKNOWN_REQUEST, reason="x")
-    entry = troubled.judged(judge(_confirmed(created=False), age=5, ladder_ended=False), 7.5)
-    assert (entry.reason_class, entry.reason) == (None, None)

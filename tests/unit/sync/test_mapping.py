@@ -1,11 +1,9 @@
-"""Columns: what is refused before the first row, what becomes of a row, and the key by which it is known."""
+"""Mappings: what is refused before the first row, what becomes of a row, and the key by which it is known."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -17,31 +15,25 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
-from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
-from tests import canaries
 
 ROW = {"id": 7, "mail": "meera@example.com", "mx_City": "Pune", "FirstName": "Meera"}
 
 
-def _plan(mapping: Any = "*", columns: Any = ("id", "FirstName"), key: Any = "id", **more: Any) -> ColumnMapping:
+def _mapping(mapping: Any = "*", columns: Any = ("id", "FirstName"), key: Any = "id", **more: Any) -> ColumnMapping:
     return ColumnMapping.build(mapping, columns=columns, row_key=key, api=LEAD_CAPTURE, **more)
 
 
 def _lead(mapping: Any, row: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     row = row or ROW
-    return _plan(mapping, tuple(row), **more).lead(tuple(row.values()))
-
-
-def _sent(value: Any, *transforms: Any) -> Any:
-    return _lead({"v": ["mx_V", *transforms]}, {"id": 1, "v": value})["mx_V"]
+    return _mapping(mapping, tuple(row), **more).lead(tuple(row.values()))
 
 
 def _key(*values: Any) -> str:
     columns = [f"k{n}" for n in range(len(values))]
-    return _plan("*", (*columns, "FirstName"), columns).row_key((*values, "Meera"))
+    return _mapping("*", (*columns, "FirstName"), columns).row_key((*values, "Meera"))
 
 
-# What a lead has
+# --- what a lead has -------------------------------------------------------------------------------------------------
 
 
 def test_columns_are_sent_under_the_names_that_the_mapping_gives_them():
@@ -86,7 +78,9 @@ def test_one_column_may_be_all_that_is_sent():
 
 
 def test_constants_are_in_every_lead():
-    columns = _plan({"mail": "EmailAddress"}, tuple(ROW), constants={"Source": "Warehouse", "SearchBy": "EmailAddress"})
+    columns = _mapping(
+        {"mail": "EmailAddress"}, tuple(ROW), constants={"Source": "Warehouse", "SearchBy": "EmailAddress"}
+    )
     for _ in range(2):
         assert columns.lead(tuple(ROW.values())) == {
             "EmailAddress": "meera@example.com",
@@ -95,9 +89,9 @@ def test_constants_are_in_every_lead():
         }
 
 
-def test_attributes_are_told_in_the_order_of_the_lead():
+def test_attributes_are_listed_in_the_order_of_the_lead():
     row = {"id": 7, "b": "b", "a": "a", "Notes": "n"}
-    columns = _plan({"a": "mx_A", "*": "*", "b": "mx_B"}, tuple(row), constants={"Source": "x"})
+    columns = _mapping({"a": "mx_A", "*": "*", "b": "mx_B"}, tuple(row), constants={"Source": "x"})
     assert columns.attributes == ("mx_A", "Notes", "mx_B", "Source")
     assert tuple(columns.lead(tuple(row.values()))) == columns.attributes
 
@@ -107,11 +101,11 @@ def test_a_lead_can_be_sent():
     assert encode_lead(lead).match_key == ("EmailAddress", "meera@example.com")
 
 
-def test_a_map_shows_names_only():
-    assert repr(_plan("*", constants={"Notes": "private"})) == "ColumnMapping(FirstName, Notes)"
+def test_a_mapping_shows_names_only():
+    assert repr(_mapping("*", constants={"Notes": "private"})) == "ColumnMapping(FirstName, Notes)"
 
 
-# What is refused before the first row
+# --- what is refused before the first row -----------------------------------------------------------------------------
 
 REFUSED = {
     # arguments, what the message holds
@@ -177,68 +171,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("arguments", "words"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_plan_that_cannot_work_is_refused_with_what_to_change(arguments, words):
+def test_a_mapping_that_cannot_work_is_refused_with_what_to_change(arguments, words):
     with pytest.raises(ValueError, match=".") as caught:
-        _plan(**arguments)
+        _mapping(**arguments)
     assert [word for word in words if word not in str(caught.value)] == []
     assert not isinstance(caught.value, InvalidLeadError)
 
 
 def test_a_constant_may_be_none_or_name_what_to_search_by():
-    columns = _plan("*", constants={"Notes": None, "SearchBy": "Phone"})
+    columns = _mapping("*", constants={"Notes": None, "SearchBy": "Phone"})
     assert columns.attributes == ("FirstName", "Notes", "SearchBy")
 
 
-# Transforms
-
 IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
-TRANSFORMED = [
-    ("strip", "  a b\t", "a b"),
-    ("strip", 5, 5),
-    ("lower", "Meera@Example.COM", "meera@example.com"),
-    ("lower", dt.date(2024, 2, 29), dt.date(2024, 2, 29)),
-    ("upper", "in", "IN"),
-    ("upper", Decimal("1.50"), Decimal("1.50")),
-    ("title", "meera o'neil D'SOUZA", "Meera O'Neil D'Souza"),
-    ("title", "meera's anna’s jean-luc", "Meera's Anna’s Jean-Luc"),
-    ("title", True, True),
-    ("digits", "+91 (90000) 00-001", "919000000001"),
-    ("digits", "९१-२", "912"),
-    ("digits", 919000000001, "919000000001"),
-    ("digits", 919000000001.0, "919000000001"),
-    ("digits", Decimal("919000000001.00"), "919000000001"),
-    ("digits", "n/a", None),
-    ("digits", "", None),
-    ("null_if_blank", " \t", None),
-    ("null_if_blank", "", None),
-    ("null_if_blank", " a", " a"),
-    ("null_if_blank", 0, 0),
-    ("null_if_blank", False, False),
-    ("text", "a", "a"),
-    ("text", 5, "5"),
-    ("text", 1e22, "10000000000000000000000"),
-    ("text", Decimal("12.50"), "12.50"),
-    ("text", True, "true"),
-    ("text", "मीरा".encode(), "मीरा"),
-    ("text", memoryview(b"abc"), "abc"),
-    ("text", dt.time(13, 5), "13:05:00"),
-    ("text", dt.timedelta(hours=1), "1:00:00"),
-    ("text", dt.date(2024, 2, 29), "2024-02-29"),
-    ("text", dt.datetime(2024, 2, 29, 1, tzinfo=IST), "2024-02-28 19:30:00"),
-    ("text", uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
-    ("date", dt.date(2024, 2, 29), dt.date(2024, 2, 29)),
-    ("date", dt.datetime(2024, 2, 29, 13, 5), dt.date(2024, 2, 29)),  # noqa: DTZ001
-    ("date", dt.datetime(2024, 2, 29, 1, tzinfo=IST), dt.date(2024, 2, 28)),
-    ("date", " 2024-02-29 ", dt.date(2024, 2, 29)),
-    ("date", "2024-02-29 13:05:09", dt.date(2024, 2, 29)),
-    ("date", "2024-02-29T13:05:09Z", dt.date(2024, 2, 29)),
-    ("date", "20240229", dt.date(2024, 2, 29)),
-    ("date", " ", None),
-    ("json", {"b": [1, None], "a": "é"}, '{"a": "é", "b": [1, null]}'),
-    ("json", ["x", dt.date(2024, 2, 29), Decimal("1.5")], '["x", "2024-02-29", "1.5"]'),
-    ("json", '{"b": 1}', '{"b": 1}'),
-    ("json", 5, "5"),
-]
 
 
 def _shown(value):
@@ -246,89 +191,7 @@ def _shown(value):
     return type(value).__name__ if isinstance(value, memoryview) else str(value)
 
 
-@pytest.mark.parametrize(
-    ("word", "value", "result"), TRANSFORMED, ids=lambda value: f"{type(value).__name__}-{_shown(value):.20}"
-)
-def test_a_transform_makes_of_a_value(word, value, result):
-    made = _sent(value, word)
-    assert (made, type(made)) == (result, type(result))
-
-
-def test_every_word_is_tested_and_described():
-    assert {word for word, *_ in TRANSFORMED} == set(TRANSFORMS)
-    assert all(transform.__doc__ for transform in TRANSFORMS.values())
-
-
-def test_transforms_are_applied_from_left_to_right():
-    assert _sent(" Meera ", "strip", "upper", lambda text: text + "!", "lower") == "meera!"
-
-
-def test_a_function_may_read_a_custom_field_set_out_of_json():
-    assert _sent('{"Status": "Open"}', json.loads) == {"Status": "Open"}
-
-
-@pytest.mark.parametrize("transform", [*TRANSFORMS, str.strip, json.loads])
-def test_none_is_never_transformed(transform):
-    assert _sent(None, transform) is None
-
-
-def test_what_follows_a_none_is_not_applied():
-    assert _sent(" ", "null_if_blank", str.strip) is None
-    assert _sent("x", lambda _: None, str.strip) is None
-
-
-UNFIT = {
-    "digits_of_a_fraction": (12.5, "digits", "whole number"),
-    "digits_of_nan": (float("nan"), "digits", "finite"),
-    "digits_of_a_truth": (True, "digits", "a bool"),
-    "digits_of_a_date": (dt.date(2024, 2, 29), "digits", "a date"),
-    "text_of_other_bytes": (b"meera@example.org \xff", "text", "UTF-8"),
-    "text_of_nan": (float("nan"), "text", "finite"),
-    "text_beyond_the_calendar": (dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=1))), "text", "moment"),
-    "text_of_a_long_number": (Decimal("1E+999999999"), "text", "finite"),
-    "date_of_a_text": ("meera@example.org", "date", "YYYY-MM-DD"),
-    "date_in_another_order": ("29/02/2024", "date", "YYYY-MM-DD"),
-    "date_of_a_number": (20240229, "date", "a int"),
-    "json_of_nan": ([float("nan")], "json", "list as JSON"),
-    "json_of_names_of_all_kinds": ({1: 1, "meera@example.org": 1}, "json", "dict as JSON"),
-    "a_function": ("meera@example.org", int, "the transform int of column 'v' failed with ValueError"),
-    "a_lambda": ({"meera@example.org": 1}, lambda value: value["x"], "<lambda> of column 'v' failed with KeyError"),
-    "an_object": ("meera@example.org", type("Cut", (), {"__call__": lambda _, value: 1 / 0})(), "Cut of column"),
-}
-
-
-@pytest.mark.parametrize(("value", "transform", "word"), UNFIT.values(), ids=UNFIT.keys())
-def test_a_value_that_a_transform_cannot_take_makes_the_row_invalid_and_is_not_shown(value, transform, word):
-    with pytest.raises(InvalidLeadError) as caught:
-        _sent(value, transform)
-    assert (caught.value.attribute, caught.value.rule) == ("mx_V", "transform")
-    assert word in str(caught.value)
-    assert not canaries.found_in("".join(canaries.chain_of(caught.value)))
-
-
-def test_a_task_that_is_stopped_within_a_function_is_stopped():
-    def stop(_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _sent("x", stop)
-
-
-@given(
-    st.sampled_from(sorted(TRANSFORMS)),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes() | st.times(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=4,
-    ),
-)
-def test_any_value_is_transformed_or_invalid(word, value):
-    # Every other exception fails this test, and would have failed the task.
-    with suppress(InvalidLeadError):
-        _sent(value, word)
-
-
-# Keys
+# --- row keys --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -367,7 +230,7 @@ def test_several_key_columns_are_joined():
 
 
 def test_the_order_of_key_columns_is_the_authors():
-    assert _plan("*", ("a", "b", "Notes"), ["b", "a"]).row_key((1, 2, "")) == "2|1"
+    assert _mapping("*", ("a", "b", "Notes"), ["b", "a"]).row_key((1, 2, "")) == "2|1"
 
 
 SIGNS = st.text(alphabet="a|\\ ", min_size=1, max_size=4).filter(str.strip)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.sync.staging import StagedRow, StagingTable
+from airflow_provider_leadsquared.sync.staging import StagedRow, StagingError, StagingTable
 
 
 @pytest.fixture
@@ -67,6 +72,41 @@ def test_every_row_with_a_doubled_key_is_refused(staging):
     assert refused[0].reason == f"3 {DOUBLED_KEY}"
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("7", 1), ("7", 2)],
+        [("7", 1), ("8", 2), ("7", 3), ("7", 4)],
+        [("7", 1), ("7", 1), ("8", 1)],
+        [("7", 1), ("7", None), ("8", 2)],
+        [("7", None), ("7", None)],
+        [(None, 1), (None, 2), ("7", 3)],
+    ],
+    ids=["twice", "thrice", "with_one_match_key", "one_is_invalid", "all_are_invalid", "without_a_key"],
+)
+def test_rows_with_a_doubled_key_are_refused_as_a_batch_refuses_them(staging, rows):
+    leads = [
+        {"id": key, **({"mx_A": [1]} if address is None else {"EmailAddress": f"a{address}@example.org"})}
+        for key, address in rows
+    ]
+    staging.add(_checked(leads))
+    staging.refuse_doubled_keys()
+    staging.supersede()
+    expected = [one for one in Batch.read(leads, row_key="id", api=LEAD_CAPTURE).entries if one.state.is_not_sent]
+    assert [_outcome(one) for one in staging.not_sent()] == [_outcome(one) for one in expected]
+
+
+def _checked(leads: list[dict[str, Any]]) -> Iterator[StagedRow]:
+    """Return leads as a sync stages them: each checked for itself."""
+    for number, lead in enumerate(leads):
+        alone = Batch.read([lead], row_key="id", api=LEAD_CAPTURE)
+        yield StagedRow(replace(alone.entries[0], row=number), alone.payloads.get(0))
+
+
+def _outcome(entry: Entry) -> tuple[object, ...]:
+    return entry.row, entry.row_key, entry.state, entry.reason_class, entry.reason
+
+
 def test_a_request_of_an_earlier_try_stays_open_although_its_key_is_doubled(staging):
     staging.add([row(0, "a", State.OPEN), row(1, "a")])
     staging.refuse_doubled_keys()
@@ -121,3 +161,11 @@ def test_a_staging_table_leaves_no_file_behind(tmp_path, monkeypatch):
     )
     assert list(tmp_path.iterdir()) == []
     staging.close()
+
+
+def test_a_full_disk_is_named_with_the_remedy_and_without_a_value(staging):
+    staging._database.execute("PRAGMA max_page_count = 5")
+    payload = Payload(b"secret" * 200, ("EmailAddress", "secret"), "f" * 32)
+    with pytest.raises(StagingError, match=r"disk is full.*TMPDIR") as caught:
+        staging.add(StagedRow(Entry(row, State.UNSENT, f"k{row}", "f" * 32), payload) for row in range(1_000))
+    assert "secret" not in str(caught.value)

@@ -1,7 +1,7 @@
 """
 Nights of a sync in every order that hypothesis can think of, against a model of LeadSquared that is as bad as allowed.
 
-The model takes requests and decides them in any order and at any time within its ladder; answers get lost, tasks
+The model takes requests and decides them in any order and at any time within its ladder; responses get lost, tasks
 die. Never may two values of one lead be on their way at once, nor an older one arrive after a newer one; and when all
 calms down, the CRM is as the warehouse is.
 """
@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
-from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, RejectedError
+from airflow_provider_leadsquared.api.errors import ApiError, NoConnectionError, NoResponseError, RejectedError
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.verdicts import Verdict
@@ -30,7 +31,7 @@ from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.sql import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
-from airflow_provider_leadsquared.sync.policies import Policies
+from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies
 from airflow_provider_leadsquared.sync.replay import Replay
 from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
 
@@ -38,7 +39,7 @@ KEYS, VALUES = ("1", "2"), ("Pune", "Kochi")
 #: LeadSquared decides within this; a row waits a little longer, for a call follows its intent after some time.
 LONGEST, SETTLE_TIMEOUT = 950.0, 1_000.0
 COLUMNS = ColumnMapping.build("*", columns=("id", "EmailAddress", "mx_City"), row_key="id", api=LEAD_CAPTURE)
-NO_RULES = SimpleNamespace(row="", exists=None, check=lambda _: None)
+NO_RULES = cast(RulesWithPolicies, SimpleNamespace(row="", exists=None, check=lambda _: None))
 #: What may become of a sending, and of a request.
 SENDINGS = ("accepted", "accepted", "accepted after doubt", "lost", "not taken", "refused", "refused after doubt")
 DECISIONS = ("yes", "yes", "rejected", "failed", "failed, but stored")
@@ -142,7 +143,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule()
     def poll(self) -> None:
-        """Ask for the verdicts of all that is open."""
+        """Poll all that is open."""
         verdicts = {request.id: request.verdict for request in self.leadsquared.requests}
         ledger = self._ledger(OpenRequests, runs=[self._run_of_task])
         known = ledger.load().entries.values()
@@ -209,7 +210,7 @@ class Nights(RuleBasedStateMachine):
                 ledger.write([batch.intend(row) for row in to_send])
                 for row in to_send:
                     step()
-                    key = batch.entries[row].row_key
+                    key = str(batch.entries[row].row_key)
                     outcome, request = self._send(key, values[key], next(sendings))
                     step()
                     ledger.write([batch.record(row, outcome, self.now)])
@@ -220,14 +221,14 @@ class Nights(RuleBasedStateMachine):
         finally:
             run.close()
 
-    def _send(self, key: str, value: str, outcome: str) -> tuple[Receipt | Exception, Request | None]:
+    def _send(self, key: str, value: str, outcome: str) -> tuple[Receipt | ApiError, Request | None]:
         if outcome == "not taken":
             return NoConnectionError("no connection"), None
         if outcome == "refused":
             return RejectedError("refused", "MXInvalidInputException", "no"), None
         request = self.leadsquared.take(key, value, self.now)
         if outcome == "lost":
-            return NoResponseError("no answer"), None
+            return NoResponseError("no response"), None
         if outcome == "refused after doubt":
             error = RejectedError("refused", "MXInvalidInputException", "no")
             error.after_doubt = True
@@ -237,7 +238,7 @@ class Nights(RuleBasedStateMachine):
             request = self.leadsquared.take(key, value, self.now)
         return Receipt(request.id, after_doubt=is_second), request
 
-    def _ledger(self, kind: type, **options: object):
+    def _ledger(self, kind: type, **options: Any) -> Any:
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(Path(self.folder.name) / "ledger.db")
             connection.execute("PRAGMA synchronous = OFF")

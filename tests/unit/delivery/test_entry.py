@@ -1,0 +1,92 @@
+"""Entries: what names a row, by what it is recognised, and how its state changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import TABLE, State
+from airflow_provider_leadsquared.delivery.verdicts import UNKNOWN_REQUEST, Verdict
+
+ID, LEAD_ID = "9d0f4b52-0000-4000-8000-00000000000c", "2c8e1f77-0000-4000-8000-00000000000b"
+
+
+def test_an_entry_holds_no_lead_data():
+    assert set(Entry.__dataclass_fields__) == {
+        "attempts",
+        "doubted_at",
+        "row",
+        "state",
+        "row_key",
+        "api",
+        "fingerprint",
+        "copy",
+        "request_id",
+        "accepted_at",
+        "settled_at",
+        "lead_id",
+        "reason_class",
+        "reason",
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (Entry(0, State.OPEN), "row 1"),
+        (Entry(9, State.OPEN, row_key="A-1"), "A-1"),
+        (Entry(9, State.OPEN, row_key=""), ""),
+    ],
+)
+def test_a_row_is_named_by_its_key_or_by_its_position_counted_from_one(entry, name):
+    assert entry.name == name
+
+
+@pytest.mark.parametrize(
+    ("entry", "identity"),
+    [
+        (Entry(3, State.OPEN, "A-1", "f", 1, "r"), ("A-1", "f", 1)),
+        (Entry(3, State.OPEN, None, "", 0, "r"), (None, "r", 0)),
+        (Entry(3, State.INVALID, "A-1", copy=3), ("A-1", "", 3)),
+    ],
+    ids=["by_fingerprint", "by_receipt", "never_sent"],
+)
+def test_a_row_is_recognised_by_what_it_is_and_not_by_its_position(entry, identity):
+    assert entry.identity == identity
+
+
+def test_a_move_changes_only_what_it_says():
+    entry = Entry(0, State.IN_DOUBT, "A-1", "f")
+    assert entry.moved(State.OPEN, request_id="r") == Entry(0, State.OPEN, "A-1", "f", request_id="r")
+
+
+@pytest.mark.parametrize(
+    ("state", "following"),
+    [(state, following) for state in State for following in State if following in set(TABLE[state].next)],
+)
+def test_a_legal_move_is_made(state, following):
+    assert Entry(0, state).moved(following).state is following
+
+
+@pytest.mark.parametrize(
+    ("state", "following"),
+    [(state, following) for state in State for following in State if following not in set(TABLE[state].next)],
+)
+def test_an_illegal_move_raises(state, following):
+    with pytest.raises(ValueError, match=f"row 0 is {state.value} and cannot become {following.value}"):
+        Entry(0, state).moved(following)
+
+
+def test_a_verdict_is_written_with_its_time():
+    entry = Entry(0, State.OPEN, request_id=ID).judged(Verdict(State.CREATED, LEAD_ID), 7.5)
+    assert (entry.state, entry.lead_id, entry.settled_at, entry.request_id) == (State.CREATED, LEAD_ID, 7.5, ID)
+
+
+def test_an_entry_that_stays_open_has_no_time_of_verdict():
+    assert Entry(0, State.OPEN).judged(Verdict(State.OPEN), 7.5).settled_at is None
+
+
+def test_a_verdict_replaces_the_reason_of_an_earlier_poll():
+    troubled = Entry(0, State.OPEN, reason_class=UNKNOWN_REQUEST, reason="x")
+    entry = troubled.judged(Verdict(State.UPDATED, LEAD_ID), 7.5)
+    assert (entry.reason_class, entry.reason) == (None, None)
