@@ -85,7 +85,8 @@ def wtforms(monkeypatch):
 
 def test_the_form_of_airflow_3_1_has_the_same_fields(wtforms):
     widgets = LeadSquaredHook.get_connection_form_widgets()
-    kinds = {"region": "SelectField", "async_api_key": "PasswordField", "sync_host": "StringField"}
+    kinds = {"region": "SelectField", "async_api_key": "PasswordField"}
+    kinds |= dict.fromkeys(("retry_intervals", "sync_host"), "StringField")
     assert {name: widget.kind for name, widget in widgets.items()} == kinds
     assert {n: w.label for n, w in widgets.items()} == {n: f["label"] for n, f in CONNECTION["conn-fields"].items()}
 
