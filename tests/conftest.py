@@ -69,13 +69,13 @@ def library_logs_are_not_guarded_yet() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_exception_tells_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_exception_shows_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """Search every exception that a test expects, with all that led to it."""
     check_and_leave = pytest.RaisesExc.__exit__
 
-    def searched(self: Any, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        for told in canaries.chain_of(error):
-            assert not canaries.found_in(told), told
+    def search_and_leave(self: Any, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        for text in canaries.chain_of(error):
+            assert not canaries.found_in(text), text
         return check_and_leave(self, kind, error, traceback)
 
-    monkeypatch.setattr(pytest.RaisesExc, "__exit__", searched)
+    monkeypatch.setattr(pytest.RaisesExc, "__exit__", search_and_leave)

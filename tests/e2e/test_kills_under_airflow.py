@@ -142,7 +142,7 @@ class Capture:
         while seen < total:
             page = self.airflow.api("GET", path, params={"limit": 100, "offset": seen})
             for entry in page["task_state_store"]:
-                lines += entry["value"] if entry["row_key"] != "ledger/metadata" else []
+                lines += entry["value"] if entry["key"] != "ledger/metadata" else []
             seen, total = seen + max(len(page["task_state_store"]), 1), page["total_entries"]
         return lines
 
@@ -306,7 +306,7 @@ def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalA
     def settled() -> set[str]:
         path = f"dags/looking/dagRuns/{run_id}/taskInstances/wait/state-store"
         entries = airflow.api("GET", path, params={"limit": 100})["task_state_store"]
-        lines = [line for entry in entries if entry["row_key"] != "ledger/metadata" for line in entry["value"]]
+        lines = [line for entry in entries if entry["key"] != "ledger/metadata" for line in entry["value"]]
         return {line[5] for line in lines if line[1] in ("created", "updated")}
 
     process = eventually(lambda: task_process(look()))

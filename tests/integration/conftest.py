@@ -43,7 +43,7 @@ def no_task_keeps_a_key_or_an_address() -> Iterator[None]:
     Task.all.clear()
     yield
     for task in Task.all:
-        kept = f"{task.store.values if task.store else ''} {task.instance.xcom} {task.returned}"
+        kept = f"{task.store.values} {task.instance.xcom} {task.returned}"
         assert not canaries.found_in(kept), kept
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from airflow.exceptions import AirflowRescheduleException
 
+from airflow_provider_leadsquared.exceptions import TaskError
 from airflow_provider_leadsquared.hooks import leadsquared
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sandbox import Sandbox
@@ -72,18 +73,19 @@ class Task:
     all: ClassVar[list[Task]] = []
 
     def __init__(self, *, has_store: bool = True) -> None:
-        self.store = StateStore() if has_store else None
+        self.store, self._has_store = StateStore(), has_store
         self.instance = TaskInstance()
         self.clears = 0
         self.returned: Any = None
         self.events = OutletEvents()
         self.all.append(self)
 
-    def context(self) -> dict[str, Any]:
+    def context(self) -> Any:
+        """Return the context of a new try."""
         self.instance, self.events = TaskInstance(), OutletEvents()
         run = SimpleNamespace(clear_number=self.clears)
         context = {"ti": self.instance, "dag_run": run, "outlet_events": self.events}
-        return context | ({"task_state_store": self.store} if self.store else {})
+        return context | ({"task_state_store": self.store} if self._has_store else {})
 
     @property
     def pushed(self) -> Any:
@@ -141,6 +143,11 @@ def before_call(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], 
         return await send(*args)
 
     monkeypatch.setattr(leadsquared, "send_async", counting)
+
+
+def facts_of(error: TaskError) -> dict[str, Any]:
+    """Return what a task's error holds besides its message."""
+    return {"counts": error.counts, "reasons": error.reasons, "examples": error.examples}
 
 
 def leads(count: int, **attributes: Any) -> list[dict[str, Any]]:

@@ -121,7 +121,6 @@ def test_a_record_that_breaks_its_schema_is_set_aside(sandbox, clock):
 
 def test_after_a_kill_only_records_without_a_receipt_are_sent(sandbox, clock, no_waits):
     task = Task()
-    assert task.store is not None
     task.store.writes_before_cut_off = 5  # claim, tries, intents, and some receipts
     with pytest.raises(LedgerUnavailableError):
         submit_notes(task, notes(300))

@@ -25,12 +25,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_leadsquared.api.errors import (
-    LeadSquaredError,
+    ApiError,
     NoConnectionError,
     NoResponseError,
     UnexpectedResponseError,
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
+from airflow_provider_leadsquared.api.responses import RequestStatus
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 ACCESS_KEY, SECRET_KEY, API_KEY = "u$r" + "ab" * 16, "cd" * 20, "Ef" * 20
@@ -98,8 +99,8 @@ def _read_request(connection: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
-def answers(head: str, body: bytes = b"") -> Behaviour:
-    """Return a behaviour that sends one answer as it is given, and closes."""
+def responds(head: str, body: bytes = b"") -> Behaviour:
+    """Return a behaviour that sends one response as it is given, and closes."""
     return lambda connection: connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
 
 
@@ -121,7 +122,7 @@ def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(behave: Behaviour | None = None, tls: ssl.SSLContext | None = None) -> Server:
-        servers.append(Server(behave or answers("HTTP/1.1 200 OK", ACCEPTED), tls))
+        servers.append(Server(behave or responds("HTTP/1.1 200 OK", ACCEPTED), tls))
         return servers[-1]
 
     yield start
@@ -131,7 +132,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No proxy of this machine's, and answers that are too long sooner than usual."""
+    """No proxy of this machine's, and responses that are too long sooner than usual."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -162,12 +163,12 @@ def many_at_once() -> object:
     outcomes = []
 
     async def run():
-        async for _, told in LeadSquaredHook(timeout=TIMEOUT).submit_many(one(), give_up_after=0.0):
-            outcomes.append(told)
+        async for _, outcome in LeadSquaredHook(timeout=TIMEOUT).submit_many(one(), give_up_after=0.0):
+            outcomes.append(outcome)
 
-    with suppress(LeadSquaredError):  # what ends the run is the lead's own error again
+    with suppress(ApiError):  # what ends the run is the lead's own error again
         asyncio.run(run())
-    if isinstance(outcomes[0], LeadSquaredError):
+    if isinstance(outcomes[0], ApiError):
         raise outcomes[0]
     return outcomes[0]
 
@@ -194,9 +195,9 @@ def no_hang() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def failure_of(submit: Callable[[], object], kind: type[LeadSquaredError] = LeadSquaredError) -> LeadSquaredError:
+def failure_of(submit: Callable[[], object], kind: type[ApiError] = ApiError) -> ApiError:
     """Submit, and return the error that it ended with, after a while and without a key."""
-    with no_hang(), pytest.raises(LeadSquaredError) as raised:
+    with no_hang(), pytest.raises(ApiError) as raised:
         submit()
     assert isinstance(raised.value, kind), repr(raised.value)
     shown = str(raised.getrepr(style="native")) + repr(raised.value)
@@ -217,10 +218,10 @@ def test_a_plain_server_is_understood_by_both_transports(serve, connect_to, subm
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_other_host_never_hears_of_it(serve, connect_to, submit, code):
+def test_a_redirect_is_not_followed_and_the_other_host_gets_nothing(serve, connect_to, submit, code):
     other = serve()
     location = f"http://127.0.0.1:{other.port}/lead/capture"
-    connect_to(serve(answers(f"HTTP/1.1 {code} Moved\nLocation: {location}\nContent-Length: 0")))
+    connect_to(serve(responds(f"HTTP/1.1 {code} Moved\nLocation: {location}\nContent-Length: 0")))
     error = failure_of(submit, UnexpectedResponseError)
     assert "a redirect, not followed with keys; check the connection's hosts" in str(error)
     assert other.requests == []
@@ -229,7 +230,7 @@ def test_a_redirect_is_not_followed_and_the_other_host_never_hears_of_it(serve, 
 def test_a_status_is_not_asked_for_at_the_end_of_a_redirect_either(serve, connect_to):
     other = serve()
     moved = f"HTTP/1.1 302 Found\nLocation: http://127.0.0.1:{other.port}/\nContent-Length: 0"
-    connect_to(serve(answers(moved)))
+    connect_to(serve(responds(moved)))
     with pytest.raises(UnexpectedResponseError, match="not followed"):
         LeadSquaredHook(timeout=TIMEOUT).get_request_status("9d0f4b52-0000-4000-8000-00000000000c")
     assert other.requests == []
@@ -243,7 +244,7 @@ def test_the_body_of_a_redirect_is_cut_off_like_any_other(serve, connect_to, sub
 
 @pytest.mark.parametrize("location", ["http://[", "//", "http://\x7f", "file:///etc/passwd", "x" * 5_000])
 def test_a_redirect_to_nonsense_is_a_redirect_like_any_other(serve, connect_to, submit, location):
-    connect_to(serve(answers(f"HTTP/1.1 302 Found\nLocation: {location}\nContent-Length: 0")))
+    connect_to(serve(responds(f"HTTP/1.1 302 Found\nLocation: {location}\nContent-Length: 0")))
     failure_of(submit)
 
 
@@ -315,7 +316,7 @@ def test_nothing_of_the_hook_stands_for_switching_verification_off(serve, connec
 
 
 def test_plain_text_on_a_tls_port_is_no_connection_and_nothing_sent(serve, connect_to, submit):
-    connect_to(serve(answers("HTTP/1.1 200 OK", ACCEPTED)), "https")
+    connect_to(serve(responds("HTTP/1.1 200 OK", ACCEPTED)), "https")
     failure_of(submit, NoConnectionError)
 
 
@@ -386,12 +387,12 @@ def test_headers_without_end_are_left(serve, connect_to, submit, head, part):
     ],
     ids=["status line", "header", "body of a stated length", "body until close", "chunk length"],
 )
-def test_an_answer_that_drips_in_ends_after_twice_the_timeout(serve, connect_to, submit, head):
+def test_a_response_that_drips_in_ends_after_twice_the_timeout(serve, connect_to, submit, head):
     connect_to(serve(for_ever(head, b"1", pause=TIMEOUT / 4)))
     failure_of(submit, NoResponseError)
 
 
-def test_a_whole_answer_that_goes_on_dripping_is_not_taken_for_a_receipt(serve, connect_to, submit):
+def test_a_whole_response_that_goes_on_dripping_is_not_taken_for_a_receipt(serve, connect_to, submit):
     connect_to(serve(for_ever(OK + b"\r\n" + ACCEPTED, b" ", pause=TIMEOUT / 4)))
     failure_of(submit, NoResponseError)
 
@@ -417,40 +418,40 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("length", [True, False])
 def test_a_compressed_bomb_is_cut_off_by_its_unpacked_size(serve, connect_to, submit, bomb, length):
     stated = f"\nContent-Length: {len(bomb)}" if length else ""
-    connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Encoding: gzip{stated}", bomb)))
+    connect_to(serve(responds(f"HTTP/1.1 200 OK\nContent-Encoding: gzip{stated}", bomb)))
     assert "cut off" in str(failure_of(submit, UnexpectedResponseError))
 
 
 def test_a_bomb_inside_a_bomb_is_cut_off(serve, connect_to, submit, bomb):
     twice = gzip.compress(bomb)
     head = f"HTTP/1.1 200 OK\nContent-Encoding: gzip, gzip\nContent-Length: {len(twice)}"
-    connect_to(serve(answers(head, twice)))
+    connect_to(serve(responds(head, twice)))
     failure_of(submit)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, deflate", "br", "zstd", "rot13"])
 def test_a_body_that_is_not_packed_as_it_says_is_no_receipt(serve, connect_to, submit, encoding):
     body = b"\x1f\x8b\x00 this is nothing"
-    connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Encoding: {encoding}\nContent-Length: {len(body)}", body)))
+    connect_to(serve(responds(f"HTTP/1.1 200 OK\nContent-Encoding: {encoding}\nContent-Length: {len(body)}", body)))
     failure_of(submit)
 
 
 # ---- broken HTTP -------------------------------------------------------------------------------------------------
 
 
-def test_a_body_shorter_than_stated_is_no_whole_answer(serve, connect_to, submit):
-    connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Length: {len(ACCEPTED) + 10}", ACCEPTED)))
+def test_a_body_shorter_than_stated_is_no_whole_response(serve, connect_to, submit):
+    connect_to(serve(responds(f"HTTP/1.1 200 OK\nContent-Length: {len(ACCEPTED) + 10}", ACCEPTED)))
     failure_of(submit, NoResponseError)
 
 
 def test_a_body_longer_than_stated_is_no_receipt(serve, connect_to, submit):
-    connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Length: {len(ACCEPTED) - 10}", ACCEPTED)))
+    connect_to(serve(responds(f"HTTP/1.1 200 OK\nContent-Length: {len(ACCEPTED) - 10}", ACCEPTED)))
     assert failure_of(submit).in_doubt
 
 
 @pytest.mark.parametrize("length", ["-1", "many", "1, 2", "0x10"])
 def test_a_length_that_is_none_never_hangs_or_crashes(serve, connect_to, submit, length):
-    connect_to(serve(answers(f"HTTP/1.1 200 OK\nContent-Length: {length}", b"no receipt")))
+    connect_to(serve(responds(f"HTTP/1.1 200 OK\nContent-Length: {length}", b"no receipt")))
     failure_of(submit)
 
 
@@ -471,7 +472,7 @@ def test_a_length_that_is_none_never_hangs_or_crashes(serve, connect_to, submit,
     ],
     ids=lambda sent: sent[:16].decode("latin-1").strip(),
 )
-def test_bytes_that_are_no_http_or_no_answer_are_told_as_such(serve, connect_to, submit, sent):
+def test_bytes_that_are_no_http_or_no_response_end_in_one_of_our_errors(serve, connect_to, submit, sent):
     connect_to(serve(lambda connection: connection.sendall(sent)))
     failure_of(submit)
 
@@ -488,7 +489,7 @@ PROXY_WANTS_KEYS = 'HTTP/1.1 407 Proxy Authentication Required\nProxy-Authentica
 
 
 def test_a_proxy_that_wants_keys_first_is_no_connection_and_sees_no_key(serve, connect_to, submit, monkeypatch):
-    proxy = serve(answers(PROXY_WANTS_KEYS))
+    proxy = serve(responds(PROXY_WANTS_KEYS))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
     connect_to(serve(), "https")
     assert "check host, network and proxy" in str(failure_of(submit, NoConnectionError))
@@ -504,12 +505,12 @@ def test_a_proxy_that_drips_is_left_with_nothing_sent(serve, connect_to, submit,
     assert all(request.startswith(b"CONNECT ") for request in proxy.requests)
 
 
-def test_a_407_in_place_of_an_answer_names_the_proxy(serve, connect_to, submit):
-    connect_to(serve(answers(PROXY_WANTS_KEYS)))
+def test_a_407_in_place_of_a_response_names_the_proxy(serve, connect_to, submit):
+    connect_to(serve(responds(PROXY_WANTS_KEYS)))
     assert "any proxy" in str(failure_of(submit, UnexpectedResponseError))
 
 
-# ---- looks -------------------------------------------------------------------------------------------------------
+# ---- polling -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -517,20 +518,23 @@ def test_a_407_in_place_of_an_answer_names_the_proxy(serve, connect_to, submit):
     [
         for_ever(OK + b"\r\n", b" " * 100_000),
         for_ever(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x", pause=TIMEOUT / 4),
-        answers("HTTP/1.1 307 Moved\nLocation: http://127.0.0.1:1/\nContent-Length: 0"),
+        responds("HTTP/1.1 307 Moved\nLocation: http://127.0.0.1:1/\nContent-Length: 0"),
         lambda connection: connection.sendall(b"\x00\x01"),
     ],
     ids=["body without end", "drip", "redirect", "no HTTP"],
 )
-def test_looks_at_many_requests_end_alike(serve, connect_to, no_waits, behave):
+def test_polling_many_requests_ends_alike(serve, connect_to, no_waits, behave):
     connect_to(serve(behave))
 
-    async def look():
+    async def poll() -> list[RequestStatus | ApiError]:
         ids = [("9d0f4b52-0000-4000-8000-00000000000c", "lead_capture")]
-        return [told async for _, told in LeadSquaredHook(timeout=TIMEOUT).get_request_statuses(ids, give_up_after=1)]
+        hook = LeadSquaredHook(timeout=TIMEOUT)
+        return [outcome async for _, outcome in hook.get_request_statuses(ids, give_up_after=1)]
 
-    def told() -> None:
-        raise asyncio.run(look())[0]
+    def raise_outcome() -> None:
+        outcome = asyncio.run(poll())[0]
+        assert isinstance(outcome, ApiError)
+        raise outcome
 
-    with no_hang(), pytest.raises(LeadSquaredError):
-        told()
+    with no_hang(), pytest.raises(ApiError):
+        raise_outcome()

@@ -6,14 +6,14 @@ import sqlite3
 import uuid
 from contextlib import closing
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
-from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
-from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from tests.integration.tasks import Task, TaskInstance, capture, connect, leads, poke, wait_for
@@ -203,9 +203,61 @@ def test_every_documented_shape_of_a_status_is_understood(sandbox, clock, switch
     assert counts == {"read": 2, "created": 1, "rejected": 1}
 
 
-def test_a_faster_sandbox_is_looked_at_on_its_own_clock(sandbox, clock, monkeypatch):
+def test_a_faster_sandbox_is_polled_on_its_own_clock(sandbox, clock, monkeypatch):
     connect(monkeypatch, sandbox, extra={"sandbox_speed": 60})
-    assert LeadSquaredHook().account.ladder.times()[0] == pytest.approx(0.5)
+    clock.sandbox_speed = 60
+    sandbox.fault("system_errors", count=10)
+    receipts, accepted = capture(Task(), leads(1)), clock.now
+    wait_for(Task(), clock, receipts)
+    assert clock.now - accepted - RetryLadder().longest / 60 <= 15
+
+
+#: Retries that LeadSquared does not document: at 30, 3,630, 39,630 and 75,630 seconds.
+LATE_RETRIES = [30, 3_600, 36_000, 36_000]
+
+
+def account_with_late_retries(monkeypatch, sandbox):
+    """Let the sandbox try requests again later than is documented, and say so in the connection."""
+    sandbox.switch(retries=LATE_RETRIES)
+    connect(monkeypatch, sandbox, extra={"retry_intervals": LATE_RETRIES})
+
+
+@pytest.mark.parametrize(("failures", "retry"), [(3, 39_630), (4, 75_630)])
+def test_a_request_that_is_settled_at_a_late_retry_of_the_connections_is_found(
+    sandbox, clock, monkeypatch, failures, retry
+):
+    account_with_late_retries(monkeypatch, sandbox)
+    sandbox.fault("system_errors", count=failures)
+    receipts, accepted = capture(Task(), leads(1)), clock.now
+    assert wait_for(Task(), clock, receipts)["counts"] == {"read": 1, "created": 1}
+    assert 0 <= clock.now - accepted - retry <= 10
+
+
+def test_the_default_timeout_follows_from_the_connections_retry_intervals(sandbox, clock, monkeypatch):
+    account_with_late_retries(monkeypatch, sandbox)
+    sandbox.fault("silent_loss")
+    receipts, accepted = capture(Task(), leads(1)), clock.now
+    with pytest.raises(LeadsStillOpen, match="still open after 79,230 s"):
+        wait_for(Task(), clock, receipts)
+    assert clock.now - accepted == pytest.approx(75_630 + BACKLOG)
+
+
+def test_a_timeout_that_the_author_sets_outranks_the_connections_retry_intervals(sandbox, clock, monkeypatch):
+    account_with_late_retries(monkeypatch, sandbox)
+    sandbox.fault("silent_loss")
+    receipts = capture(Task(), leads(1))
+    with pytest.raises(LeadsStillOpen, match="still open after 600 s"):
+        wait_for(Task(), clock, receipts, timeout=600)
+
+
+def test_after_the_documented_retries_a_request_may_still_be_failed_by_a_late_one(sandbox, clock, monkeypatch):
+    account_with_late_retries(monkeypatch, sandbox)
+    sandbox.fault("system_errors", count=5)
+    sandbox.switch(status_between_retries="ERROR")
+    receipts, accepted = capture(Task(), leads(1)), clock.now
+    with pytest.raises(LeadsNotDelivered, match="failed: 1"):
+        wait_for(Task(), clock, receipts)
+    assert clock.now - accepted >= 75_630
 
 
 def test_a_capture_that_gave_nothing_is_named():
@@ -222,6 +274,37 @@ def test_a_capture_whose_leads_were_all_set_aside_leaves_nothing_to_wait_for(san
 def test_request_ids_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, clock, given):
     with pytest.raises((ValueError, LeadsNotDelivered), match=r"pass a RequestId|not_a_request_id"):
         wait_for(Task(), clock, given)
+
+
+REQUEST_ID = "9d0f4b52-0000-4000-8000-00000000000c"
+#: What the version before returned: no "api" in a receipt, "books" in place of "counts".
+OLD_RECEIPT = {"row": 1, "key": "k0", "request_id": REQUEST_ID, "accepted_at": "2027-01-15T08:00:00.000+00:00"}
+OLD_OUTPUT = {"books": {"read": 1, "open": 1}, "receipts": [OLD_RECEIPT], "aside": []}
+OLD_SYNC_OUTPUT = {"books": {"read": 1, "open": 1}, "ledger": {"ledger_conn_id": "warehouse", "sync": "customers"}}
+
+
+@pytest.mark.parametrize("in_list", [False, True])
+@pytest.mark.parametrize("given", [OLD_OUTPUT, OLD_SYNC_OUTPUT, OLD_RECEIPT, {"receipts": [OLD_RECEIPT]}])
+def test_what_an_earlier_version_returned_is_refused_with_the_remedy(sandbox, clock, given, in_list):
+    remedy = r"earlier version .* pass their RequestIds alone: .* clear the task that returned it"
+    with pytest.raises(ValueError, match=remedy):
+        poke(Task(), [given] if in_list else given)
+    assert sandbox.polls() == []
+
+
+def test_the_remedy_for_an_earlier_versions_output_works(sandbox, clock):
+    receipts = capture(Task(), leads(2))["receipts"]
+    output: dict[str, Any] = {"books": {"read": 2}, "receipts": [{"request_id": one["request_id"]} for one in receipts]}
+    request_ids = [receipt["request_id"] for receipt in output["receipts"]]  # as the message says
+    assert wait_for(Task(), clock, request_ids)["counts"] == {"read": 2, "created": 2}
+
+
+def test_a_receipt_of_an_unknown_api_is_refused_before_anything_is_polled(sandbox, clock):
+    good, other = capture(Task(), leads(2))["receipts"]
+    clock.advance(10)
+    with pytest.raises(ValueError, match="a receipt in request_ids: there is no .* API 'note'; there is lead_capture"):
+        poke(Task(), [good, other | {"api": "note"}])
+    assert sandbox.polls() == []
 
 
 def test_the_sensor_reschedules_by_default_and_may_be_retried():

@@ -7,7 +7,7 @@ import logging
 import uuid
 
 import pytest
-from airflow.sdk.log import redact
+from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the masker that the hook's mask_secret feeds
 
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
@@ -33,11 +33,12 @@ def test_a_submitted_lead_can_be_followed_to_the_crm(sandbox):
     assert hook.get_request_status(request_id).state is RequestState.QUEUED
     sandbox.advance(5)
     status = hook.get_request_status(request_id)
+    assert status.confirmation is not None
     assert (status.state, status.confirmation.is_created) == (RequestState.SUCCEEDED, True)
     assert status.confirmation.lead_id == sandbox.leads()[0]["id"]
 
 
-def test_a_synchronous_capture_answers_with_the_lead(sandbox):
+def test_a_synchronous_capture_responds_with_the_lead(sandbox):
     first, second = (LeadSquaredHook().capture_lead(LEAD) for _ in range(2))
     assert (first.is_created, second.is_created, second.lead_id) == (True, False, first.lead_id)
 
@@ -52,7 +53,7 @@ def test_lead_update_behavior_is_honoured(sandbox):
     assert sandbox.leads()[0]["values"]["FirstName"] == "Asha"
 
 
-def test_queue_metrics_tell_how_many_wait(sandbox):
+def test_queue_metrics_state_how_many_wait(sandbox):
     hook = LeadSquaredHook()
     hook.submit(LEAD)
     assert hook.get_queue_metrics().pending == 1
@@ -70,7 +71,7 @@ def test_lead_fields_come_with_types_lengths_and_options(sandbox):
     assert not any(field.options for field in LeadSquaredHook().get_lead_fields(with_options=False))
 
 
-def test_an_unknown_request_is_told_apart(sandbox):
+def test_an_unknown_request_has_its_own_error(sandbox):
     with pytest.raises(UnknownRequestError, match="does not know RequestId"):
         LeadSquaredHook().get_request_status(str(uuid.uuid4()))
 
@@ -82,7 +83,7 @@ def test_a_refused_lead_carries_leadsquareds_own_name_for_it(sandbox):
     assert "mx_Nope" in raised.value.reason
 
 
-def test_a_call_that_is_not_answered_ends_after_the_timeout(sandbox):
+def test_a_call_without_a_response_ends_after_the_timeout(sandbox):
     sandbox.fault("lost_response", how="hang", seconds=30)
     with pytest.raises(NoResponseError):
         LeadSquaredHook(timeout=0.2).submit(LEAD)
@@ -146,7 +147,7 @@ def test_the_connection_test_names_the_right_host(sandbox, no_waits):
     assert "asyncapi-us11.leadsquared.com; write that host" in LeadSquaredHook().test_connection()[1]
 
 
-def test_the_connection_test_says_that_nobody_answers(sandbox, no_waits):
+def test_the_connection_test_says_that_there_is_no_connection(sandbox, no_waits):
     sandbox.stop()
     works, message = LeadSquaredHook().test_connection()
     assert (works, message.count("no connection")) == (False, 2)
@@ -170,8 +171,8 @@ def submit(count, *, attributes=None, **arguments):
 
     async def run():
         try:
-            async for number, told in LeadSquaredHook(timeout=2).submit_many(numbered(), **arguments):
-                outcomes[number] = told
+            async for number, outcome in LeadSquaredHook(timeout=2).submit_many(numbered(), **arguments):
+                outcomes[number] = outcome
         except LeadSquaredError as error:
             return error
 
@@ -181,7 +182,7 @@ def submit(count, *, attributes=None, **arguments):
 def test_many_leads_are_each_accepted_once(sandbox):
     outcomes, ended = submit(500)
     assert ended is None
-    assert {told.request_id for told in outcomes.values()} == {post["request_id"] for post in sandbox.posts()}
+    assert {receipt.request_id for receipt in outcomes.values()} == {post["request_id"] for post in sandbox.posts()}
 
 
 def test_no_more_calls_than_allowed_are_under_way(sandbox):
@@ -196,7 +197,7 @@ def test_all_calls_share_one_back_off(sandbox, no_waits):
     sandbox.fault("rate_limit", endpoint="capture", calls=16)
     outcomes, ended = submit(40)
     assert ended is None
-    assert all(isinstance(told, Receipt) for told in outcomes.values())
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes.values())
 
 
 def test_a_rate_limit_that_never_ends_ends_the_run(sandbox, no_waits):
@@ -206,14 +207,14 @@ def test_a_rate_limit_that_never_ends_ends_the_run(sandbox, no_waits):
     assert len(outcomes) <= 16
 
 
-def test_refused_keys_end_the_run_with_every_drawn_lead_told(sandbox):
+def test_refused_keys_end_the_run_with_an_outcome_for_every_lead_that_was_taken(sandbox):
     sandbox.fault("keys_revoked", endpoint="capture", skip=20)
     outcomes, ended = submit(100)
     assert isinstance(ended, AuthenticationError)
-    assert sum(isinstance(told, Receipt) for told in outcomes.values()) == 20
+    assert sum(isinstance(outcome, Receipt) for outcome in outcomes.values()) == 20
 
 
-def test_a_lead_in_doubt_stays_so_when_a_later_sending_is_certainly_not_taken(sandbox, no_waits):
+def test_a_lead_in_doubt_stays_so_when_a_later_sending_is_certainly_not_accepted(sandbox, no_waits):
     sandbox.fault("lost_response", endpoint="capture", calls=1)
     sandbox.fault("keys_revoked", endpoint="capture", skip=1)
     outcomes, _ = submit(1)
@@ -228,7 +229,7 @@ def test_a_lead_without_a_match_key_is_not_sent_again_after_a_server_error(sandb
 
 
 def test_a_source_of_leads_that_fails_lets_calls_under_way_end(sandbox):
-    told = []
+    reported = []
 
     async def failing():
         for number in range(3):
@@ -237,14 +238,14 @@ def test_a_source_of_leads_that_fails_lets_calls_under_way_end(sandbox):
 
     async def run():
         async for outcome in LeadSquaredHook().submit_many(failing(), concurrency=2):
-            told.append(outcome)
+            reported.append(outcome)
 
     with pytest.raises(OSError, match="warehouse"):
         asyncio.run(run())
-    assert len(told) == len(sandbox.posts()) == 3
+    assert len(reported) == len(sandbox.posts()) == 3
 
 
-def test_a_caller_that_stops_listening_leaves_nothing_running(sandbox):
+def test_a_caller_that_stops_taking_outcomes_leaves_nothing_running(sandbox):
     sandbox.fault("slow", seconds=0.2)
 
     async def endless():

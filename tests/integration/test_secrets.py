@@ -39,11 +39,6 @@ def test_the_sql_ledger_holds_no_key_and_no_lead(sandbox, clock, ledger_database
 
 
 def test_nothing_that_holds_a_key_or_a_lead_shows_it(sandbox):
-    from airflow_provider_leadsquared.api import requests
-    from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
-    from airflow_provider_leadsquared.api.leads import encode_lead
-    from airflow_provider_leadsquared.delivery.batch import Batch
-
     account = LeadSquaredHook().account
     lead = encode_lead({"EmailAddress": "shown@example.org"})
     things = [

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.batch import Batch
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.tasks.submitting import Submission
@@ -23,11 +24,11 @@ class LedgerThatLosesReceipts(InProcessLedger):
         super().write(entries, metadata=metadata)
 
 
-class HookThatNeverEnds:
+class HookThatNeverEnds(LeadSquaredHook):
     """Accepts the first lead and leaves the second without a response."""
 
-    async def submit_many(self, drawn, **_):
-        name, _lead = await anext(drawn)
+    async def submit_many(self, payloads, **_):
+        name, _payload = await anext(payloads)
         yield name, Receipt("11111111-0000-4000-8000-000000000001")
         await asyncio.Event().wait()
 

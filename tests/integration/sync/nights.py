@@ -86,7 +86,8 @@ class Night(Task):
         super().__init__()
         self.run_id, self.dag_id, self.map_index = run_id, dag_id, map_index
 
-    def context(self) -> dict[str, Any]:
+    def context(self) -> Any:
+        """Return the context of a new try of the sync's task."""
         context = super().context()
         ti = context["ti"]
         ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, "sync", self.map_index
@@ -152,8 +153,7 @@ def cities_sent(sandbox: Sandbox, since: int = 0) -> list[str]:
 def ledger_of(night: Night, warehouse: Warehouse) -> SyncLedger:
     """Return the ledger of a night's sync, as the task itself opens it."""
     account = LeadSquaredHook().account
-    context: Any = night.context()
-    address = LedgerAddress.of_task(context, "warehouse", warehouse.ledger, sync=SYNC, account=account)
+    address = LedgerAddress.of_task(night.context(), "warehouse", warehouse.ledger, sync=SYNC, account=account)
     return open_sync_ledger(address, account)
 
 

@@ -42,8 +42,7 @@ class Source:
                 **arguments,
             },
         )
-        context: Any = night.context()
-        output: dict[str, Any] = operator.execute(context)
+        output: dict[str, Any] = operator.execute(night.context())
         night.returned = output
         return output
 

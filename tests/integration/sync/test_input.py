@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -13,7 +14,7 @@ from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError, 
 from tests.integration.sync.nights import Night, cities_sent, customer, run_night, sync, values_in_crm
 from tests.integration.tasks import connect, define_connection, wait_for
 
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"SchemaName": "mx_Agent", "LockAfterCreate": 1},
     {"SchemaName": "mx_Branch", "IsMandatory": True},
     {"SchemaName": "mx_Short", "MaxLength": 4},
@@ -224,13 +225,13 @@ def test_an_unknown_attribute_fails_the_run_before_the_first_call(sandbox, clock
     assert sandbox.posts() == []
 
 
-#: Rule, columns that break it, and what else the run is given.
+#: Each rule, and a column that breaks it.
 BREACHES = {
-    "unknown_attribute": ("'x' AS \"mx_Nowhere\"",),
-    "mandatory": ("'' AS \"mx_Branch\"",),
-    "too_long": ("'abcdef' AS \"mx_Short\"",),
-    "wrong_type": ("'many' AS \"mx_Age\"",),
-    "not_an_option": ("'Platinum' AS \"mx_Plan\"",),
+    "unknown_attribute": "'x' AS \"mx_Nowhere\"",
+    "mandatory": "'' AS \"mx_Branch\"",
+    "too_long": "'abcdef' AS \"mx_Short\"",
+    "wrong_type": "'many' AS \"mx_Age\"",
+    "not_an_option": "'Platinum' AS \"mx_Plan\"",
 }
 
 
@@ -239,7 +240,7 @@ def breach(account, warehouse, rule, policy):
     fields = [field for field in FIELDS[:3] if field["SchemaName"] != "mx_Branch" or rule == "mandatory"]
     sandbox = account(fields)
     night = Night("1")
-    arguments = {"sql": query_of(*BREACHES[rule]), "row_key": "id", "mapping": "*", "allowed_rejects": 1}
+    arguments = {"sql": query_of(BREACHES[rule]), "row_key": "id", "mapping": "*", "allowed_rejects": 1}
     return sandbox, sync(night, warehouse, policies={rule: policy}, **arguments)["counts"]
 
 
@@ -331,7 +332,12 @@ def test_the_accounts_fields_are_asked_for_once_a_run(sandbox, clock, on_sqlite,
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
     get_lead_fields, asked = LeadSquaredHook.get_lead_fields, []
-    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", lambda hook: asked.append(1) or get_lead_fields(hook))
+
+    def count_and_ask(hook):
+        asked.append(1)
+        return get_lead_fields(hook)
+
+    monkeypatch.setattr(LeadSquaredHook, "get_lead_fields", count_and_ask)
     on_sqlite.fill(2_500)
     sync(Night("1"), on_sqlite, dry_run=True)
     assert len(asked) == 1

@@ -75,6 +75,28 @@ def test_after_the_settle_timeout_a_row_goes_although_its_request_is_open(sandbo
     assert sync(Night("2"), warehouse)["counts"] == {"read": 1, "open": 1}
 
 
+def test_the_settle_timeout_follows_from_the_connections_retry_intervals(sandbox, clock, on_sqlite, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"retry_intervals": [30, 3_600, 36_000, 36_000]})
+    sandbox.fault("silent_loss", calls=1)
+    on_sqlite.put(customer(1))
+    run_night_that_closes_early(Night("1"), clock, on_sqlite)
+    on_sqlite.put(customer(1, "Kochi"))
+    clock.advance(SETTLE_TIMEOUT)
+    assert sync(Night("2"), on_sqlite)["counts"] == {"read": 1, "waiting": 1}
+    clock.advance(79_230 - SETTLE_TIMEOUT)
+    assert sync(Night("3"), on_sqlite)["counts"] == {"read": 1, "open": 1}
+
+
+def test_a_doubt_lasts_as_long_as_the_connections_retry_intervals(sandbox, clock, on_sqlite, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"retry_intervals": [30, 3_600, 36_000, 36_000]})
+    leave_in_doubt(Night("1"), on_sqlite, "1", EmailAddress=ADDRESS, mx_City="Pune", mx_Plan="Gold")
+    on_sqlite.put(customer(1, "Kochi"))
+    clock.advance(79_170)
+    assert sync(Night("2"), on_sqlite)["counts"] == {"read": 1, "waiting": 1}
+    clock.advance(60)
+    assert sync(Night("3"), on_sqlite)["counts"] == {"read": 1, "open": 1}
+
+
 def test_a_row_in_doubt_goes_again_with_the_same_value(sandbox, clock, warehouse):
     warehouse.put(customer(1))
     leave_in_doubt(Night("1"), warehouse, "1", EmailAddress=ADDRESS, mx_City="Pune", mx_Plan="Gold")

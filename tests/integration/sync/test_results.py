@@ -6,10 +6,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.assets import leads_asset
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.sync.nights import Night, customer, run_night, run_night_that_closes_early, sync
-from tests.integration.tasks import wait_for
+from tests.integration.tasks import facts_of, wait_for
 
 
 def mixed_night(sandbox, clock, warehouse):
@@ -172,6 +172,54 @@ def test_a_sensor_behind_a_dry_run_is_skipped(sandbox, clock, on_sqlite):
     output = sync(Night("1"), on_sqlite, dry_run=True)
     with pytest.raises(AirflowSkipException, match="dry run"):
         wait_for(Night("1"), clock, output)
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+def test_leads_not_delivered_from_a_sync_has_counts_reasons_and_examples(sandbox, clock, warehouse):
+    warehouse.put(customer(1), customer(2, plan="Platinum"), (3, None, "Pune", "Gold"))
+    with pytest.raises(LeadsNotDelivered) as raised:
+        sync(Night("1"), warehouse)
+    assert facts_of(raised.value) == {
+        "counts": {"read": 3, "invalid": 2, "open": 1},
+        "reasons": {"invalid: no_match_key": 1, "invalid: not_an_option": 1},
+        "examples": ["2", "3"],
+    }
+
+
+def test_leads_unsent_from_a_sync_has_counts_reasons_and_examples(sandbox, clock, on_sqlite):
+    on_sqlite.put(customer(1), customer(2), customer(3), customer(4, plan="Platinum"))
+    sandbox.fault("keys_revoked", endpoint="capture", skip=1)
+    with pytest.raises(LeadsUnsent) as raised:
+        sync(Night("1"), on_sqlite, concurrency=1)
+    assert facts_of(raised.value) == {
+        "counts": {"read": 4, "invalid": 1, "unsent": 2, "open": 1},
+        "reasons": {"invalid: not_an_option": 1},
+        "examples": ["4"],
+    }
+
+
+def test_leads_not_delivered_from_a_sensor_behind_a_sync_has_counts_reasons_and_examples(sandbox, clock, on_sqlite):
+    sandbox.fault("reject", attribute="mx_City", value="Refused", exception="MXDuplicateEntryException")
+    on_sqlite.put(customer(1), customer(2, "Refused"))
+    output = sync(Night("1"), on_sqlite)
+    with pytest.raises(LeadsNotDelivered) as raised:
+        wait_for(Night("1"), clock, output)
+    assert facts_of(raised.value) == {
+        "counts": {"read": 2, "created": 1, "rejected": 1},
+        "reasons": {"rejected: MXDuplicateEntryException": 1},
+        "examples": ["2"],
+    }
+
+
+def test_leads_still_open_from_a_sensor_behind_a_sync_has_counts_and_names_open_rows(sandbox, clock, on_sqlite):
+    sandbox.fault("silent_loss", attribute="mx_City", value="Lost")
+    on_sqlite.put(customer(1), customer(2, "Lost"))
+    output = sync(Night("1"), on_sqlite)
+    with pytest.raises(LeadsStillOpen) as raised:
+        wait_for(Night("1"), clock, output, timeout=600)
+    assert facts_of(raised.value) == {"counts": {"read": 2, "open": 1, "created": 1}, "reasons": {}, "examples": ["2"]}
 
 
 # --- assets -------------------------------------------------------------------------------------------------------
