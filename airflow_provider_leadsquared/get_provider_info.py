@@ -63,7 +63,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "retry_intervals": {
                         "label": "Retry intervals",
-                        "description": "Seconds, with commas: 30, 120, 420. Only if they differ from the documented ones.",
+                        "description": "Seconds, with commas; only if they differ from LeadSquared's documented ones.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "sync_host": {

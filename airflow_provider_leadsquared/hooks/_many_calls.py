@@ -95,7 +95,8 @@ class ManyCalls(Generic[Name, Item, Result]):
             await self._slots.acquire()
             try:
                 async with self._taking:
-                    taken = await anext(items, None)
+                    # Another call may have ended the run while this one waited.
+                    taken = None if self._stopped_by is not None else await anext(items, None)
             except Exception as error:  # the caller's own: let calls under way end, then raise it
                 self._stopped_by = self._stopped_by or error
                 return

@@ -14,7 +14,7 @@ import pytest
 from airflow.exceptions import AirflowRescheduleException
 
 from airflow_provider_leadsquared.exceptions import TaskError
-from airflow_provider_leadsquared.hooks import leadsquared
+from airflow_provider_leadsquared.hooks import _transport, leadsquared
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sandbox import Sandbox
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
@@ -133,7 +133,7 @@ def connect_postgres(monkeypatch: pytest.MonkeyPatch, conn_id: str, address: str
 
 def before_call(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:
     """Do something right before the given call of many, counted from 1; the call is then made."""
-    send, calls = leadsquared.send_async, 0
+    send, calls = _transport.send_async, 0
 
     async def counting(*args: Any) -> Any:
         nonlocal calls

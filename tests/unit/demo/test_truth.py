@@ -143,6 +143,12 @@ def test_rows_that_may_not_be_sent_are_known_from_the_warehouse_alone():
     assert ought(rows, FIELDS, {}) == ["superseded", "sent", *["invalid"] * 5]
 
 
+def _values(world, lead: int) -> dict[str, str]:
+    """Return the values of a lead in the CRM, to be changed."""
+    values: dict[str, str] = world.leads[lead]["values"]
+    return values
+
+
 LIES: dict[str, tuple[str, Callable[[World], object]]] = {
     "a row is missing in the counts": ("counts of sync, night 1", lambda w: w.sync[0].update(read=7)),
     "a superseded row is called invalid": (
@@ -201,8 +207,8 @@ LIES: dict[str, tuple[str, Callable[[World], object]]] = {
             w.leads.pop(3),
         ),
     ),
-    "the CRM holds yesterday's value": ("a", lambda w: w.leads[1]["values"].update(mx_City="Pune")),
-    "the CRM lacks a value": ("c", lambda w: w.leads[0]["values"].pop("Phone")),
+    "the CRM holds yesterday's value": ("a", lambda w: _values(w, 1).update(mx_City="Pune")),
+    "the CRM lacks a value": ("c", lambda w: _values(w, 0).pop("Phone")),
     "a row was sent twice": ("no row", lambda w: w.posts[0].append(w._post("r10", FIRST["a"]))),
     "a row was sent twice under one RequestId": ("a", lambda w: w.posts[0].append(w._post("r1", FIRST["a"]))),
     "a sending got no receipt": (
