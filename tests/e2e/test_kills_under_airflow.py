@@ -225,7 +225,7 @@ def submit(sandbox: Sandbox, number: int) -> list[dict[str, Any]]:
         lead = [{"Attribute": "EmailAddress", "Value": f"look-{time.monotonic_ns()}@example.org"}]
         url, body = f"{sandbox.url}/lead/capture?{keys}", json.dumps(lead).encode()
         with _OPENER.open(urllib.request.Request(url, body, headers), timeout=30) as answer:  # noqa: S310 - loopback
-            receipts.append({"row": row, "request_id": json.load(answer)["RequestID"]})
+            receipts.append({"row": row, "api": "lead_capture", "request_id": json.load(answer)["RequestID"]})
     return receipts
 
 
