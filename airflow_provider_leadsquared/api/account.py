@@ -11,14 +11,8 @@ from urllib.parse import urlsplit
 from airflow_provider_leadsquared.api.async_apis import AsyncApi, async_api
 from airflow_provider_leadsquared.api.endpoints import Host
 from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.api.regions import REGIONS
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
-
-#: Regions whose async host LeadSquared documents. Others exist; their host is typed in.
-REGIONS: dict[str, tuple[str, str]] = {
-    "in21": ("asyncapi-in21.leadsquared.com", "api-in21.leadsquared.com"),
-    "us11": ("asyncapi-us11.leadsquared.com", "api-us11.leadsquared.com"),
-    "sg": ("asyncapi.leadsquared.com", "api.leadsquared.com"),
-}
 
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _WHERE_KEYS_ARE = "LeadSquared shows it under My Profile > Settings > API and Webhooks"

@@ -11,34 +11,26 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
+from airflow_provider_leadsquared.api.authentication import (
+    LONGEST_TEXT,
+    authentication_error,
+    gateway_error,
+    names_refused_keys,
+)
 from airflow_provider_leadsquared.api.errors import (
-    AuthenticationError,
     NoSuchPathError,
-    RateLimitError,
     RejectedError,
     ServerError,
     UnexpectedResponseError,
-    WrongRegionError,
 )
 from airflow_provider_leadsquared.api.leads import values_of
 from airflow_provider_leadsquared.api.masking import mask_text
+from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
-
-#: Seconds to wait after a rate limit that names no window; LeadSquared's limits are all "in 5 second(s)".
-RATE_WINDOW = 5.0
 
 #: A status response, its task, the task's message and that message's own: nothing that is read lies deeper.
 _ENVELOPE_LEVELS = 4
-
-#: Characters of an error text in which the right host is looked for.
-_LONGEST_PROSE = 2_000
-
-_RATE_LIMIT = re.compile(r"exceeded the limit|rate ?limit|throttl|too many requests|limit exceeded", re.IGNORECASE)
-_WINDOW = re.compile(r"in (\d{1,4}) second", re.IGNORECASE)
-_AUTHENTICATION = re.compile(r"^MX\w*(unauthori[sz]ed|invalidaccess|authenticationfailed)", re.IGNORECASE)
-_LEADSQUARED_HOST = re.compile(r"\b[a-z0-9-]+\.leadsquared\.com\b")
 
 
 def read_json(request: Request, response: Response) -> Any:
@@ -69,10 +61,10 @@ def _raise_reported(request: Request, what: str, response: Response, kind: str |
     code = response.status_code
     reason = mask_text(text, values_of(request.body))
     # A lead's own words are masked by now: none can be taken for LeadSquared's.
-    if code == 429 or _RATE_LIMIT.search(reason) or _RATE_LIMIT.search(kind or ""):
-        _raise_rate_limit(what, text)
-    if code == 401 or (code == 403 and kind is None) or _AUTHENTICATION.search(kind or ""):
-        _raise_authentication(request, what, text)
+    if code == 429 or names_rate_limit(reason) or names_rate_limit(kind or ""):
+        raise rate_limit_error(what, text)
+    if code == 401 or (code == 403 and kind is None) or names_refused_keys(kind or ""):
+        raise authentication_error(request, what, text)
     if kind is None and code >= 500:
         raise ServerError(what)
     if kind is not None and not kind.startswith("MX") and code not in (400, 404, 413):
@@ -86,16 +78,14 @@ def _raise_for_code(request: Request, what: str, response: Response, text: str, 
     code = response.status_code
     if not readable:
         what = f"{what}, {len(response.body)} bytes of {response.content_type or 'unnamed content'} that are no JSON"
-    if code == 429 or (_RATE_LIMIT.search(text) and code != 200):
-        _raise_rate_limit(what, text)
+    if code == 429 or (names_rate_limit(text) and code != 200):
+        raise rate_limit_error(what, text)
     if code == 404 or (code == 403 and text == "Missing Authentication Token"):
         raise NoSuchPathError(f"{what}: the host has no such path; check the connection's hosts")
     if code == 401:
-        _raise_authentication(request, what, text or response.body[:_LONGEST_PROSE].decode(errors="replace"))
+        raise authentication_error(request, what, text or response.body[:LONGEST_TEXT].decode(errors="replace"))
     if code == 403:
-        raise AuthenticationError(
-            f"{what}: refused at the gateway; check extra 'async_api_key' (x-api-key) first, then the two keys"
-        )
+        raise gateway_error(what)
     if code in (400, 413):
         reason = "the body is too large" if code == 413 else "the body was not understood"
         raise RejectedError(f"{what}: {reason}", None, reason)
@@ -104,21 +94,6 @@ def _raise_for_code(request: Request, what: str, response: Response, text: str, 
     if 300 <= code < 400:
         raise UnexpectedResponseError(f"{what}: a redirect, not followed with keys; check the connection's hosts")
     raise UnexpectedResponseError(f"{what}: no response of LeadSquared's; check the connection's hosts and any proxy")
-
-
-def _raise_rate_limit(what: str, text: str) -> NoReturn:
-    window = _WINDOW.search(text)
-    raise RateLimitError(f"{what}: call limit exceeded", float(window.group(1)) if window else RATE_WINDOW)
-
-
-def _raise_authentication(request: Request, what: str, text: str) -> NoReturn:
-    named = _LEADSQUARED_HOST.findall(text[:_LONGEST_PROSE].lower())
-    right = next((host for host in named if host != urlsplit(request.url).hostname), None)
-    if right:
-        raise WrongRegionError(f"{what}: the account lives on another host; LeadSquared names {right}", right)
-    raise AuthenticationError(
-        f"{what}: the keys were refused; check login (access key), password (secret key) and that the user is active"
-    )
 
 
 def is_error(envelope: Mapping[str, Any]) -> bool:

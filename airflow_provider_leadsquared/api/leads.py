@@ -12,14 +12,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.json_schema import first_error
+from airflow_provider_leadsquared.api.null_handling import NullHandling, text_of_null
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.api.values import check_encodable, value_text
-
-NullHandling = Literal["skip", "clear"]
 
 #: A body larger than this is refused. LeadSquared documents no limit; its gateway is on AWS, whose queues take 256
 #: KiB a message, and the queue's message holds more than the body.
@@ -85,6 +84,7 @@ def encode_lead(
     :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
     """
     texts: dict[str, str | dict[str, str]] = {}
+    null = text_of_null(null_handling)
     for attribute, value in _attributes(lead):
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
@@ -92,16 +92,16 @@ def encode_lead(
             texts[attribute] = check_encodable(attribute, value)
         elif isinstance(value, Mapping):
             inner = {
-                str(name): "" if item is None else value_text(f"{attribute}.{name}", item)
+                str(name): null or "" if item is None else value_text(f"{attribute}.{name}", item)
                 for name, item in value.items()
-                if item is not None or null_handling == "clear"
+                if item is not None or null is not None
             }
-            if inner or null_handling == "clear":
+            if inner or null is not None:
                 texts[attribute] = inner
         elif value is not None:
             texts[attribute] = value_text(attribute, value)
-        elif null_handling == "clear":
-            texts[attribute] = ""
+        elif null is not None:
+            texts[attribute] = null
     _check(texts)
     if search_by and "SearchBy" not in texts:
         texts["SearchBy"] = search_by

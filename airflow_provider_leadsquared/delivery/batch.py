@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import AsyncApi
 from airflow_provider_leadsquared.api.errors import ApiError, InvalidLeadError, RejectedError
-from airflow_provider_leadsquared.api.leads import LeadRules, NullHandling
+from airflow_provider_leadsquared.api.leads import LeadRules
+from airflow_provider_leadsquared.api.null_handling import NullHandling
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity

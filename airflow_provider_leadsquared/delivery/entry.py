@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.delivery.verdicts import Verdict
+from airflow_provider_leadsquared.delivery.status_judging import Verdict
 
 #: What a row is recognised by between tries: its key, what is sent (or its RequestId), and which of several equal rows.
 Identity = tuple[str | None, str, int]

@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.sandbox.fields import (
     stored_form,
     unknown_attributes,
 )
+from airflow_provider_leadsquared.sandbox.locked_fields import without_locked_fields
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Lead, Store, Value
 
@@ -142,7 +143,7 @@ def capture(
         changes = values
         _require_mandatory(schema, settings, values)
     else:
-        changes = _without_locked(schema, settings, existing, _changes(existing, values, behavior, settings))
+        changes = without_locked_fields(schema, settings, existing, _changes(existing, values, behavior, settings))
     _reject_duplicate(store, settings, changes, existing, at, source)
     if existing is None:
         lead = store.create(new_id, changes, at)
@@ -224,26 +225,6 @@ def _changes(lead: Lead, values: Mapping[str, Value], behavior: str | None, sett
         for name, value in values.items()
         if name not in kept and not (behavior == "UpdateOnlyEmptyFields" and lead.values.get(name))
     }
-
-
-def _without_locked(schema: Schema, settings: Settings, lead: Lead, changes: dict[str, Value]) -> dict[str, Value]:
-    """Reject or leave out changes of fields that only administrators may change."""
-    if settings.locked == "accept":
-        return changes
-    locked = [
-        name
-        for name, value in changes.items()
-        if schema.fields[name].lock_after_create and _would_change(lead.values.get(name, ""), value)
-    ]
-    if locked and settings.locked == "reject":
-        raise MXError("MXInvalidInputException", f"{locked[0]} is locked after the lead is created.")
-    return {name: value for name, value in changes.items() if name not in locked}
-
-
-def _would_change(before: Value, value: Value) -> bool:
-    if isinstance(before, dict) and isinstance(value, dict):
-        return {**before, **value} != before
-    return before != value
 
 
 def _require_mandatory(schema: Schema, settings: Settings, values: Mapping[str, Value]) -> None:

@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
-from airflow_provider_leadsquared.api.leads import NullHandling, attributes_of
+from airflow_provider_leadsquared.api.leads import attributes_of
+from airflow_provider_leadsquared.api.null_handling import NullHandling
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.batch import Batch, check_match_key, invalid_entry
 from airflow_provider_leadsquared.delivery.counts import Counts

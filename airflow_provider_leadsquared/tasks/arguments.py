@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_UPDATE_BEHAVIORS, AsyncApi
+from airflow_provider_leadsquared.api.null_handling import check_null_handling
 from airflow_provider_leadsquared.api.requests import check_parameters
 
 
@@ -15,8 +16,7 @@ def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_hand
     :raises ValueError: An argument is wrong; names it and what it may be.
     """
     check_parameters(api, parameters)
-    if null_handling not in ("skip", "clear"):
-        raise ValueError(f"null_handling is {null_handling!r}; write 'skip' or 'clear'")
+    check_null_handling(null_handling)
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
         raise ValueError(f"concurrency is {concurrency!r}; write a whole number from 1")
 

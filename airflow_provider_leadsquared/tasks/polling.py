@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_leadsquared.api.errors import ApiError
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
-from airflow_provider_leadsquared.delivery.verdicts import UNKNOWN_REQUEST, judge
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, judge
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 
 if TYPE_CHECKING:

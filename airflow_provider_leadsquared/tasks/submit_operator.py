@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_leadsquared.api.errors import ApiError
-    from airflow_provider_leadsquared.api.leads import LeadRules, NullHandling
+    from airflow_provider_leadsquared.api.leads import LeadRules
+    from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.ledgers.base import Ledger
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_leadsquared.api.errors import ApiError
-    from airflow_provider_leadsquared.api.leads import NullHandling
+    from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
     from airflow_provider_leadsquared.sync.replay import Replay
     from airflow_provider_leadsquared.sync.rows import Rows

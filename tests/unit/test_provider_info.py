@@ -16,7 +16,7 @@ import pytest
 from airflow.providers_manager import ProvidersManager
 
 import airflow_provider_leadsquared
-from airflow_provider_leadsquared.api.account import REGIONS
+from airflow_provider_leadsquared.api.regions import REGIONS
 from airflow_provider_leadsquared.get_provider_info import get_provider_info
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_leadsquared.api.account import REGIONS, Account
+from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.api.endpoints import Host
 from airflow_provider_leadsquared.api.errors import ConfigurationError
+from airflow_provider_leadsquared.api.regions import REGIONS
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 
 ACCESS, SECRET, ASYNC_KEY = "u$r" + "a1" * 16, "b2" * 20, "C3" * 20

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import TABLE, State
-from airflow_provider_leadsquared.delivery.verdicts import UNKNOWN_REQUEST, Verdict
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, Verdict
 
 ID, LEAD_ID = "9d0f4b52-0000-4000-8000-00000000000c", "2c8e1f77-0000-4000-8000-00000000000b"
 

@@ -26,7 +26,7 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import ApiError, NoConnectionError, NoResponseError, RejectedError
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.delivery.verdicts import Verdict
+from airflow_provider_leadsquared.delivery.status_judging import Verdict
 from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.sql import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger

@@ -8,7 +8,7 @@ from airflow_provider_leadsquared.api import errors
 from airflow_provider_leadsquared.api.confirmations import Confirmation
 from airflow_provider_leadsquared.api.responses import RequestState, RequestStatus
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.delivery.verdicts import (
+from airflow_provider_leadsquared.delivery.status_judging import (
     UNCLEAR_STATUS,
     UNKNOWN_GRACE,
     UNKNOWN_REQUEST,
