@@ -179,13 +179,12 @@ class LeadStatusSensor(BaseSensorOperator):
         if len(rejects) > NAMED_ROWS:
             self.log.warning("… and %s more; %s", f"{len(rejects) - NAMED_ROWS:,}", awaited.where_reasons_are)
         awaited.log_others(result)
-        if not end.counts.are_within(self.allowed_rejects):
-            end.fail(
-                LeadsNotDelivered,
-                f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} leads "
-                f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
-                f"{awaited.where_reasons_are}",
-            )
+        end.fail_above(
+            self.allowed_rejects,
+            f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} leads "
+            f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
+            f"{awaited.where_reasons_are}",
+        )
         failed = failed_upstream(self, context)
         if failed:
             end.fail(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import Asset
 
 from airflow_provider_leadsquared.delivery.counts import Counts
-from airflow_provider_leadsquared.exceptions import TaskError
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
+    from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.delivery.entry import Entry
 
 #: How many rows an error or a log names one by one.
@@ -49,6 +50,31 @@ class TaskEnd:
             if isinstance(outlet, Asset):
                 self.context["outlet_events"][outlet].extra["counts"] = dict(output["counts"])
         return output
+
+    def fail_if_unsent(self, unsent: int, records: str, stopped_by: ApiError | None, *, is_stopped: bool) -> None:
+        """
+        Fail if rows are left to send; the next try sends them.
+
+        :param unsent: How many are left.
+        :param records: What they are called, in the plural.
+        :param stopped_by: What ended the sending, None if it came to its end.
+        :param is_stopped: Whether Airflow stopped the task.
+        :raises LeadsUnsent: There are.
+        """
+        if unsent:
+            why = stopped_by or ("the task was stopped" if is_stopped else "LeadSquared did not accept them")
+            self.fail(LeadsUnsent, f"{unsent:,} {records} are not sent or in doubt: {why}. A retry sends just these")
+
+    def fail_above(self, allowed_rejects: float, message: str) -> None:
+        """
+        Fail if there are more rejects than allowed.
+
+        :param allowed_rejects: A number of rows (``int``) or a share of the rows read (``float``).
+        :param message: What to say then.
+        :raises LeadsNotDelivered: There are.
+        """
+        if not self.counts.are_within(allowed_rejects):
+            self.fail(LeadsNotDelivered, message)
 
     def fail(self, kind: type[TaskError], message: str) -> NoReturn:
         """

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
@@ -215,18 +214,14 @@ class SubmitOperator(BaseOperator):
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
         rejects = [entry for entry in batch.entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
-        unsent = len(batch.to_send())
-        if unsent:
-            why = stopped_by or ("the task was stopped" if self._stopping else "LeadSquared did not accept them")
-            end.fail(LeadsUnsent, f"{unsent:,} {record}s are not sent or in doubt: {why}. A retry sends just these")
-        if not counts.are_within(self.allowed_rejects):
-            doubt = [entry.name for entry in rejects if entry.state.is_to_send]
-            named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
-            end.fail(
-                LeadsNotDelivered,
-                f"{counts.rejects:,} of {counts.read:,} {record}s were set aside or refused ({counts.reasons_text()}); "
-                f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
-            )
+        end.fail_if_unsent(len(batch.to_send()), f"{record}s", stopped_by, is_stopped=self._stopping)
+        doubt = [entry.name for entry in rejects if entry.state.is_to_send]
+        named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
+        end.fail_above(
+            self.allowed_rejects,
+            f"{counts.rejects:,} of {counts.read:,} {record}s were set aside or refused ({counts.reasons_text()}); "
+            f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
+        )
         return end.succeed()
 
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
@@ -291,15 +291,11 @@ class SyncOperator(BaseOperator):
         counts = run.counts()
         rejects = [entry for entry in run.examples(_NAMED_ROWS) if entry.state.is_reject]
         end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
-        unsent = run.count_to_send()
-        if unsent:
-            why = stopped_by or ("the task was stopped" if self._stopping else "LeadSquared did not accept them")
-            end.fail(LeadsUnsent, f"{unsent:,} rows are not sent or in doubt: {why}. A retry sends just these")
-        if not counts.are_within(self.allowed_rejects):
-            end.fail(
-                LeadsNotDelivered,
-                f"{counts.rejects:,} of {counts.read:,} rows were set aside or are refused ({counts.reasons_text()}); "
-                f"the rest is in the CRM or was accepted. The view {self.ledger_table}_rejects names them: correct "
-                "them in the source, replay what the CRM refused for a passing reason, or set allowed_rejects",
-            )
+        end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)
+        end.fail_above(
+            self.allowed_rejects,
+            f"{counts.rejects:,} of {counts.read:,} rows were set aside or are refused ({counts.reasons_text()}); "
+            f"the rest is in the CRM or was accepted. The view {self.ledger_table}_rejects names them: correct "
+            "them in the source, replay what the CRM refused for a passing reason, or set allowed_rejects",
+        )
         return end.succeed()
