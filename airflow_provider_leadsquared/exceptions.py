@@ -29,6 +29,7 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.delivery.counts import CountsError
 from airflow_provider_leadsquared.ledgers.errors import (
+    LedgerDataError,
     LedgerError,
     LedgerTakenError,
     LedgerUnavailableError,
@@ -47,6 +48,7 @@ __all__ = [
     "LeadsNotDelivered",
     "LeadsStillOpen",
     "LeadsUnsent",
+    "LedgerDataError",
     "LedgerError",
     "LedgerTakenError",
     "LedgerUnavailableError",

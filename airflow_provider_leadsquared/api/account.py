@@ -132,7 +132,7 @@ def _synchronous_host(async_url: str, region: str) -> str:
     if region:
         return REGIONS[region][1]
     if not _LOOPBACK.fullmatch(name):
-        _refuse("extra 'sync_host' is missing: it cannot be told from a host that does not begin with 'asyncapi'")
+        _refuse("extra 'sync_host' is missing: it cannot be derived from a host that does not begin with 'asyncapi'")
     return async_url  # a sandbox serves both sides on one port
 
 
@@ -151,7 +151,7 @@ def _base_url(field_name: str, host: str, *, allow_other: bool) -> str:
         _refuse(f"{field_name} is no host name; write for example asyncapi-in21.leadsquared.com")
     loopback = _LOOPBACK.fullmatch(name) is not None
     if parts.scheme not in ("http", "https"):
-        _refuse(f"{field_name} begins with {parts.scheme}://; LeadSquared speaks https")
+        _refuse(f"{field_name} begins with {parts.scheme}://; LeadSquared takes https")
     if parts.scheme == "http" and not loopback:
         _refuse(f"{field_name} begins with http://, which shows the keys to the network; write https:// or no scheme")
     if not (loopback or allow_other or re.fullmatch(r"([a-z0-9-]+\.)+leadsquared\.com", name)):
@@ -198,8 +198,10 @@ def _retry_intervals(given: Any) -> RetryLadder:
     """Read a list of seconds, or the same as text with commas, as a form field holds it."""
     if given is None or given == "":
         return RetryLadder()
-    items = given.split(",") if isinstance(given, str) else given
+    items = given.strip(" []").split(",") if isinstance(given, str) else given
     try:
+        if not isinstance(items, (list, tuple)):
+            raise TypeError  # noqa: TRY301 - told as any other bad value
         return RetryLadder.of_seconds([_seconds(item) for item in items])
     except (TypeError, ValueError, OverflowError):
         _refuse(

@@ -87,7 +87,7 @@ def encode_lead(
     null = text_of_null(null_handling)
     for attribute, value in _attributes(lead):
         if attribute in texts:
-            raise InvalidLeadError(attribute, "doubled_attribute", "stands twice in the lead; keep one")
+            raise InvalidLeadError(attribute, "doubled_attribute", "is there twice in the lead; keep one")
         if isinstance(value, str):  # first, for most are
             texts[attribute] = check_encodable(attribute, value)
         elif isinstance(value, Mapping):
@@ -184,7 +184,7 @@ def _read_pair(pair: object) -> tuple[str, Any]:
         if not isinstance(name, str):
             raise InvalidLeadError(str(attribute), "attribute_name", f"a field's name is a {type(name).__name__}")
         if name in fields:
-            raise InvalidLeadError(f"{attribute}.{name}", "doubled_attribute", "stands twice in the set; keep one")
+            raise InvalidLeadError(f"{attribute}.{name}", "doubled_attribute", "is there twice in the set; keep one")
         fields[name] = item
     return attribute, fields
 

@@ -1,7 +1,7 @@
 """
 The rows of one run: which may be sent, and which an earlier try has sent already.
 
-All rows are checked before the first is sent, because three rules compare rows: a row key must not stand twice, the
+All rows are checked before the first is sent, because three rules compare rows: no row key may be there twice, the
 last of several rows with one match key is sent, and a row is recognised by what it holds, not by its position.
 """
 
@@ -37,6 +37,8 @@ class Batch:
     payloads: dict[int, Payload] = field(repr=False)
     api: AsyncApi
     _doubted: set[int] = field(default_factory=set)
+    #: Rows refused for a doubled row key, as they were before: an earlier try may have sent them.
+    _refused: dict[int, tuple[Entry, Payload]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(
@@ -99,6 +101,13 @@ class Batch:
                 self.entries[row] = replace(found, row=row)
                 if found.state is State.IN_DOUBT:
                     self._doubted.add(row)
+        taken: set[Identity] = set()
+        for row, (entry, payload) in self._refused.items():
+            found = earlier.get(entry.identity)
+            # What LeadSquared has accepted stays what it is, although its key is doubled now.
+            if found is not None and found.request_id is not None and found.identity not in taken:
+                taken.add(found.identity)
+                self.entries[row], self.payloads[row] = replace(found, row=row), payload
 
     def doubt_all(self) -> None:
         """Record that an earlier try may have sent any of these rows, and that it is not known which."""
@@ -164,12 +173,13 @@ class Batch:
         return entry
 
     def _refuse_doubled_keys(self) -> None:
-        """Refuse all rows whose row key stands several times, as a sync does."""
+        """Refuse all rows whose row key is there several times, as a sync does."""
         times = Counter(entry.row_key for entry in self.entries if entry.row_key is not None)
         for row in list(self.payloads):
             entry = self.entries[row]
             count = times[entry.row_key or ""] if entry.row_key is not None else 1
             if count > 1:
+                self._refused[row] = entry, self.payloads[row]
                 error = InvalidLeadError("", "doubled_key", f"{count} {DOUBLED_KEY}")
                 self.entries[row] = invalid_entry(row, entry.row_key, error, api=self.api, copy=row)
                 del self.payloads[row]

@@ -8,14 +8,14 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 
-#: Columns that say who somebody is. Keys stand in logs, XComs and ledgers, so none of these may be one.
+#: Columns that say who somebody is. Keys are in logs, XComs and ledgers, so none of these may be one.
 _PERSONAL = re.compile(r"e?mail(address)?|((tele|mobile)?phone|mobile)(no|number)?|(first|last|full)?name")
 
-#: A key stands in every log line and ledger entry of its row.
+#: A key is in every log line and ledger entry of its row.
 _LONGEST_KEY = 250
 
 
-#: What is wrong with every row whose key stands several times; the number of rows goes before it.
+#: What is wrong with every row whose key is there several times; the number of rows goes before it.
 DOUBLED_KEY = "rows have this key, so that nobody can tell which one is right; let each row have its own"
 
 
@@ -36,7 +36,7 @@ def key_text(value: Any, column: str) -> str:
     """
     Return the text by which a row's owner knows it.
 
-    :param value: What stands in the key column.
+    :param value: The value in the key column.
     :param column: The key column.
     :raises InvalidLeadError: The value is missing, or cannot tell one row from another.
     """
@@ -45,6 +45,8 @@ def key_text(value: Any, column: str) -> str:
     if isinstance(value, (Mapping, list, tuple, set, bytes, bytearray, memoryview)):
         raise InvalidLeadError(column, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
     text = str(value)
+    if not text.isprintable():
+        raise InvalidLeadError(column, "key_type", "the key holds a control character; remove it at the source")
     if len(text) > _LONGEST_KEY:
         raise InvalidLeadError(column, "key_too_long", f"the key has more than {_LONGEST_KEY} characters; name an id")
     return text

@@ -88,6 +88,26 @@ class State(StrEnum):
         return self.description.group is Group.REFUSED
 
     @property
+    def is_open(self) -> bool:
+        """Whether LeadSquared has accepted the row and not decided yet."""
+        return self.description.group is Group.OPEN
+
+    @property
+    def can_be_refused(self) -> bool:
+        """Whether a rule that compares rows can still refuse the row: this run has not sent it, nor set it aside."""
+        return not (self.is_set_aside or self.is_confirmed or self.is_open)
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether a later row with the same match key takes the row's place."""
+        return self.is_to_send or self.description.group is Group.UNCHANGED
+
+    @property
+    def competes(self) -> bool:
+        """Whether the row counts when the last of several rows with one match key is looked for."""
+        return not (self.is_set_aside and self.is_reject)
+
+    @property
     def needs_reason(self) -> bool:
         """Whether a person wants to know why the row is in this state."""
         return self.is_reject or self.is_not_sent

@@ -13,6 +13,10 @@ class LedgerUnavailableError(LedgerError):
     """The ledger could not be read or written for a reason that may pass; the same may succeed later."""
 
 
+class LedgerDataError(LedgerError):
+    """The ledger cannot take a value, or holds one that cannot be read. Another try would end alike."""
+
+
 class LedgerTakenError(LedgerError):
     """Another try of the task has taken the ledger over; this one must not send any more."""
 

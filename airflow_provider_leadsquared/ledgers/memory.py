@@ -44,7 +44,7 @@ class LeadMemory:
 
     @property
     def doubted_at(self) -> float | None:
-        """When a sending under this key last went without an answer, seconds since the epoch."""
+        """When a sending under this key last went without a response, seconds since the epoch."""
         if self.last is None:
             return None
         return self.written_at if self.last.state is State.IN_DOUBT else self.last.doubted_at

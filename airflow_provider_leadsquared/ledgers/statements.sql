@@ -1,5 +1,5 @@
 -- The statements of the SQL ledgers. ANSI SQL; {table} is the ledger table's name, ? stands for a parameter, {rows} for
--- as many parameters, or lists of them, as there are rows, and {rejects}, {not_sent} and {refused} for the names of
+-- as many parameters, or lists of them, as there are rows, and {rejects}, {not_sent}, {refused} and {open} for the names of
 -- states. Those called create_… run once.
 
 -- name: create_entries
@@ -104,7 +104,7 @@ DELETE FROM {table} WHERE scope = ? AND state IN ({not_sent})
 -- name: settle_entry
 UPDATE {table}
 SET state = ?, settled_at = ?, lead_id = ?, reason_class = ?, reason = ?, written_at = ?
-WHERE scope = ? AND entry_id = ? AND state = 'open'
+WHERE scope = ? AND entry_id = ? AND state IN ({open})
 
 -- name: select_memory
 SELECT
@@ -127,7 +127,7 @@ SELECT
     e.reason_class, e.reason, e.attempts, e.doubted_at, e.api, e.scope, e.dag_id, e.run_id, e.task_id
 FROM {table}_leads l
 JOIN {table} e ON e.scope = l.last_scope AND e.entry_id = l.last_entry
-WHERE l.sync_id = ? AND e.state = 'open'
+WHERE l.sync_id = ? AND e.state IN ({open})
 
 -- name: count_judged
 SELECT state, reason_class, COUNT(*)

@@ -16,7 +16,12 @@ from importlib.resources import files
 from typing import Any
 
 from airflow_provider_leadsquared.delivery.states import names_of
-from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from airflow_provider_leadsquared.ledgers.errors import (
+    LedgerDataError,
+    LedgerError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
 
 #: The version of the tables that this code reads and writes.
 SCHEMA_VERSION = 3
@@ -31,6 +36,7 @@ _CREATED = ("create_entries", "create_leads", "create_last", "create_rejects")
 _STATES = {
     "{rejects}": names_of(lambda state: state.is_reject),
     "{not_sent}": names_of(lambda state: state.is_not_sent),
+    "{open}": names_of(lambda state: state.is_open),
     "{refused}": names_of(lambda state: state.is_refused),
 }
 
@@ -85,7 +91,9 @@ class SqlTables:
             raise
         except Exception as error:
             self._disconnect()
-            raise LedgerUnavailableError(f"ledger table {self._table}: {_first_line(error)}") from None
+            is_data = isinstance(error, (ValueError, TypeError, OverflowError)) or type(error).__name__ == "DataError"
+            kind = LedgerDataError if is_data else LedgerUnavailableError
+            raise kind(f"ledger table {self._table}: {_first_line(error)}") from None
 
     def exist(self) -> bool:
         """

@@ -17,7 +17,12 @@ from typing import Any, Protocol, TypeVar
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
-from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError, LedgerVersionError
+from airflow_provider_leadsquared.ledgers.errors import (
+    LedgerDataError,
+    LedgerTakenError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
 
 #: Airflow warns about a task state value of more than 65,535 bytes and its REST API refuses it.
 _CHUNK_BYTES = 60_000
@@ -114,6 +119,8 @@ class TaskStateLedger:
     def _call(act: Callable[[], _Value]) -> _Value:
         try:
             return act()
+        except (ValueError, TypeError) as error:
+            raise LedgerDataError(f"Airflow's task state store: {type(error).__name__}") from error
         except Exception as error:
             raise LedgerUnavailableError(f"Airflow's task state store: {type(error).__name__}") from error
 

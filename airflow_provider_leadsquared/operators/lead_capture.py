@@ -59,14 +59,7 @@ class LeadCaptureOperator(SubmitOperator):
     """
 
     api_name = LEAD_CAPTURE.name
-    template_fields: Sequence[str] = (
-        "leads",
-        "row_key",
-        "allowed_rejects",
-        "ledger_conn_id",
-        "ledger_table",
-        "leadsquared_conn_id",
-    )
+    template_fields: Sequence[str] = ("leads", *SubmitOperator.template_fields[1:])
 
     def __init__(
         self, *, leads: Any, lead_update_behavior: str | None = None, check_fields: bool = False, **kwargs: Any
@@ -77,11 +70,11 @@ class LeadCaptureOperator(SubmitOperator):
     @property
     def leads(self) -> Any:
         """What was given for ``leads``; a list of leads comes back wrapped, so that nobody prints it."""
-        return self._records
+        return self.records
 
     @leads.setter
     def leads(self, value: Any) -> None:
-        self._records = self._hidden(value)
+        self.records = value
 
     def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
         """Return the account's lead fields as rules, if they are to be checked."""

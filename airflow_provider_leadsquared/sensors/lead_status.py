@@ -57,6 +57,7 @@ class LeadStatusSensor(BaseSensorOperator):
     :param retries: 2 by default, 30 s apart: Airflow 3 can fail a healthy sensor by mistake, and a poke is safe to
         repeat.
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
+        A mapped sensor gets Airflow's own defaults for this and for ``retries``: name them in ``partial``.
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
         right before this one failed. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.

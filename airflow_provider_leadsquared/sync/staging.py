@@ -25,10 +25,12 @@ _CACHE_KB = 16_000
 _TO_SEND = names_of(lambda state: state.is_to_send)
 _NOT_SENT = names_of(lambda state: state.is_not_sent)
 #: The states of rows that were not sent by this run of the task and can still be refused.
-_NOT_SENT_YET = names_of(lambda state: not (state.is_set_aside or state.is_confirmed or state is State.OPEN))
+_NOT_SENT_YET = names_of(lambda state: state.can_be_refused)
+#: The states of rows among which the last with one match key is sent.
+_COMPETING = names_of(lambda state: state.competes)
 _NEEDS_REASON = names_of(lambda state: state.needs_reason)
 #: The states of rows that another row with the same match key replaces.
-_REPLACEABLE = names_of(lambda state: state.is_to_send or state is State.UNCHANGED)
+_REPLACEABLE = names_of(lambda state: state.is_replaceable)
 
 _NO_ROOM = (
     "the rows could not be kept on the worker's disk ({}). Let the environment variable SQLITE_TMPDIR or TMPDIR name a "
@@ -81,7 +83,7 @@ FROM (
     SELECT row_no, state, match_attribute,
         MAX(row_no) OVER (PARTITION BY match_attribute, match_value) AS winner
     FROM rows
-    WHERE match_attribute IS NOT NULL AND state <> 'invalid'
+    WHERE match_attribute IS NOT NULL AND state IN ({competing})
 )
 WHERE row_no < winner AND state IN ({states})
 """
@@ -167,7 +169,8 @@ class StagingTable:
 
     def supersede(self) -> None:
         """Keep the last of several rows with one match key."""
-        overtaken = self._database.execute(_OVERTAKEN.format(states=_listed(_REPLACEABLE))).fetchall()
+        statement = _OVERTAKEN.format(states=_listed(_REPLACEABLE), competing=_listed(_COMPETING))
+        overtaken = self._database.execute(statement).fetchall()
         self._database.executemany(
             "UPDATE rows SET state = 'superseded', reason_class = 'same_match_key', reason = ?, body = NULL "
             "WHERE row_no = ?",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Awaited(Protocol):
-    """The requests that a sensor waits for, and how their outcome is told."""
+    """The requests that a sensor waits for, and how their outcome is reported."""
 
     #: Whether the sensor may end while requests are open, because somebody else asks for them later.
     may_close: bool
@@ -77,7 +77,7 @@ def open_awaited(
         return AwaitedSync(open_requests_of_sync(addresses, hook.account), addresses[0], log)
     if given is None:
         raise LeadsNotDelivered(
-            "No receipts: the upstream capture ended before it returned any. Its log says why; nothing waits here"
+            "No receipts: the task before ended without an output. Its log says why; there is nothing to wait for"
         )
     receipts = parse_receipts(given)
     if not receipts and not given:
@@ -191,12 +191,19 @@ def _sync_outputs(given: Any) -> list[Mapping[str, Any]]:
     for one in given:
         if isinstance(one, Mapping):
             refuse_old_output(one)
-    outputs = [one for one in given if isinstance(one, Mapping) and "sync" in (one.get("ledger") or {})]
+    outputs = [one for one in given if isinstance(one, Mapping) and _is_of_sync(one)]
     if any(output.get("dry_run") for output in outputs):
         raise AirflowSkipException("the sync was a dry run: nothing was sent, and there is nothing to wait for")
     if outputs and len(outputs) < len(given):
         raise ValueError("request_ids holds outputs of a sync and others; let a sensor wait for each")
     return outputs
+
+
+def _is_of_sync(output: Mapping[str, Any]) -> bool:
+    ledger = output.get("ledger")
+    if ledger is not None and not isinstance(ledger, Mapping):
+        raise ValueError('"ledger" in request_ids must be the address of a ledger: {"ledger_conn_id": …, "sync": …}')
+    return ledger is not None and "sync" in ledger
 
 
 def _result(entry: Entry) -> dict[str, Any]:

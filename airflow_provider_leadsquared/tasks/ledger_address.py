@@ -63,8 +63,14 @@ class LedgerAddress:
 
         :raises ValueError: Something is missing.
         """
-        if not isinstance(given.get("ledger_conn_id"), str):
+        if not isinstance(given, Mapping) or not given.get("ledger_conn_id"):
             raise ValueError('a ledger is named by its connection and its sync: {"ledger_conn_id": …, "sync": …}')
+        names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", *_RUN)
+        if unknown := [str(name) for name in given if name not in names]:
+            raise ValueError(f"the address of a ledger has no {', '.join(unknown)}; it has {', '.join(names)}")
+        for name in names:
+            if name in given and name != "map_index" and not (isinstance(given[name], str) and given[name]):
+                raise ValueError(f"{name} in the address of a ledger must be a text; leave it out for the default")
         has_run = [name for name in _RUN if name in given]
         if "run_id" in has_run and len(has_run) < len(_RUN):
             raise ValueError(f"the address of a ledger names {', '.join(has_run)}, but not all of {', '.join(_RUN)}")

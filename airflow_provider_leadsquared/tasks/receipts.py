@@ -21,6 +21,11 @@ _OLD = (
     "the task that returned it"
 )
 
+_OLD_SYNC = (
+    "was returned by an earlier version of this package, which this one cannot read. Let that DAG run end with the "
+    "earlier version, or clear the sync with a new ledger_table"
+)
+
 
 def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return the receipt of every row that LeadSquared accepted, as JSON."""
@@ -48,6 +53,7 @@ def parse_receipts(given: Any) -> list[Entry]:
     copies: Counter[Identity] = Counter()
     seen: set[tuple[Any, ...]] = set()
     for receipt in _flattened(given):
+        _check_types(receipt)
         identity = (receipt["request_id"], receipt.get("row_key"), receipt.get("row"))
         if identity in seen:
             continue
@@ -66,7 +72,8 @@ def refuse_old_output(output: Mapping[str, Any]) -> None:
     """
     if "books" in output or ("request_id" in output and "api" not in output):
         what = "an output" if "books" in output else "a receipt"
-        raise ValueError(f"request_ids holds {what} that {_OLD}")
+        remedy = _OLD if "receipts" in output or "request_id" in output else _OLD_SYNC
+        raise ValueError(f"request_ids holds {what} that {remedy}")
 
 
 def _flattened(given: Any) -> Iterator[dict[str, Any]]:
@@ -85,6 +92,18 @@ def _flattened(given: Any) -> Iterator[dict[str, Any]]:
         raise ValueError(
             f"request_ids holds a {type(given).__name__}; pass a RequestId, a list of them, or a capture's output"
         )
+
+
+def _check_types(receipt: Mapping[str, Any]) -> None:
+    """Raise ValueError if a field of a receipt is of a type that a capture does not return."""
+    row = receipt.get("row")
+    if row is not None and (not isinstance(row, int) or isinstance(row, bool) or row < 1):
+        raise ValueError(f"row of a receipt is {row!r}; it is the row's number, from 1")
+    for name in ("request_id", "api"):
+        if not isinstance(receipt.get(name), str):
+            raise ValueError(f"{name} of a receipt must be a text, as a capture returns it")
+    if not isinstance(receipt.get("row_key"), (str, int, type(None))):
+        raise ValueError("row_key of a receipt must be a text, as a capture returns it")
 
 
 def _entry(row: int, receipt: dict[str, Any]) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -65,6 +65,14 @@ class SubmitOperator(BaseOperator):
 
     #: The name of the asynchronous API.
     api_name: ClassVar[str]
+    template_fields: Sequence[str] = (
+        "records",
+        "row_key",
+        "allowed_rejects",
+        "ledger_conn_id",
+        "ledger_table",
+        "leadsquared_conn_id",
+    )
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -85,7 +93,7 @@ class SubmitOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._records = self._hidden(records)
+        self.records = records
         self.row_key = row_key
         self.search_by = search_by
         self.parameters = dict(parameters or {})
@@ -98,6 +106,15 @@ class SubmitOperator(BaseOperator):
         self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
+
+    @property
+    def records(self) -> Any:
+        """What was given for ``records``; a list comes back wrapped, so that nobody prints it."""
+        return self._records
+
+    @records.setter
+    def records(self, value: Any) -> None:
+        self._records = self._hidden(value)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, submit, record; see the class."""
@@ -188,7 +205,7 @@ class SubmitOperator(BaseOperator):
     def _announce(self, batch: Batch) -> None:
         """Log what is about to be sent, and name the rows that are set aside."""
         to_send = len(batch.to_send())
-        aside = [entry for entry in batch.entries if entry.state.needs_reason]
+        aside = [entry for entry in batch.entries if entry.state.is_set_aside]
         self.log.info(
             "Read %s %ss: %s to send, %s set aside, %s known from an earlier try",
             f"{len(batch.entries):,}",

@@ -212,7 +212,8 @@ class SyncOperator(BaseOperator):
                 self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
             yield run
         except RunRefusedError as error:
-            raise LeadsNotDelivered(str(error)) from None
+            examples = [error.row] if error.row else []
+            raise LeadsNotDelivered(str(error), reasons={f"invalid: {error.rule}": 1}, examples=examples) from None
         finally:
             if run is not None:
                 run.close()

@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 
 from airflow_provider_leadsquared.api.async_apis import ASYNC_APIS, AsyncApi, follow_up, submission
 from airflow_provider_leadsquared.api.confirmations import Confirmation
@@ -155,3 +157,10 @@ def test_a_parameter_that_it_does_not_take_is_refused_before_anything_is_sent(sa
     with pytest.raises(ValueError, match="the API note takes no parameter 'LeadUpdateBehavior'"):
         submit_notes(Task(), notes(1), parameters={"LeadUpdateBehavior": "DoNotUpdate"})
     assert sandbox.posts() == []
+
+
+def test_its_operator_takes_another_tasks_output(sandbox):
+    with DAG("notes"):
+        fetched = EmptyOperator(task_id="fetch")
+        operator = NoteOperator(task_id="notes", records=fetched.output, row_key="id")
+    assert operator.upstream_task_ids == {"fetch"}

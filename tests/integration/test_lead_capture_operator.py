@@ -373,3 +373,13 @@ def test_a_ledger_write_waits_for_a_quarter_of_a_second_at_most(sandbox, clock):
         return [group async for group in submitting._grouped(slowly(), never)]
 
     assert len(asyncio.run(groups())) == 3
+
+
+def test_rows_in_doubt_are_announced_as_to_send_and_not_as_set_aside(sandbox, clock, no_waits, task_log):
+    task = Task()
+    task.store.writes_before_cut_off = 3  # claim, tries, intents: nothing is known of what was sent
+    with pytest.raises(LedgerUnavailableError):
+        capture(task, leads(10))
+    task.store.writes_before_cut_off = None
+    capture(task, leads(10))
+    assert "Read 10 leads: 10 to send, 0 set aside, 0 known from an earlier try" in task_log()

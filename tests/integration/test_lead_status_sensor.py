@@ -284,9 +284,16 @@ OLD_SYNC_OUTPUT = {"books": {"read": 1, "open": 1}, "ledger": {"ledger_conn_id":
 
 
 @pytest.mark.parametrize("in_list", [False, True])
-@pytest.mark.parametrize("given", [OLD_OUTPUT, OLD_SYNC_OUTPUT, OLD_RECEIPT, {"receipts": [OLD_RECEIPT]}])
-def test_what_an_earlier_version_returned_is_refused_with_the_remedy(sandbox, clock, given, in_list):
-    remedy = r"earlier version .* pass their RequestIds alone: .* clear the task that returned it"
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (OLD_OUTPUT, r"earlier version .* pass their RequestIds alone: .* clear the task that returned it"),
+        (OLD_RECEIPT, r"earlier version .* pass their RequestIds alone: .* clear the task that returned it"),
+        ({"receipts": [OLD_RECEIPT]}, r"earlier version .* pass their RequestIds alone: .* clear the task"),
+        (OLD_SYNC_OUTPUT, r"earlier version .* Let that DAG run end .* clear the sync with a new ledger_table"),
+    ],
+)
+def test_what_an_earlier_version_returned_is_refused_with_the_remedy(sandbox, clock, given, remedy, in_list):
     with pytest.raises(ValueError, match=remedy):
         poke(Task(), [given] if in_list else given)
     assert sandbox.polls() == []

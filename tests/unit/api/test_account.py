@@ -189,6 +189,7 @@ WRONG = {
             "null_in_list": [30, None],
             "text": "soon",
             "object": {"first": 30},
+            "object_of_numbers": {"30": 1, "120": 2},
             "single_number": 30,
             "list_in_list": [[30]],
         }.items()
@@ -313,7 +314,7 @@ def test_an_access_key_of_another_shape_is_taken():
     assert _account(access_key="plain-key", secret_key="other-key").access_key == "plain-key"
 
 
-@pytest.mark.parametrize("given", [[30, 120.5], ["30", "120.5"], "30, 120.5"])
+@pytest.mark.parametrize("given", [[30, 120.5], ["30", "120.5"], "30, 120.5", "[30, 120.5]"])
 def test_retry_intervals_are_the_accounts_own(given):
     assert _account(extra={"retry_intervals": given}).ladder.as_offsets() == (30, 120.5)
 

@@ -432,3 +432,22 @@ def test_a_row_that_is_invalid_now_stays_invalid():
     batch = Batch.read([{"id": "A", "mx_A": [1]}], row_key="id", api=LEAD_CAPTURE)
     batch.resume(_accepted(A, row_key="id"))
     assert _states(batch) == ["invalid"]
+
+
+def test_a_row_that_was_accepted_keeps_its_receipt_although_its_key_is_doubled_now():
+    first = Batch.read([_mail(1, id="k")], row_key="id", api=LEAD_CAPTURE)
+    first.intend(0)
+    accepted = first.record(0, Receipt("r0"), NOW)
+    again = Batch.read([_mail(1, id="k"), _mail(2, id="k")], row_key="id", api=LEAD_CAPTURE)
+    again.resume({accepted.identity: accepted})
+    assert [(entry.state.value, entry.request_id) for entry in again.entries] == [("open", "r0"), ("invalid", None)]
+    assert again.to_send() == []
+
+
+def test_one_receipt_is_not_given_to_two_equal_rows_with_a_doubled_key():
+    first = Batch.read([_mail(1, id="k")], row_key="id", api=LEAD_CAPTURE)
+    first.intend(0)
+    accepted = first.record(0, Receipt("r0"), NOW)
+    again = Batch.read([_mail(1, id="k"), _mail(1, id="k")], row_key="id", api=LEAD_CAPTURE)
+    again.resume({accepted.identity: accepted})
+    assert _states(again) == ["open", "invalid"]

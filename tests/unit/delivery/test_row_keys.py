@@ -53,3 +53,9 @@ def test_a_column_is_a_field_by_its_name(column, expected):
 def test_without_a_key_column_a_record_stays_as_it_is():
     record = {"EmailAddress": "a@example.org"}
     assert split_row_key(record, None) == (None, record)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\nb", "a\u200bb", "\ud800"])
+def test_a_key_with_a_control_character_is_refused(value):
+    with pytest.raises(InvalidLeadError, match="the key holds a control character"):
+        key_text(value, "id")

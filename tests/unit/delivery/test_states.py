@@ -84,6 +84,10 @@ PROPERTIES: dict[str, Callable[[Description], bool]] = {
     "is_not_sent": lambda line: line.group in (Group.SET_ASIDE, Group.HELD),
     "is_confirmed": lambda line: line.group is Group.CONFIRMED,
     "is_refused": lambda line: line.group is Group.REFUSED,
+    "is_open": lambda line: line.group is Group.OPEN,
+    "can_be_refused": lambda line: line.group not in (Group.SET_ASIDE, Group.CONFIRMED, Group.OPEN),
+    "is_replaceable": lambda line: line.group in (Group.TO_SEND, Group.UNCHANGED),
+    "competes": lambda line: not (line.group is Group.SET_ASIDE and line.is_reject),
     "needs_reason": lambda line: line.is_reject or line.group in (Group.SET_ASIDE, Group.HELD),
 }
 

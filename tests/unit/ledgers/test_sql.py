@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerUnavailableError
 from airflow_provider_leadsquared.ledgers.sql import RunOfTask
 from tests.unit.ledgers.stores import by_identity, entry_of
 
@@ -24,3 +24,9 @@ def test_a_change_that_fails_half_way_is_undone(database):
     with pytest.raises(LedgerUnavailableError):
         ledger.write([entry_of(1), entry_of(2, reason=object())])
     assert ledger.load().entries == by_identity([entry_of(0)])
+
+
+@pytest.mark.parametrize("reason", ["half of a pair: \ud800"])
+def test_a_value_that_the_database_cannot_take_is_no_reason_to_try_again(database, reason):
+    with pytest.raises(LedgerDataError):
+        database.ledger().write([entry_of(0, reason=reason)])
