@@ -11,7 +11,7 @@ from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 def leads_asset(leadsquared_conn_id: str = LeadSquaredHook.default_conn_name) -> Asset:
     """
-    Return the asset that stands for the leads of one account: ``leadsquared://<connection id>/leads``.
+    Return the asset of one account's leads: ``leadsquared://<connection id>/leads``.
 
     It is named by the connection and not by the host, which is known only when a task runs.
 

@@ -201,7 +201,7 @@ def _retry_intervals(given: Any) -> RetryLadder:
     items = given.strip(" []").split(",") if isinstance(given, str) else given
     try:
         if not isinstance(items, (list, tuple)):
-            raise TypeError  # noqa: TRY301 - told as any other bad value
+            raise TypeError  # noqa: TRY301 - refused like any other bad value
         return RetryLadder.of_seconds([_seconds(item) for item in items])
     except (TypeError, ValueError, OverflowError):
         _refuse(

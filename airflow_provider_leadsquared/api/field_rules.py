@@ -3,7 +3,7 @@ What an account's own metadata says a lead may hold.
 
 LeadSquared checks names and values only when it works a request off, perhaps hours later, and one unknown attribute
 sinks the whole lead. The same rules are kept here, those for values as a JSON Schema made from the metadata, so that a
-lead can be held against them before it is sent. Where the documents leave a point open, the value passes.
+lead can be checked before it is sent. Where the documents leave a point open, the value passes.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class FieldRules:
 
     def check(self, texts: Mapping[str, object]) -> None:
         """
-        Hold a lead, as names and texts, against the rules, where nobody knows whether the account has it already.
+        Check a lead, as names and texts, where it is not known whether the account has it already.
 
         :raises InvalidLeadError: The first breach; names attribute and rule, and close names of an unknown one.
         """
@@ -200,7 +200,7 @@ def _phone(field: LeadField) -> dict[str, str]:
     """
     Write the rule of a phone field, whose lengths count the digits of the national number.
 
-    Only a dash tells the country code for sure. Without one the number may begin with a code, so that it may be longer.
+    Only a dash separates the country code for certain. Without one the number may begin with a code, and be longer.
     """
     least, most = field.min_length or 1, field.max_length or _LONGEST_PHONE
     if not least <= most <= 10 * _LONGEST_PHONE:

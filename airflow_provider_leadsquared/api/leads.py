@@ -200,7 +200,7 @@ def _check(texts: dict[str, str | dict[str, str]]) -> None:
 
 @lru_cache(maxsize=256)  # the rows of one source are alike
 def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[str, str, str] | None:
-    """Hold a lead's names against its JSON Schema, and against the exact spelling of those that are known."""
+    """Check a lead's names with its JSON Schema, and the exact spelling of those that are known."""
     for name, _ in shape:
         exact = _SYSTEM_NAMES.get(name.lower()) or ("mx_" + name[3:] if name[:3].lower() == "mx_" else name)
         if exact != name:

@@ -31,7 +31,7 @@ def mask_text(text: str, values: Iterable[str] = ()) -> str:
 
     :param text: What LeadSquared wrote. Cut after 500 characters.
     :param values: The values of the lead that the text is about, where they are known; each is masked wherever it
-        stands. Values under three characters are left, for they would tear words apart.
+        is found. Values under three characters are left, because masking them would break up words.
     """
     for value in sorted({value.strip() for value in values if len(value.strip()) > 2}, key=len, reverse=True):
         text = text.replace(value, MASK)

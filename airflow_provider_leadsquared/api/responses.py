@@ -40,7 +40,7 @@ _APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
 
 
 class RequestState(StrEnum):
-    """Where one asynchronous request stands, in LeadSquared's words."""
+    """The state of one asynchronous request, in LeadSquared's words."""
 
     QUEUED = "IN-QUEUE"
     SUCCEEDED = "SUCCESS"
@@ -76,7 +76,7 @@ class RequestStatus:
     What LeadSquared says of one request.
 
     :param request_id: The request.
-    :param state: Where it stands. ``SUCCEEDED`` only if the outer and the inner status both say so.
+    :param state: Its state. ``SUCCEEDED`` only if the outer and the inner status both say so.
     :param confirmation: The CRM's own yes, where there is one.
     :param exception_type: LeadSquared's name for what went wrong, None where it named nothing.
     :param reason: LeadSquared's text on what went wrong, masked; empty where there is none.
@@ -117,7 +117,7 @@ class LeadField:
     :param schema_name: The attribute to send, exactly so.
     :param display_name: Its label in the CRM.
     :param data_type: ``Text``, ``Number``, ``Email``, ``Phone``, ``Date``, ``Select``, ``Boolean``, …
-    :param render_type: How the CRM shows it; tells a date from a date with a time.
+    :param render_type: How the CRM shows it; differs between a date and a date with a time.
     :param is_mandatory: A new lead must have it.
     :param max_length: Longest text in characters, None where none is given.
     :param lock_after_create: 0 unless only administrators may change it later.

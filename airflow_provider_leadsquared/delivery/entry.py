@@ -19,7 +19,7 @@ class Entry:
     One row's line in the ledger.
 
     :param row: The row's position in the run, from 0.
-    :param state: Where the row stands.
+    :param state: The row's state.
     :param row_key: What identifies the row to its owner; None where the author named no key.
     :param fingerprint: Hash of what is sent; empty where only the receipt is known.
     :param copy: Number of this row among rows that are equal in all of this, from 0.

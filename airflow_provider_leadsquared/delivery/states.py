@@ -74,7 +74,7 @@ class State(StrEnum):
 
     @property
     def is_not_sent(self) -> bool:
-        """Whether the run does not send the row, for a reason that its ledger line tells."""
+        """Whether the run does not send the row, for a reason that its ledger line holds."""
         return self.description.group in (Group.SET_ASIDE, Group.HELD)
 
     @property

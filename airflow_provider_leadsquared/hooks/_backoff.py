@@ -11,9 +11,9 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 
 class Backoff:
     """
-    Hold all callers back after a failure, longer after each, until one succeeds.
+    Make all callers wait after a failure, longer after each, until one succeeds.
 
-    :param give_up_after: Seconds without a success after which going on is pointless.
+    :param give_up_after: Seconds without a success after which no further call is made.
     """
 
     def __init__(self, give_up_after: float) -> None:

@@ -102,7 +102,7 @@ class LeadSquaredHook(BaseHook):
             raise ConfigurationError("LeadSquared connection: extra is no JSON object")
         for key in (connection.login, connection.password, extra.get("async_api_key")):
             if isinstance(key, str) and key:
-                # Airflow does not mask a login by itself, nor a key as it stands in a URL.
+                # Airflow does not mask a login by itself, nor a key as it is encoded in a URL.
                 mask_secret(key)
                 mask_secret(quote(key, safe=""))
         return Account.from_settings(

@@ -31,7 +31,7 @@ class LeadMemory:
     @property
     def confirmed(self) -> str | None:
         """
-        The fingerprint of what the CRM holds, None where nobody can tell.
+        The fingerprint of what the CRM holds, None where it is not known.
 
         A refused value has changed nothing. One that failed, or of which nothing was heard, may have.
         """

@@ -126,7 +126,7 @@ class SqlTables:
 
     def execute_in(self, cursor: Any, name: str, first: Sequence[Any], items: Sequence[Any]) -> list[Any]:
         """
-        Run a statement whose ``{rows}`` stands for a list, in as many parts as it takes.
+        Run a statement whose ``{rows}`` is replaced by a list, in as many parts as it takes.
 
         :param first: Parameters before the list.
         :param items: The list: single values, or lines of equal length for ``VALUES``.

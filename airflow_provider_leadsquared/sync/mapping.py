@@ -75,7 +75,7 @@ class ColumnMapping:
 
         :param mapping: ``"*"``, every column under its own name; or columns and what becomes of each: a schema name;
             a list of a schema name and transforms, applied from left to right; or None, to leave the column out. The
-            entry ``"*": "*"`` stands for all other columns under their own names. A transform is one of the words in
+            entry ``"*": "*"`` means all other columns under their own names. A transform is one of the words in
             ``TRANSFORMS`` or takes the value and returns another. None is never transformed: a transform does not see
             it, and one that returns None is the last. Use ``COALESCE`` in SQL where there shall be another value.
         :param columns: The columns of the result, in order.
@@ -83,7 +83,7 @@ class ColumnMapping:
             named as a field of LeadSquared's (``mx_…`` or ``ProspectID``).
         :param api: The asynchronous API that the leads are sent to; it checks their names.
         :param constants: Schema names and the value that every lead has there.
-        :raises ValueError: A name is not there, or stands twice, or is none that LeadSquared takes; a word is no
+        :raises ValueError: A name is missing, or is there twice, or is none that LeadSquared takes; a word is no
             transform; nothing would be sent; or the key would show personal data.
         """
         columns = tuple(columns)

@@ -10,7 +10,7 @@ class Rows:
     """
     The rows of a source, to be read once.
 
-    :param columns: The columns' names as the source gives them, in order; a name may stand twice.
+    :param columns: The columns' names as the source gives them, in order; a name may be there twice.
     :param batches: The rows, some at a time, each with its values in the order of the columns.
     """
 

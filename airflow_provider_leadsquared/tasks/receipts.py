@@ -45,8 +45,8 @@ def parse_receipts(given: Any) -> list[Entry]:
     Parse what an author hands to a sensor.
 
     :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
-        outputs (of a mapped capture). A RequestId that is given twice is kept once if nothing else tells the two apart;
-        one that is no UUID becomes an ``invalid`` entry.
+        outputs (of a mapped capture). A RequestId that is given twice is kept once if the two differ in nothing
+        else; one that is no UUID becomes an ``invalid`` entry.
     :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
     entries: list[Entry] = []

@@ -27,7 +27,7 @@ class CsvToLeadSquaredOperator(SyncOperator):
     :param ledger_conn_id: The SQL database of the ledger table, required: a file has none. (templated)
     :param encoding: The file's encoding. Default: UTF-8, with or without a byte order mark.
     :param delimiter: What separates the columns, one character.
-    :param null_values: Texts that stand for NULL, blanks around them not counted. Default: the empty text.
+    :param null_values: Texts that mean NULL, blanks around them not counted. Default: the empty text.
     :raises UnusableFileError: The file cannot be read to its end as CSV in this encoding; nothing was sent. Not
         retried.
     :raises RowSourceError: The file is not there or cannot be opened; nothing was sent.

@@ -20,7 +20,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
     compares each with the value that LeadSquared last *confirmed* for its key, checks those that are to be sent against
     the account's own field metadata, and only then sends the first. A ``LeadStatusSensor`` behind it waits for the
     verdicts. What was sent, and what came of it, is in the ledger table, a line for each row and run; a task that is
-    killed and run again goes on where it was.
+    killed and run again continues where it was.
 
     A row counts as ``unchanged`` if LeadSquared has confirmed the same values; as ``rejected`` if LeadSquared has
     refused them, until they change or are replayed; as ``waiting`` if an earlier request for its lead is not settled,
@@ -33,7 +33,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
         them. (templated)
     :param conn_id: The warehouse: any connection with a ``common.sql`` hook. (templated)
     :param row_key: The column, or columns, that identify a row to its owner: the same lead has the same key every
-        night. It stands in logs and in the ledger, so it may be no e-mail address, phone or name.
+        night. It is in logs and in the ledger, so it may be no e-mail address, phone or name.
     :param mapping: Which column becomes which lead field: ``{"email": "EmailAddress"}``, with transforms
         ``{"email": ["EmailAddress", "strip", "lower"]}``, None to leave a column out; ``"*": "*"`` for all other
         columns under their own names, or ``"*"`` alone. See ``ColumnMapping.build``.

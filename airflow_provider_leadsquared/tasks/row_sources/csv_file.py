@@ -1,5 +1,5 @@
 """
-The rows of a CSV file. Every value is text, or None where the file holds a text that stands for NULL.
+The rows of a CSV file. Every value is text, or None where the file holds a text that means NULL.
 
 A row's values are personal data and the exceptions of Python's decoders quote them, so none of these is part of ours.
 """
@@ -34,7 +34,7 @@ def read_csv(
     :param path: The file. Its first line names the columns.
     :param encoding: Its encoding, a name that Python knows. A byte order mark of UTF-8 is no part of the text.
     :param delimiter: What separates the columns, one character.
-    :param null_values: Texts that stand for NULL, blanks around them not counted.
+    :param null_values: Texts that mean NULL, blanks around them not counted.
     :raises ValueError: An argument is wrong.
     :raises UnusableFileError: The file has no usable header, is not in this encoding, or has a line with too many or
         too few values; also while rows are read.
