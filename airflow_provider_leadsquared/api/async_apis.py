@@ -34,7 +34,9 @@ class AsyncApi:
     One asynchronous API: a submission, the two calls that follow it up, and how its records are written and read.
 
     :param name: Its name in receipts and ledgers; never changed once it is in use.
-    :param record: What one record is called in messages, singular: ``lead``.
+    :param record: What one record is called in messages: ``lead``.
+    :param records: What several are called: ``leads``.
+    :param match_keys: By what LeadSquared finds an existing record, for messages.
     :param submit: Takes one record and responds with a RequestId.
     :param status: Tells the outcome of one RequestId. Every asynchronous API has its own.
     :param metrics: Tells how busy the queue is. Not every account has it.
@@ -48,6 +50,8 @@ class AsyncApi:
 
     name: str
     record: str
+    records: str
+    match_keys: str
     submit: Endpoint
     status: Endpoint
     metrics: Endpoint
@@ -89,6 +93,8 @@ def follow_up(path: str) -> Endpoint:
 LEAD_CAPTURE = AsyncApi(
     name="lead_capture",
     record="lead",
+    records="leads",
+    match_keys="ProspectID, EmailAddress, Phone and SearchBy's attribute",
     submit=submission("/lead/capture"),
     status=follow_up("/lead/status"),
     metrics=follow_up("/lead/capture/metrics"),

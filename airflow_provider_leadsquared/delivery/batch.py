@@ -68,7 +68,7 @@ class Batch:
         check_key_column(row_key)
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
             raise ValueError(
-                f"{api.record}s is a {type(records).__name__}; pass a list of {api.record}s, each a dict or a list of "
+                f"{api.records} is a {type(records).__name__}; pass a list of {api.records}, each a dict or a list of "
                 "pairs"
             )
         batch = cls([], {}, api)
@@ -78,7 +78,7 @@ class Batch:
                 key, attributes = split_row_key(record, row_key)
                 payload = api.encode(attributes, null_handling=null_handling, search_by=search_by, rules=rules)
                 if require_match_key:
-                    check_match_key(payload)
+                    check_match_key(payload, api)
             except InvalidLeadError as error:
                 batch.entries.append(invalid_entry(row, key, error, api=api, copy=row))
             else:
@@ -209,7 +209,7 @@ class Batch:
             counts[entry.identity] += 1
 
 
-def check_match_key(payload: Payload) -> None:
+def check_match_key(payload: Payload, api: AsyncApi) -> None:
     """
     Refuse a record that LeadSquared cannot match.
 
@@ -219,8 +219,7 @@ def check_match_key(payload: Payload) -> None:
         raise InvalidLeadError(
             "",
             "no_match_key",
-            "has none of ProspectID, EmailAddress, Phone and SearchBy's attribute, so LeadSquared would make a new "
-            "lead at each sending",
+            f"has none of {api.match_keys}, so LeadSquared would make a new {api.record} at each sending",
         )
 
 

@@ -182,7 +182,7 @@ class LeadStatusSensor(BaseSensorOperator):
         awaited.log_others(result)
         end.fail_above(
             self.allowed_rejects,
-            f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} leads "
+            f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} requests "
             f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
             f"{awaited.where_reasons_are}",
         )
@@ -190,7 +190,7 @@ class LeadStatusSensor(BaseSensorOperator):
         if failed:
             end.fail(
                 LeadsNotDelivered,
-                f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which leads "
+                f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which rows "
                 "were not sent, and why. Clear that task, with those downstream of it, once the cause is corrected",
             )
         return end.succeed()
@@ -201,7 +201,7 @@ class LeadStatusSensor(BaseSensorOperator):
             LeadsStillOpen,
             f"{len(result.open):,} of {len(result.entries):,} requests are still open after {self.timeout:,.0f} s"
             f"{' (' + ', '.join(notes) + ')' if notes else ''}. LeadSquared may still decide them: clear this task "
-            "with a longer timeout to continue polling, and do not send these leads again",
+            "with a longer timeout to continue polling, and do not send them again",
         )
 
     def _end(self, context: Context, awaited: Awaited, result: PollResult, rejects: Sequence[Entry]) -> TaskEnd:

@@ -162,7 +162,7 @@ class SyncRun:
             payload = options.api.encode(
                 self._columns.lead(row), null_handling=options.null_handling, search_by=options.search_by
             )
-            check_match_key(payload)
+            check_match_key(payload, options.api)
         except InvalidLeadError as error:
             return StagedRow(invalid_entry(number, row_key, error, api=options.api), None)
         return StagedRow(Entry(number, State.UNSENT, row_key, payload.fingerprint), payload)

@@ -36,11 +36,11 @@ class RecordList:
     and it would render text inside records as a template.
 
     :param records: What the author gave.
-    :param record: What one is called.
+    :param name: What several are called.
     """
 
-    def __init__(self, records: Any, record: str) -> None:
-        self.records, self._record = records, record
+    def __init__(self, records: Any, name: str) -> None:
+        self.records, self._name = records, name
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.records)
@@ -49,7 +49,7 @@ class RecordList:
         return bool(self.records)
 
     def __repr__(self) -> str:
-        return f"{len(self.records):,} {self._record}s" if isinstance(self.records, Sized) else f"{self._record}s"
+        return f"{len(self.records):,} {self._name}" if isinstance(self.records, Sized) else self._name
 
 
 class SubmitOperator(BaseOperator):
@@ -125,7 +125,7 @@ class SubmitOperator(BaseOperator):
         api = hook.account.api(self.api_name)
         batch = self._read_batch(hook)
         if not batch.entries and may_skip(context):
-            raise AirflowSkipException(f"{api.record}s is empty: there is nothing to send")
+            raise AirflowSkipException(f"{api.records} is empty: there is nothing to send")
         ledger = open_ledger(
             context,
             self.log,
@@ -152,7 +152,7 @@ class SubmitOperator(BaseOperator):
         """Wrap a list of records, so that nobody prints it; templates, outputs and callables stay as they are."""
         is_data = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "resolve")
         is_wrapped = isinstance(value, RecordList)
-        return RecordList(value, async_api(self.api_name).record) if is_data and not is_wrapped else value
+        return RecordList(value, async_api(self.api_name).records) if is_data and not is_wrapped else value
 
     def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
         """Make this try the ledger's only writer, and take over what earlier tries recorded that still counts."""
@@ -168,13 +168,14 @@ class SubmitOperator(BaseOperator):
                 records = ledger.load()
             else:
                 self.log.info(
-                    "The task was cleared and on_clear is 'resume': %ss with a receipt are not sent again", record
+                    "The task was cleared and on_clear is 'resume': %s with a receipt are not sent again",
+                    batch.api.records,
                 )
         elif self.on_clear == "resume" and _has_lost_ledger(context, clears, records.metadata):
             self.log.warning(
-                "The task was cleared, and nothing is left of what its earlier tries recorded. %ss with a match key "
+                "The task was cleared, and nothing is left of what its earlier tries recorded. %s with a match key "
                 "are sent again; others are not, because they may be in the CRM (on_clear='resend' sends them too)",
-                record.capitalize(),
+                batch.api.records.capitalize(),
             )
             batch.doubt_all()
         batch.resume(records.entries)
@@ -207,9 +208,9 @@ class SubmitOperator(BaseOperator):
         to_send = len(batch.to_send())
         aside = [entry for entry in batch.entries if entry.state.is_set_aside]
         self.log.info(
-            "Read %s %ss: %s to send, %s set aside, %s known from an earlier try",
+            "Read %s %s: %s to send, %s set aside, %s known from an earlier try",
             f"{len(batch.entries):,}",
-            batch.api.record,
+            batch.api.records,
             f"{to_send:,}",
             f"{len(aside):,}",
             f"{len(batch.entries) - to_send - len(aside):,}",
@@ -224,19 +225,19 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.delivery.counts import Counts
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
-        record = batch.api.record
+        records = batch.api.records
         counts = Counts.of(batch.entries, read=len(batch.entries))
         output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
         if self.ledger_conn_id is not None:
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
         rejects = [entry for entry in batch.entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
-        end.fail_if_unsent(len(batch.to_send()), f"{record}s", stopped_by, is_stopped=self._stopping)
+        end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
         named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {record}s were set aside or refused ({counts.reasons_text()}); "
+            f"{counts.rejects:,} of {counts.read:,} {records} were set aside or refused ({counts.reasons_text()}); "
             f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
         )
         return end.succeed()

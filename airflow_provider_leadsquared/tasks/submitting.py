@@ -64,7 +64,7 @@ class Submission:
     ) -> None:
         self._batches, self._api = batches, api
         self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
-        self._progress = Progress(log, "Submitted", f"{api.record}s", total)
+        self._progress = Progress(log, "Submitted", api.records, total)
         self._unwritten: list[Entry] = []
         self._intended: set[_Row] = set()
         self._writing = asyncio.Lock()

@@ -44,6 +44,8 @@ def read_note(inner: Mapping[str, Any]) -> Confirmation | None:
 ROW = AsyncApi(
     name="note",
     record="note",
+    records="notes",
+    match_keys="Lead",
     submit=submission("/note/create"),
     status=follow_up("/note/status"),
     metrics=follow_up("/note/metrics"),

@@ -275,7 +275,7 @@ def test_status_that_flaps(sandbox, clock):
 def test_status_that_never_ends(sandbox, clock):
     sandbox.fault("flap", polls=60, statuses=["In-Queue"], attribute="EmailAddress", value="lead0@example.org")
     receipts, task, accepted = capture(Task(), leads(2)), Task(), clock.now
-    with pytest.raises(LeadsStillOpen, match=r"1 of 2 requests are still open .* do not send these leads again"):
+    with pytest.raises(LeadsStillOpen, match=r"1 of 2 requests are still open .* do not send them again"):
         wait_for(task, clock, receipts)
     assert clock.now - accepted == pytest.approx(36_570)
     assert verdicts(task) == {"open": 1, "created": 1}

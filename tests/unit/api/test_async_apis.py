@@ -151,6 +151,8 @@ def test_an_api_without_parameters_says_that_it_takes_none():
     row = type(LEAD_CAPTURE)(
         name="note",
         record="note",
+        records="notes",
+        match_keys="Name",
         submit=submission("/note"),
         status=follow_up("/note/status"),
         metrics=follow_up("/note/metrics"),
