@@ -113,7 +113,7 @@ class AwaitedReceipts:
         """Return the requests to poll."""
         return self._receipts
 
-    def is_own(self, entry: Entry) -> bool:  # noqa: ARG002 - the protocol's parameter
+    def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
         return True
 
@@ -156,16 +156,16 @@ class AwaitedSync:
         """Tell whether a request is of the run that the sensor belongs to."""
         return self.ledger.is_of_runs(entry)
 
-    def counts(self, result: PollResult) -> Counts:  # noqa: ARG002 - the ledger counts
+    def counts(self, result: PollResult) -> Counts:
         """Count what the run sent by state."""
         totals = self.ledger.count()
         return Counts.from_totals(totals, read=totals.total())
 
-    def output(self, result: PollResult) -> dict[str, Any]:  # noqa: ARG002 - the results are in the table
+    def output(self, result: PollResult) -> dict[str, Any]:
         """Return the ledger's address; the results are in its table."""
         return {"ledger": self._address.as_json()}
 
-    def rejects(self, result: PollResult) -> Sequence[Entry]:  # noqa: ARG002 - also those of earlier polls
+    def rejects(self, result: PollResult) -> Sequence[Entry]:
         """Return the run's requests that were rejected or failed."""
         return self.ledger.refused()
 

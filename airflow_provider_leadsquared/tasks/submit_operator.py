@@ -144,7 +144,7 @@ class SubmitOperator(BaseOperator):
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
         self._stopping = True
 
-    def rules(self, hook: LeadSquaredHook) -> LeadRules | None:  # noqa: ARG002 - for subclasses
+    def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
         """Return the account's own rules for the records, None where they are not checked."""
         return None
 
