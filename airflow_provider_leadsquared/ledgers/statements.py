@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -70,7 +70,8 @@ def next_numbers(connection: Connection, counters: Table, account_id: str, count
 
 @lru_cache(maxsize=100)
 def _upsert(dialect: str, table: Table) -> Executable:
-    return _UPSERTS.get(dialect, insert)(table)
+    build: Callable[[Table], Executable] = _UPSERTS.get(dialect, insert)
+    return build(table)
 
 
 def _upsert_on_conflict(build: Any) -> Any:
@@ -102,7 +103,7 @@ def _deletion(table: Table) -> Executable:
     return delete(table).where(and_(*[column == bindparam(f"key_{column.name}") for column in table.primary_key]))
 
 
-_UPSERTS = {
+_UPSERTS: dict[str, Callable[[Table], Executable]] = {
     "sqlite": _upsert_on_conflict(insert_on_sqlite),
     "postgresql": _upsert_on_conflict(insert_on_postgres),
     "mysql": _upsert_on_mysql,
