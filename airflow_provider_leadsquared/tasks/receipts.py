@@ -29,7 +29,7 @@ _OLD_SYNC = (
 
 def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return the receipt of every row that LeadSquared accepted, as JSON."""
-    for entry in batch.entries:
+    for entry in batch.all_entries:
         if entry.request_id is not None and entry.accepted_at is not None:
             yield {
                 "row": entry.row + 1,

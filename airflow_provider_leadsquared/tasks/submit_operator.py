@@ -177,8 +177,14 @@ class SubmitOperator(BaseOperator):
                 "are sent again; others are not, because they may be in the CRM (on_clear='resend' sends them too)",
                 batch.api.records.capitalize(),
             )
-            batch.doubt_all()
-        batch.resume(records.entries)
+            ledger.write(batch.doubt_all())  # so that they are in doubt in the tries that follow, too
+        batch.resume(records)
+        if batch.sent_before:
+            self.log.info(
+                "Earlier tries sent %s %s beside these; they are part of the run",
+                f"{len(batch.sent_before):,}",
+                batch.api.records,
+            )
         ledger.write(metadata={"clear_number": clears, "tries": records.metadata.get("tries", 0) + 1})
 
     def _check_arguments(self) -> None:
@@ -227,11 +233,12 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
         records = batch.api.records
-        counts = Counts.of(batch.entries, read=len(batch.entries))
+        entries = batch.all_entries
+        counts = Counts.of(entries, read=len(entries))
         output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
         if self.ledger_conn_id is not None:
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
-        rejects = [entry for entry in batch.entries if entry.state.is_reject]
+        rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
@@ -251,7 +258,7 @@ def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any])
 
 def _set_aside(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return every row without a receipt, and why it has none."""
-    for entry in batch.entries:
+    for entry in batch.all_entries:
         if entry.request_id is None:
             yield {
                 "row": entry.row + 1,
