@@ -5,6 +5,7 @@
 #   make test         run all tests, two at a time, and measure their coverage
 #   make test-fast    run the tests that take less than two minutes together
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
+#   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make lint         check style, spelling and types
 #   make clean        remove .venv, .venv-floors and what tools have left
 #
@@ -14,7 +15,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-fast test-floors lint constraints clean
+.PHONY: setup demo test test-fast test-floors lint constraints holes clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -80,6 +81,9 @@ test-fast: setup
 
 test-floors: $(FLOORS_STAMP)
 	@$(FLOORS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox $(ARGS)
+
+holes: setup
+	@$(VENV_PYTHON) -m tests.holes.check $(ARGS)
 
 # The same as .pre-commit-config.yaml has.
 lint: setup
