@@ -153,6 +153,7 @@ def _entries(every: MetaData, table: str) -> Table:
         _number("attempts"),
         _moment("doubted_at"),
         _text("api", 50),
+        _moment("unknown_since"),
         _moment("written_at", null=False),
         # Open requests and rejects of a run, of a sync, of all; the newest run of a DAG.
         _index(f"{table}_by_scope", "scope", "state"),
