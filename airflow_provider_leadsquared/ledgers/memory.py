@@ -162,7 +162,8 @@ class LeadMemory(Routes):
         for line in route.lines:
             line.no = line.touched = no
             line.last = intent
-            line.unsettled.append(sending_id)
+            if sending_id not in line.unsettled:
+                line.unsettled.append(sending_id)
         known = self._row(row.row_line)
         known.sync_id, known.row_key, known.sent = run.sync_id, row.row_key, row.fingerprint
         known.last_scope, known.last_entry = run.scope, entry_id
@@ -173,7 +174,9 @@ class LeadMemory(Routes):
         """Note a sending that may have been taken beside the one that is known."""
         self.sendings[sending.sending_id] = sending
         for line_id in sending.lines:
-            self.lines[line_id].unsettled.append(sending.sending_id)
+            line = self.lines[line_id]
+            if sending.sending_id not in line.unsettled:
+                line.unsettled.append(sending.sending_id)
 
     # --- verdicts
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.database import Database, digest, seconds_of, timestamp
+from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
+from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.memory import LeadMemory
 from airflow_provider_leadsquared.ledgers.memory_lines import (
     Intent,

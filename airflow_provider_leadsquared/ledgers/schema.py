@@ -223,6 +223,7 @@ def _unsettled(every: MetaData, table: str) -> Table:
         _number("attempts"),
         _text("reason_class", 250, null=True),
         _text("reason", 1000, null=True),
+        _moment("unknown_since"),
         Column("details", Text, nullable=False),
         _index(f"{table}_uns_sync", "sync_id", "state"),
         _index(f"{table}_uns_acct", "account_id"),

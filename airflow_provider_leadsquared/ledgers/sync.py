@@ -17,20 +17,20 @@ from sqlalchemy import delete, select
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State, names_of
-from airflow_provider_leadsquared.ledgers.database import Database, digest
+from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
+from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.memory import Finding, RunOfSync
 from airflow_provider_leadsquared.ledgers.memory_lines import MemoryRow, Refusal, Sending
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger, read_entry
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.sql import SqlLedger, read_entry
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: Rows that are not sent are written so many at a time.
 _GROUP_ROWS = 1_000
-#: The reason class of a row that waits for the verdict on an earlier request.
-EARLIER_REQUEST = "EarlierRequestOpen"
 #: The reason class of a row that waits because another run has sent something for its lead.
 OTHER_RUN = "OtherRun"
 _OTHER_RUN = "another run has sent something for this lead since this one began; the next run sends the newest value"
@@ -168,8 +168,10 @@ class SyncLedger(SqlLedger):
             no = self._memory.draw_numbers(connection, 2)[1]
             loaded = self._memory.load(connection, ids)
             for (entry, _), row in zip(rows, asked, strict=True):
+                # The same when a transaction is repeated whose end nobody heard of.
+                sending_id = digest(self._run_of_sync.try_id, *entry.identity, entry.attempts)
                 sending = loaded.memory.intend(
-                    row, self._run_of_sync, no=no, sending_id=uuid.uuid4().hex, entry_id=digest(*entry.identity)
+                    row, self._run_of_sync, no=no, sending_id=sending_id, entry_id=digest(*entry.identity)
                 )
                 if sending is not None:
                     sendings[entry.identity] = sending
@@ -199,6 +201,9 @@ class SyncLedger(SqlLedger):
                 self._note_outcomes(connection, newest, in_result_table=not is_taken)
             if not is_taken:
                 self._set_metadata(connection, metadata or {})
+        for entry in newest:
+            if not _is_doubt(entry):
+                self._sendings.pop(entry.identity, None)
         if is_taken:
             raise LedgerTakenError("another try of this task has begun; this one stops sending")
 
@@ -219,7 +224,8 @@ class SyncLedger(SqlLedger):
             ids = {line for _, sending in (*settled, *repeated) for line in sending.lines}
             loaded = self._memory.load(connection, ids, numbers=numbers)
             for entry, sending in repeated:
-                doubt = replace(sending, sending_id=uuid.uuid4().hex, no=sending.no - 1, state=State.IN_DOUBT)
+                doubt_id = digest(sending.sending_id, "doubt")
+                doubt = replace(sending, sending_id=doubt_id, no=sending.no - 1, state=State.IN_DOUBT)
                 loaded.memory.add(doubt)
                 lines.append(self._unsettled(doubt, replace(entry, request_id=None, accepted_at=None)))
             for entry, sending in settled:
@@ -227,9 +233,6 @@ class SyncLedger(SqlLedger):
             self._memory.save(connection, loaded)
             self._memory.delete_sendings(connection, [sending.sending_id for _, sending in settled])
         self._memory.add_sendings(connection, lines)
-        for entry, _ in known:
-            if not _is_doubt(entry):
-                del self._sendings[entry.identity]
 
     def _unsettled(self, sending: Sending, entry: Entry) -> dict[str, Any]:
         return {**self._memory.sending_values(sending), **unsettled_values(entry)}
@@ -247,8 +250,6 @@ class SyncLedger(SqlLedger):
 
 def unsettled_values(entry: Entry) -> dict[str, Any]:
     """Return what the line of an unsettled sending has of its row's entry."""
-    from airflow_provider_leadsquared.ledgers.database import timestamp
-
     return {
         "row_no": entry.row,
         "api": entry.api,
@@ -257,6 +258,7 @@ def unsettled_values(entry: Entry) -> dict[str, Any]:
         "attempts": entry.attempts,
         "reason_class": entry.reason_class if entry.state.is_open else None,
         "reason": entry.reason if entry.state.is_open else None,
+        "unknown_since": timestamp(entry.unknown_since),
     }
 
 
