@@ -32,6 +32,7 @@ class Entry:
     :param attempts: How many sendings were begun.
     :param doubted_at: When a sending before the last got no response; LeadSquared may be at work on that one too.
     :param api: The asynchronous API that the row is sent to.
+    :param unknown_since: Since when no poll has found the request, on LeadSquared's clock; None if the last one did.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Entry:
     attempts: int = 0
     doubted_at: float | None = None
     api: str = LEAD_CAPTURE.name
+    unknown_since: float | None = None
 
     def moved(self, state: State, **changes: Any) -> Entry:
         """

@@ -11,9 +11,14 @@ from sqlalchemy import Connection, Table, select
 from airflow_provider_leadsquared.ledgers.statements import upsert
 
 
-def read_metadata(connection: Connection, table: Table, scope: str) -> dict[str, Any]:
-    """Return the metadata of a scope by name."""
-    found = connection.execute(select(table.c.name, table.c.content).where(table.c.scope == scope))
+def read_metadata(connection: Connection, table: Table, scope: str, *, lock: bool = False) -> dict[str, Any]:
+    """
+    Return the metadata of a scope by name.
+
+    :param lock: Let nobody else change them until the transaction ends.
+    """
+    query = select(table.c.name, table.c.content).where(table.c.scope == scope).order_by(table.c.name)
+    found = connection.execute(query.with_for_update() if lock else query)
     return {name: json.loads(content) for name, content in found}
 
 
