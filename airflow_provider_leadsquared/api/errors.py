@@ -121,6 +121,10 @@ class NoConnectionError(ApiError):
     transient = True
 
 
+class SendingExpiredError(ApiError):
+    """The caller's time for sending a record had passed before a connection was free; nothing was sent."""
+
+
 class NoResponseError(ApiError):
     """The request was sent and no complete response came back."""
 

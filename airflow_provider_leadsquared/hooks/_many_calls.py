@@ -39,7 +39,7 @@ class ManyCalls(Generic[Name, Item, Result]):
     All calls share one back-off. An item is called again only if its last call was certainly not accepted, or if it
     may be repeated.
 
-    :param call: Makes one call; raises :class:`ApiError` if it failed.
+    :param call: Makes one call for a name and its item; raises :class:`ApiError` if it failed.
     :param may_repeat: Whether an item may be called again when its last call is in doubt.
     :param concurrency: Calls under way at the same time.
     :param give_up_after: Seconds without any success after which no further call is made.
@@ -47,7 +47,7 @@ class ManyCalls(Generic[Name, Item, Result]):
 
     def __init__(
         self,
-        call: Callable[[Item], Awaitable[Result]],
+        call: Callable[[Name, Item], Awaitable[Result]],
         *,
         may_repeat: Callable[[Item], bool],
         concurrency: int,
@@ -103,16 +103,16 @@ class ManyCalls(Generic[Name, Item, Result]):
             if taken is None:
                 return
             name, item = taken
-            self._outcomes.put_nowait((name, await self._outcome(item)))
+            self._outcomes.put_nowait((name, await self._outcome(name, item)))
 
-    async def _outcome(self, item: Item) -> Result | ApiError:
+    async def _outcome(self, name: Name, item: Item) -> Result | ApiError:
         """Call one item until there is an outcome that stays."""
         doubts: list[ApiError] = []
         while True:
             while (wait := self._backoff.hold(monotonic())) and self._stopped_by is None:
                 await sleep(min(wait, _LONGEST_SLEEP))
             try:
-                result = await self._call(item)
+                result = await self._call(name, item)
             except RejectedError as error:
                 error.after_doubt = bool(doubts)
                 return error

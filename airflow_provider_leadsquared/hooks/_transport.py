@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
@@ -76,10 +77,15 @@ def send(session: SingleCallSession, request: Request, timeout: float) -> Respon
     raise _failure(request, sent=session.connected, kind="TimeoutError" if session.is_cut_off else kind)
 
 
-async def send_async(session: aiohttp.ClientSession, request: Request) -> Response:
+async def send_async(
+    session: aiohttp.ClientSession, request: Request, may_send: Callable[[], bool] | None = None
+) -> Response:
     """
     Make one of many calls.
 
+    :param session: A session with a :class:`~airflow_provider_leadsquared.hooks._connections.Connector`.
+    :param may_send: Asked when there is a connection, as the last thing before the request is written. Default: yes.
+    :raises SendingExpiredError: ``may_send`` returned False; nothing was sent.
     :raises NoConnectionError: Nothing was sent.
     :raises NoResponseError: It was sent, and no complete response came.
     :raises UnexpectedResponseError: The response is too long.
@@ -87,6 +93,10 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Respon
     import aiohttp
     from yarl import URL
 
+    from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
+
+    sending = Sending(request.label, may_send)
+    token = SENDING.set(sending)
     try:
         async with session.request(
             request.endpoint.method,
@@ -102,13 +112,13 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Respon
                 if size > LARGEST_RESPONSE:
                     break
             result = _response(request, response.status, b"".join(parts), response.content_type)
-    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
-        sent, kind = False, type(error).__name__
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        sent, kind = True, type(error).__name__
+        kind = type(error).__name__
     else:
         return result
-    raise _failure(request, sent=sent, kind=kind)
+    finally:
+        SENDING.reset(token)
+    raise _failure(request, sent=sending.has_begun, kind=kind)
 
 
 def _response(request: Request, status_code: int, body: bytes, content_type: str) -> Response:

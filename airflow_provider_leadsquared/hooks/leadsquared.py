@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -31,12 +31,12 @@ from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCal
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, send, send_async
 
 if TYPE_CHECKING:
-    import aiohttp
     from tenacity import RetryCallState
 
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
+    from airflow_provider_leadsquared.hooks._connections import Connections
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
 _Name = TypeVar("_Name")
@@ -202,6 +202,7 @@ class LeadSquaredHook(BaseHook):
         *,
         api: str = LEAD_CAPTURE.name,
         parameters: Mapping[str, str] | None = None,
+        may_send: Callable[[_Name], bool] | None = None,
         concurrency: int = 16,
         give_up_after: float = 120.0,
     ) -> AsyncGenerator[tuple[_Name, responses.Receipt | ApiError]]:
@@ -214,6 +215,8 @@ class LeadSquaredHook(BaseHook):
         :param payloads: Names of the caller's choice with their records, taken no sooner than they can be sent.
         :param api: The name of the asynchronous API.
         :param parameters: Query parameters of each submission.
+        :param may_send: Asked with a record's name right before each of its sendings, when all waiting is over. Where
+            it returns False, the record is not sent: its outcome is a ``SendingExpiredError``. Default: always True.
         :param concurrency: Calls under way at the same time.
         :param give_up_after: Seconds without any success after which the rest is left unsent.
         :raises ApiError: Going on is pointless (keys refused, wrong host, outage): raised after the last outcome was
@@ -223,9 +226,10 @@ class LeadSquaredHook(BaseHook):
         account, row = self.account, self.account.api(api)
         checked = requests.check_parameters(row, parameters or {})
 
-        async def submit(session: aiohttp.ClientSession, payload: Payload) -> responses.Receipt:
+        async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = requests.submit(account, row, payload.body, checked)
-            return responses.read_receipt(request, await send_async(session, request))
+            is_in_time = None if may_send is None else partial(may_send, name)
+            return responses.read_receipt(request, await send_async(connections.kept, request, is_in_time))
 
         return self._many(
             payloads, submit, may_repeat=row.may_repeat, concurrency=concurrency, give_up_after=give_up_after
@@ -246,38 +250,31 @@ class LeadSquaredHook(BaseHook):
         account = self.account
         asked = [(request_id, account.api(api)) for request_id, api in request_ids]
 
-        async def get(session: aiohttp.ClientSession, item: tuple[str, AsyncApi]) -> responses.RequestStatus:
-            request_id, row = item
+        async def get(connections: Connections, request_id: str, row: AsyncApi) -> responses.RequestStatus:
             request = requests.get_status(account, row, request_id)
-            return responses.read_status(request, await send_async(session, request), request_id, row)
+            return responses.read_status(request, await send_async(connections.kept, request), request_id, row)
 
-        async def named() -> AsyncIterator[tuple[str, tuple[str, AsyncApi]]]:
+        async def named() -> AsyncIterator[tuple[str, AsyncApi]]:
             for item in asked:
-                yield item[0], item
+                yield item
 
         return self._many(named(), get, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
 
     async def _many(
         self,
         items: AsyncIterator[tuple[_Name, _Item]],
-        call: Callable[[aiohttp.ClientSession, _Item], Awaitable[_Result]],
+        call: Callable[[Connections, _Name, _Item], Awaitable[_Result]],
         *,
         may_repeat: Callable[[_Item], bool],
         concurrency: int,
         give_up_after: float,
     ) -> AsyncGenerator[tuple[_Name, _Result | ApiError]]:
-        """Make many calls on one session; see the public methods for what is promised."""
-        import aiohttp
+        """Make many calls; see the public methods for what is promised."""
+        from airflow_provider_leadsquared.hooks._connections import Connections
 
-        timeout = aiohttp.ClientTimeout(total=2 * self.timeout, sock_connect=self.timeout, sock_read=self.timeout)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrency),
-            timeout=timeout,
-            headers={"User-Agent": _user_agent()},
-            trust_env=True,
-        ) as session:
+        async with Connections(concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
             calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
-                lambda item: call(session, item),
+                partial(call, connections),
                 may_repeat=may_repeat,
                 concurrency=concurrency,
                 give_up_after=give_up_after,

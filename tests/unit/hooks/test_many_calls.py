@@ -86,7 +86,7 @@ class Service:
     cancelled: list[str] = field(default_factory=list)
     most_under_way: int = 0
 
-    async def call(self, item: str) -> Outcome:
+    async def call(self, _name: str, item: str) -> Outcome:
         attempt = self.made.count(item)
         self.made.append(item)
         self.called_at.append(self.clock.now)
