@@ -51,6 +51,7 @@ class Batch:
         search_by: str | None = None,
         require_match_key: bool = True,
         rules: LeadRules | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> Batch:
         """
         Check every row; what is wrong with one is in its entry and stops no other.
@@ -63,6 +64,7 @@ class Batch:
         :param search_by: The attribute by which LeadSquared shall match.
         :param require_match_key: Refuse a row that LeadSquared cannot match: sent twice, it would be there twice.
         :param rules: The account's own rules, where they are known.
+        :param parameters: The query parameters of each submission.
         :raises ValueError: ``records`` is no list of records, or ``row_key`` names a personal column.
         """
         check_key_column(row_key)
@@ -76,7 +78,9 @@ class Batch:
             key: str | None = None
             try:
                 key, attributes = split_row_key(record, row_key)
-                payload = api.encode(attributes, null_handling=null_handling, search_by=search_by, rules=rules)
+                payload = api.encode(
+                    attributes, null_handling=null_handling, search_by=search_by, rules=rules, parameters=parameters
+                )
                 if require_match_key:
                     check_match_key(payload, api)
             except InvalidLeadError as error:

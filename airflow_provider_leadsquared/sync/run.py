@@ -7,7 +7,7 @@ the account's rules, and the other rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ class SyncOptions:
     :param api: The asynchronous API that the rows are sent to.
     :param null_handling: What to do with None: ``skip`` or ``clear``.
     :param search_by: The attribute by which LeadSquared shall match.
+    :param parameters: The query parameters of each submission.
     :param full_refresh: Send what the CRM holds already, too.
     :param replay: Which refused rows are sent again although they have not changed.
     :param settle_timeout: Seconds for which an unsettled sending makes a newer value wait.
@@ -51,6 +52,7 @@ class SyncOptions:
     api: AsyncApi
     null_handling: NullHandling = "skip"
     search_by: str | None = None
+    parameters: Mapping[str, str] | None = None
     full_refresh: bool = False
     replay: Replay | None = None
     settle_timeout: float
@@ -160,7 +162,10 @@ class SyncRun:
         try:
             row_key = self._columns.row_key(row)
             payload = options.api.encode(
-                self._columns.lead(row), null_handling=options.null_handling, search_by=options.search_by
+                self._columns.lead(row),
+                null_handling=options.null_handling,
+                search_by=options.search_by,
+                parameters=options.parameters,
             )
             check_match_key(payload, options.api)
         except InvalidLeadError as error:

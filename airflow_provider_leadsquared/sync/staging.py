@@ -193,7 +193,7 @@ class StagingTable:
         """Return the rows to send, in lists of at most ``size``."""
         for part in self._parts(_TO_SEND, size):
             yield [
-                StagedRow(entry, Payload(body, None if attribute is None else (attribute, value), entry.fingerprint))
+                StagedRow(entry, Payload(body, () if attribute is None else ((attribute, value),), entry.fingerprint))
                 for entry, attribute, value, body in part
             ]
 

@@ -201,6 +201,7 @@ class SubmitOperator(BaseOperator):
             search_by=self.search_by,
             require_match_key=self.require_match_key,
             rules=self.rules(hook),
+            parameters=self.parameters,
         )
 
     def _announce(self, batch: Batch) -> None:

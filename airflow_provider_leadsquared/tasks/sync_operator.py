@@ -188,6 +188,7 @@ class SyncOperator(BaseOperator):
             api=api,
             null_handling=self.null_handling,
             search_by=self.search_by,
+            parameters=update_parameters(self.lead_update_behavior),
             full_refresh=self.full_refresh,
             replay=replay,
             settle_timeout=hook.account.settle_timeout,
