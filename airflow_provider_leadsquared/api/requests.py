@@ -53,11 +53,13 @@ class Response:
     :param status_code: The HTTP code.
     :param body: The body as it came. Never shown: it may repeat a lead.
     :param content_type: The header's media type, to describe a body that is no JSON.
+    :param headers: ``Date`` and ``Retry-After``, where the response has them. Never shown.
     """
 
     status_code: int
     body: bytes = field(repr=False)
     content_type: str = ""
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
 
 
 def submit(account: Account, api: AsyncApi, body: bytes, parameters: Mapping[str, str] | None = None) -> Request:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
@@ -28,6 +28,8 @@ LARGEST_RESPONSE = 32 * 1024 * 1024
 GUARDED_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal")
 
 _PART = 1 << 16
+
+_KEPT_HEADERS = ("Date", "Retry-After")
 
 _QUERY = re.compile(r"\?[^\s\"']*")
 
@@ -62,7 +64,7 @@ def send(session: SingleCallSession, request: Request, timeout: float) -> Respon
             while size <= LARGEST_RESPONSE and (part := response.raw.read(_PART, decode_content=True)):
                 parts.append(part)
                 size += len(part)
-            result = _response(request, response.status_code, b"".join(parts), response.headers.get("Content-Type", ""))
+            result = _response(request, response.status_code, b"".join(parts), response.headers)
         kind = "TimeoutError"
     except requests.exceptions.ConnectionError as error:
         kind = type(getattr(error.args[0] if error.args else None, "reason", None) or error).__name__
@@ -111,7 +113,7 @@ async def send_async(
                 size += len(part)
                 if size > LARGEST_RESPONSE:
                     break
-            result = _response(request, response.status, b"".join(parts), response.content_type)
+            result = _response(request, response.status, b"".join(parts), response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         kind = type(error).__name__
     else:
@@ -121,14 +123,19 @@ async def send_async(
     raise _failure(request, sent=sending.has_begun, kind=kind)
 
 
-def _response(request: Request, status_code: int, body: bytes, content_type: str) -> Response:
+def _response(request: Request, status_code: int, body: bytes, headers: Mapping[str, str]) -> Response:
     if len(body) > LARGEST_RESPONSE:
         raise UnexpectedResponseError(
             f"{request.label}: HTTP {status_code} with more than {LARGEST_RESPONSE:,} bytes, cut off; "
             "check the connection's hosts"
         )
-    media_type = content_type.partition(";")[0].strip()
-    return Response(status_code, body, media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "")
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip()
+    return Response(
+        status_code,
+        body,
+        media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "",
+        {name: headers[name] for name in _KEPT_HEADERS if name in headers},
+    )
 
 
 def _failure(request: Request, *, sent: bool, kind: str) -> NoResponseError | NoConnectionError:
