@@ -39,6 +39,8 @@ class ApiError(LeadSquaredError):
     transient: ClassVar[bool] = False
     #: LeadSquared may have accepted what was sent.
     in_doubt: ClassVar[bool] = False
+    #: Seconds to wait before the next call, as the response states them (within bounds); None where it does not.
+    retry_after: float | None = None
 
 
 class ConfigurationError(ApiError, ValueError):
@@ -99,6 +101,7 @@ class RateLimitError(ApiError):
     """
 
     transient = True
+    retry_after: float
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)

@@ -10,16 +10,24 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
+from airflow_provider_leadsquared.api.errors import (
+    ApiError,
+    NoConnectionError,
+    NoResponseError,
+    UnexpectedResponseError,
+)
+from airflow_provider_leadsquared.api.rate_limits import retry_after
 from airflow_provider_leadsquared.api.requests import Request, Response
 
 if TYPE_CHECKING:
-    import aiohttp
-
+    from airflow_provider_leadsquared.hooks._connections import Connections
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
+
+Result = TypeVar("Result")
 
 #: A longer response is cut off and refused. Lead field metadata of large accounts, the longest response, is a few MB.
 LARGEST_RESPONSE = 32 * 1024 * 1024
@@ -80,12 +88,17 @@ def send(session: SingleCallSession, request: Request, timeout: float) -> Respon
 
 
 async def send_async(
-    session: aiohttp.ClientSession, request: Request, may_send: Callable[[], bool] | None = None
+    connections: Connections,
+    request: Request,
+    *,
+    may_repeat: bool = True,
+    may_send: Callable[[], bool] | None = None,
 ) -> Response:
     """
     Make one of many calls.
 
-    :param session: A session with a :class:`~airflow_provider_leadsquared.hooks._connections.Connector`.
+    :param connections: The connections of these calls.
+    :param may_repeat: Whether the call may be made again when nobody knows if it was read.
     :param may_send: Asked when there is a connection, as the last thing before the request is written. Default: yes.
     :raises SendingExpiredError: ``may_send`` returned False; nothing was sent.
     :raises NoConnectionError: Nothing was sent.
@@ -100,7 +113,7 @@ async def send_async(
     sending = Sending(request.label, may_send)
     token = SENDING.set(sending)
     try:
-        async with session.request(
+        async with connections.session(may_repeat=may_repeat).request(
             request.endpoint.method,
             URL(request.url, encoded=True),
             headers=request.headers,
@@ -116,11 +129,28 @@ async def send_async(
             result = _response(request, response.status, b"".join(parts), response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         kind = type(error).__name__
+        if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+            connections.are_kept = False
     else:
         return result
     finally:
         SENDING.reset(token)
     raise _failure(request, sent=sending.has_begun, kind=kind)
+
+
+def read(reader: Callable[..., Result], request: Request, response: Response, *arguments: Any) -> Result:
+    """
+    Read a response, and let the error that it reports say how long to wait if the response states it.
+
+    :param reader: A reader of ``api.responses``; takes request, response and further arguments.
+    """
+    try:
+        return reader(request, response, *arguments)
+    except ApiError as error:
+        stated = retry_after(response.headers, time.time())
+        if stated is not None:
+            error.retry_after = max(stated, error.retry_after or 0.0)
+        raise
 
 
 def _response(request: Request, status_code: int, body: bytes, headers: Mapping[str, str]) -> Response:
