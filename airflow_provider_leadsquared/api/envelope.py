@@ -20,14 +20,13 @@ from airflow_provider_leadsquared.api.authentication import (
     names_refused_keys,
 )
 from airflow_provider_leadsquared.api.errors import (
-    ApiError,
     NoSuchPathError,
     RejectedError,
     ServerError,
     UnexpectedResponseError,
 )
 from airflow_provider_leadsquared.api.leads import values_of
-from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error, retry_after
+from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
 from airflow_provider_leadsquared.api.texts import reason_text
 
@@ -48,15 +47,7 @@ def read_json(request: Request, response: Response) -> Any:
 
     :raises ApiError: What the response reports.
     """
-    try:
-        return _read_json(request, f"{request.label}: HTTP {response.status_code}", response)
-    except ApiError as error:
-        if error.retry_after is None:
-            error.retry_after = retry_after(response.headers)
-        raise
-
-
-def _read_json(request: Request, what: str, response: Response) -> Any:
+    what = f"{request.label}: HTTP {response.status_code}"
     is_success = 200 <= response.status_code < 300
     try:
         data = unpacked(json.loads(response.body))
@@ -85,7 +76,7 @@ def _raise_reported(request: Request, what: str, response: Response, kind: str |
     reason = reason_text(text, values_of(request.body))
     # A lead's own words are masked by now: none can be taken for LeadSquared's.
     if code == 429 or names_rate_limit(reason, kind):
-        raise rate_limit_error(what, text, retry_after(response.headers))
+        raise rate_limit_error(what, text)
     if code == 401 or (code == 403 and kind is None) or names_refused_keys(kind or ""):
         raise authentication_error(request, what, text)
     if kind is None and code >= 500:
@@ -107,7 +98,7 @@ def _raise_for_code(request: Request, what: str, response: Response, text: str, 
     if not readable:
         what = f"{what}, {len(response.body)} bytes of {response.content_type or 'unnamed content'} that are no JSON"
     if code == 429 or (names_rate_limit(text) and code >= 400):
-        raise rate_limit_error(what, text, retry_after(response.headers))
+        raise rate_limit_error(what, text)
     if code == 404 or (code == 403 and text == "Missing Authentication Token"):
         raise NoSuchPathError(f"{what}: the host has no such path; check the connection's hosts")
     if code == 401:

@@ -23,7 +23,7 @@ _CALLS_IN_WINDOW = re.compile(r"\bexceeded the limit of \d{1,300} in \d{1,300} s
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     Return how long a server asks to wait before the next call (the ``Retry-After`` header).
 
@@ -35,9 +35,10 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     if _SECONDS.fullmatch(text):
         return min(float(text), LONGEST_HOLD)
     until, sent_at = parse_http_date(text), server_time(headers)
+    if until is None:
+        return None
     # A server's date counts on the server's own clock, which may differ from ours.
-    since = now if sent_at is None else sent_at
-    return None if until is None or since is None else min(max(until - since, 0.0), LONGEST_HOLD)
+    return min(max(until - (now if sent_at is None else sent_at), 0.0), LONGEST_HOLD)
 
 
 def names_rate_limit(text: str, exception_type: str | None = None) -> bool:
@@ -53,14 +54,13 @@ def names_rate_limit(text: str, exception_type: str | None = None) -> bool:
     return _NAMES.search(exception_type) is not None or _CALLS_IN_WINDOW.search(text) is not None
 
 
-def rate_limit_error(what: str, text: str, asked: float | None = None) -> RateLimitError:
+def rate_limit_error(what: str, text: str) -> RateLimitError:
     """
     Return the error of a rate limit.
 
     :param what: The call and its HTTP code, for the message.
     :param text: LeadSquared's text, which may name the window; at most :data:`LONGEST_HOLD` is taken from it.
-    :param asked: What the response's ``Retry-After`` header asks for; it takes precedence over the text.
     """
     window = _WINDOW.search(text)
-    named = min(float(window.group(1)), LONGEST_HOLD) if window else RATE_WINDOW
-    return RateLimitError(f"{what}: call limit exceeded", named if asked is None else asked)
+    seconds = min(float(window.group(1)), LONGEST_HOLD) if window else RATE_WINDOW
+    return RateLimitError(f"{what}: call limit exceeded", seconds)

@@ -71,8 +71,15 @@ class Response:
     @property
     def is_html(self) -> bool:
         """Whether this is a page for people. LeadSquared sends none: a server on the way does."""
-        begins = self.body[:1_000].removeprefix(codecs.BOM_UTF8).lstrip()
-        return begins.startswith(b"<") or self.content_type == "text/html"
+        return self._begins_with(b"<") or self.content_type == "text/html"
+
+    @property
+    def may_be_leadsquareds(self) -> bool:
+        """Whether the body is an object, or empty; pages and plain texts are of a server on the way."""
+        return not self.body.strip() or self._begins_with(b"{")
+
+    def _begins_with(self, sign: bytes) -> bool:
+        return self.body[:1_000].removeprefix(codecs.BOM_UTF8).lstrip().startswith(sign)
 
 
 def submit(account: Account, api: AsyncApi, body: bytes, parameters: Mapping[str, str] | None = None) -> Request:

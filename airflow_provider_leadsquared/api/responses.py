@@ -206,12 +206,14 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
 
 def _status_error(response: Response, request_id: str, error: ApiError) -> ApiError:
     """Return what the error of a status call means: the RequestId is all that such a call holds."""
-    if isinstance(error, RejectedError) or (response.status_code in (400, 404) and not response.is_html):
+    if isinstance(error, RejectedError) or (response.status_code in (400, 404) and response.may_be_leadsquareds):
         return UnknownRequestError(
             f"{error}; LeadSquared may not know RequestId {request_id}, or the status path is another one "
             "(the connection's extra 'paths')",
             server_time=response.server_time,
         )
+    if response.status_code == 404:
+        return UnexpectedResponseError(str(error))
     if isinstance(error, NoSuchPathError):
         return NoSuchPathError(
             f"{error}; this account's status path may differ, set it in the connection's extra 'paths'"
