@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.api.errors import ApiError
+from airflow_provider_leadsquared.api.errors import ApiError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.tasks.progress import Progress
@@ -67,6 +67,7 @@ class Submission:
         self._progress = Progress(log, "Submitted", api.records, total)
         self._unwritten: list[Entry] = []
         self._intended: set[_Row] = set()
+        self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
         self._done = self._rejected = 0
 
@@ -139,6 +140,7 @@ class Submission:
     def _groups(self) -> Iterator[list[_Row]]:
         """Split rows into groups; those that may not be repeated come last, and few at a time."""
         for batch in self._batches:
+            self._request_ids.update(hash(entry.request_id) for entry in batch.entries if entry.request_id is not None)
             rows = batch.to_send()
             repeatable = [(batch, row) for row in rows if batch.may_repeat(row)]
             others = [(batch, row) for row in rows if not batch.may_repeat(row)]
@@ -153,10 +155,22 @@ class Submission:
     def _record(self, group: Sequence[_Outcome]) -> None:
         for (batch, row), outcome in group:
             self._intended.discard((batch, row))
-            entry = batch.record(row, outcome, time.time())
+            entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
             self._unwritten.append(entry)
         self._done += len(group)
+
+    def _unless_repeated(self, outcome: Receipt | ApiError) -> Receipt | ApiError:
+        """Return an error for a receipt whose RequestId another row of the run has: it cannot be about both."""
+        if isinstance(outcome, ApiError):
+            return outcome
+        known = hash(outcome.request_id)  # a run may have millions; equal hashes of two ids leave one row in doubt
+        if known in self._request_ids:
+            repeated = UnexpectedResponseError("accepted under the RequestId of another row of this run")
+            repeated.sendings = outcome.sendings
+            return repeated
+        self._request_ids.add(known)
+        return outcome
 
     async def _write(self, entries: Sequence[Entry] = ()) -> None:
         """Write entries and all receipts that wait; a ledger takes one writer at a time."""
