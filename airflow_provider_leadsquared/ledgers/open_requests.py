@@ -119,7 +119,7 @@ class OpenRequests:
         self._update_results(connection, lines, received)
 
     def _update_results(self, connection: Connection, lines: Sequence[Row[Any]], received: dict[str, Entry]) -> None:
-        """Write what was received into the result table; the receipt of a row that has another gets a line of its own."""
+        """Write what was received into the result table; a row's further receipt gets a line of its own."""
         table = self._tables.entries
         own_ids = {line.sending_id: digest(line.row_key, line.fingerprint, 0, line.request_id) for line in lines}
         statement = select(table).where(table.c.scope.in_({line.scope for line in lines}))

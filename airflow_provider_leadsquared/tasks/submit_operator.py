@@ -242,13 +242,30 @@ class SubmitOperator(BaseOperator):
         end = TaskEnd(self, context, counts, output, rejects)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
-        named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {records} were set aside or refused ({counts.reasons_text()}); "
-            f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
+            f"{counts.rejects:,} of {counts.read:,} {records} have no receipt ({counts.reasons_text()}); the rest was "
+            f"accepted. {_remedy(len(rejects) - len(doubt), doubt)}Or set allowed_rejects.",
         )
         return end.succeed()
+
+
+def _remedy(refused: int, doubt: Sequence[str]) -> str:
+    """
+    Return what to do about rows without a receipt.
+
+    :param refused: How many were set aside or refused.
+    :param doubt: Names of those of which nobody can tell whether LeadSquared accepted them.
+    """
+    parts = []
+    if refused:
+        parts.append("Correct the rows that were set aside or refused, and send those again. ")
+    if doubt:
+        parts.append(
+            "In doubt: LeadSquared may have accepted these and could not match them, so they are not repeated; look "
+            f"them up in the CRM: {', '.join(doubt[:NAMED_ROWS])}. "
+        )
+    return "".join(parts)
 
 
 def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:
