@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +11,7 @@ from airflow_provider_leadsquared.sandbox.capture import CaptureResult, Pair, ca
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.faults import Faults
 from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema
-from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request
+from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request, new_request_id
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Store
@@ -42,6 +43,8 @@ class Account:
         self.faults = Faults()
         self.posts: list[Post] = []
         self.polls: list[Poll] = []
+        self.last_receipt: str | int | None = None
+        """The RequestID of the last normal receipt, as it was sent."""
         self._calls: deque[float] = deque()
 
     def run_due(self) -> float:
@@ -49,6 +52,17 @@ class Account:
         now = self.clock.now()
         self.queue.run(now, self.settings)
         return now
+
+    def server_time(self) -> float | None:
+        """Return the time that responses have in their ``Date`` header, None if they have none."""
+        settings, now = self.settings, self.clock.now()
+        match settings.date_header:
+            case "missing":
+                return None
+            case "sandbox":
+                return now + settings.date_offset
+            case _:
+                return time.time() + settings.date_offset
 
     def change(self, switches: Mapping[str, object]) -> None:
         """
@@ -85,7 +99,8 @@ class Account:
         :param planned: What faults plan for the request.
         """
         now = self.clock.now()
-        request = Request(api, body, parameters, now, self.clock.real_time(now), planned)
+        request_id = new_request_id(self.settings.request_id_form)
+        request = Request(api, body, parameters, now, self.clock.real_time(now), planned, request_id)
         self.queue.accept(request, self.settings)
         return request
 

@@ -17,8 +17,9 @@ class MXError(Exception):
         self.text = text
 
     def body(self) -> dict[str, object]:
-        """Return LeadSquared's error body, which has three keys."""
-        return {"Status": "Error", "ExceptionType": self.kind, "ExceptionMessage": self.text}
+        """Return LeadSquared's error body, which has three keys. An error without a type has only two."""
+        described = {"Status": "Error", "ExceptionType": self.kind, "ExceptionMessage": self.text}
+        return {name: value for name, value in described.items() if name != "ExceptionType" or value}
 
 
 def invalid_input(parameter: str) -> MXError:

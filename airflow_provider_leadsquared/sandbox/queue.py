@@ -73,6 +73,24 @@ class Attempt:
         return {"at": self.at, "at_real": self.at_real, "outcome": self.outcome}
 
 
+def new_request_id(form: str) -> str:
+    """
+    Return a new RequestID.
+
+    :param form: The switch ``request_id_form``.
+    """
+    new = uuid.uuid4()
+    match form:
+        case "upper":
+            return str(new).upper()
+        case "number":
+            return str(10**14 + new.int % 10**14)
+        case "text":
+            return f"LC/{new.hex[:16]}+=="
+        case _:
+            return str(new)
+
+
 @dataclass(slots=True)
 class Request:
     """One accepted submission and its history. Times are in seconds since 1970; names in ``_real`` are real time."""
@@ -84,7 +102,7 @@ class Request:
     accepted_at: float
     accepted_real: float
     planned: PlannedOutcome
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=lambda: new_request_id("uuid"))
     state: State = State.WAITING
     attempts: list[Attempt] = field(default_factory=list)
     next_attempt_at: float | None = None
@@ -95,6 +113,11 @@ class Request:
     rejection: MXError | None = None
     polls: int = 0
     """How many polls of its status were received."""
+
+    @property
+    def id_as_sent(self) -> str | int:
+        """The id as responses have it: a number if the account's ids are numbers."""
+        return int(self.id) if self.id.isdecimal() else self.id
 
     def as_json(self) -> dict[str, object]:
         """Return the request and its history as JSON."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import ipaddress
 import json
 import logging
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,11 +18,11 @@ from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
-from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.page import render
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.responses import Response
+from airflow_provider_leadsquared.sandbox.sending import as_web_response, is_at_its_end, reset_connection, send
 
 _LOG = logging.getLogger(__name__)
 _HTTP_LOG = logging.getLogger(f"{__name__}.http")
@@ -91,6 +89,7 @@ class Server:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=protocol.MAX_BODY)
+        app.on_response_prepare.append(self._set_date)
         control = self.control
         self._add(app, "GET", "/", self._page)
         self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
@@ -110,6 +109,14 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        # aiohttp has set the header to the time of this machine already.
+        server_time = self.account.server_time()
+        if server_time is None:
+            del response.headers["Date"]
+        else:
+            response.headers["Date"] = formatdate(server_time, usegmt=True)
+
     # LeadSquared's endpoints
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -119,31 +126,32 @@ class Server:
             endpoint = Endpoint("unknown", Action.NONE, request.method, request.path)
             response = responses.no_such_path(endpoint.is_async)
             self._record(Call(endpoint, {}, {}), response, [])
-            return _to_aiohttp(response)
+            return as_web_response(response)
         account = self.account
+        if is_at_its_end(request):
+            self._record(Call(endpoint, {}, {}), None, ["close_connection"])
+            return reset_connection(request)
         if fault := account.faults.before_reading(endpoint.name):
             self._record(Call(endpoint, {}, {}), None, [fault.kind])
-            return _reset_connection(request)
+            return reset_connection(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             response = responses.gateway(413)
             self._record(Call(endpoint, {}, {}), response, [])
-            return _to_aiohttp(response)
+            return as_web_response(response)
         query = {name.lower(): value for name, value in reversed([*request.query.items()])}
         call = Call(endpoint, query, {name.lower(): value for name, value in request.headers.items()}, body)
         # Several faults may ask for the lead; it is read only once.
         find_lead = functools.cache(lambda: self._lead_of(call))
-        faults = account.faults.for_call(endpoint.name, find_lead, endpoint.action is Action.SUBMIT)
+        faults = account.faults.for_call(endpoint, find_lead)
         if Stage.CONNECTION in faults.by_stage:
             self._record(call, None, faults.kinds)
-            return _reset_connection(request)
+            return reset_connection(request)
         response = protocol.respond(account, call, faults)
         is_lost = Stage.DELIVERY in faults.by_stage
         self._record(call, response, faults.kinds, is_lost)
-        if (slow := faults.parameters(Stage.DELAY, "slow")) is not None:
-            await asyncio.sleep(slow["seconds"])
-        return await _lose(request, response, faults) if is_lost else _to_aiohttp(response)
+        return await send(request, response, faults)
 
     def _lead_of(self, call: Call) -> Mapping[str, str | None]:
         """Return the lead that is submitted or whose request is polled, empty if there is none."""
@@ -226,34 +234,3 @@ def _with_body(write: Callable[[object], object]) -> _Handler:
 
 def _is_loopback(address: str | None) -> bool:
     return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
-
-
-def _to_aiohttp(response: Response) -> web.Response:
-    return web.Response(
-        status=response.http, body=response.body, content_type=response.content_type, headers=dict(response.headers)
-    )
-
-
-async def _lose(request: web.Request, response: Response, faults: CallFaults) -> web.StreamResponse:
-    """Send nothing or only the first half of the response, then reset the connection."""
-    if (lost := faults.parameters(Stage.DELIVERY, "lost_response")) is not None:
-        if lost["how"] == "hang":
-            await asyncio.sleep(lost["seconds"])
-        return _reset_connection(request)
-    half = web.StreamResponse(status=response.http, headers={"Content-Length": str(len(response.body))})
-    half.content_type = response.content_type
-    with contextlib.suppress(ConnectionError):
-        await half.prepare(request)
-        await half.write(response.body[: len(response.body) // 2])
-    return _reset_connection(request)
-
-
-def _reset_connection(request: web.Request) -> web.Response:
-    """Reset the connection. The response that is returned is never sent; aiohttp needs one."""
-    transport = request.transport
-    if transport is not None:
-        connection = transport.get_extra_info("socket")
-        # SO_LINGER with 0 seconds closes the connection with RST, as a broken host does, and not with FIN.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()

@@ -53,6 +53,13 @@ class Settings:
     status_id_key: str = _switch(
         "RequestId", "spelling of the id in status responses", "RequestId", "RequestID", "requestid"
     )
+    request_id_form: str = _switch(
+        "uuid", "form of RequestIDs; text has characters that a URL must encode", "uuid", "upper", "number", "text"
+    )
+    date_header: str = _switch(
+        "real", "Date header of responses: real time, sandbox time, or none", "real", "sandbox", "missing"
+    )
+    date_offset: float = _switch(0.0, "seconds by which the Date header is ahead, negative if it is behind")
     status_message: str = _switch(
         "string", "Message of a status response: JSON in a string, or an object", "string", "object"
     )
