@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from email.utils import formatdate
 
 from aiohttp import web
@@ -18,6 +17,7 @@ from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
+from airflow_provider_leadsquared.sandbox.own_origin import HEADERS, Guard
 from airflow_provider_leadsquared.sandbox.page import render
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
@@ -40,12 +40,13 @@ class Server:
 
     :param account: The account.
     :param open_control: Whether other machines may use the page and everything under ``/sandbox/``.
+    :param own_names: Host names by which they may be called, in addition to ``localhost`` and IP addresses.
     """
 
-    def __init__(self, account: Account, open_control: bool = False) -> None:
+    def __init__(self, account: Account, open_control: bool = False, own_names: Collection[str] = ()) -> None:
         self.account = account
         self.control = Control(account)
-        self._open_control = open_control
+        self._guard = Guard(open_control, own_names)
         self._runner: web.AppRunner | None = None
         self._runs: asyncio.Task[None] | None = None
 
@@ -181,25 +182,23 @@ class Server:
     # The page, the controls and the recorded data
 
     def _add(self, app: web.Application, method: str, path: str, handler: _Handler) -> None:
-        """Add a route that needs no keys, and that other machines may use only with ``open_control``."""
+        """Add a route of the page or the controls: it needs no keys, and it is closed to other web pages."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if not self._open_control and not _is_loopback(request.remote):
-                return web.json_response(
-                    {"error": "this address is open to this machine only; start the sandbox with --open-control"},
-                    status=403,
-                )
+            response: web.StreamResponse | None = self._guard.refusal(request)
             try:
-                return await handler(request)
+                response = response or await handler(request)
             except ValueError as error:
-                return web.json_response({"error": str(error)}, status=400)
+                response = web.json_response({"error": str(error)}, status=400)
+            response.headers.update(HEADERS)
+            return response
 
         app.router.add_route(method, path, guarded)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         self.account.run_due()
         text = render(self.account, f"http://{request.host}")
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
         return web.Response(
             body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", headers=headers
         )
@@ -230,7 +229,3 @@ def _with_body(write: Callable[[object], object]) -> _Handler:
         return web.json_response(write(json.loads(await request.read())))
 
     return handle
-
-
-def _is_loopback(address: str | None) -> bool:
-    return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
