@@ -76,7 +76,7 @@ def _odd_receipt(body: dict[str, Any], shapes: tuple[str, ...]) -> str:
 def _odd_status(account: Account, response: Response, shapes: tuple[str, ...]) -> Response:
     body = json.loads(response.body)
     task = body.get("TaskStatus")
-    request = account.queue.requests.get(response.request_id or "")
+    request = account.queue.request(response.request_id or "")
     if task is None or request is None:
         return response
     is_settled = task["TaskCurrentStep"] is None  # not so if another fault, such as flap, shows another status

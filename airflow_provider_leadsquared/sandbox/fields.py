@@ -162,6 +162,19 @@ def stored_form(field: LeadField, value: str, settings: Settings) -> str:
     return typed
 
 
+def match_form(field: LeadField | None, value: str, settings: Settings) -> str:
+    """
+    Return a stored value in the form in which it is compared, apart from letter case.
+
+    :param field: The field, None if the account does not have it.
+    :param value: The stored value.
+    :param settings: ``phone_spelling``: whether phones are compared as they are spelled.
+    """
+    if field is None or field.data_type != "Phone" or settings.phone_spelling == "keep":
+        return value
+    return _phone(field, value, settings.country_code) or value
+
+
 def stored_field_set(field: LeadField, members: Mapping[str, str]) -> dict[str, str]:
     """
     Return the members of a custom field set in the form in which the account stores them.
@@ -191,7 +204,8 @@ def _typed(field: LeadField, value: str, settings: Settings) -> str | None:
     """Return the value in the stored form of the field's type, None if it is not of that type."""
     match field.data_type:
         case "Phone":
-            return _phone(field, value, settings.country_code)
+            normal = _phone(field, value, settings.country_code)
+            return normal if normal is None or settings.phone_spelling == "normalise" else value
         case "Email":
             return value.strip() if _EMAIL_SHAPE.fullmatch(value.strip()) else None
         case "Number":

@@ -72,7 +72,7 @@ def _tables(account: Account, now: float) -> str:
     ]
     leads = [
         (lead.number, _name(lead), lead.values.get("EmailAddress", ""), lead.values.get("Phone", ""), lead.captures)
-        for lead in islice(reversed(account.store.leads.values()), _ROWS)
+        for lead in islice(reversed(list(account.store.leads)), _ROWS)
     ]
     faults = [
         (

@@ -13,7 +13,7 @@ import logging
 import math
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -152,7 +152,7 @@ class Queue:
     def __init__(
         self, process: Callable[[Request, float], Mapping[str, object]], real_time: Callable[[float], float]
     ) -> None:
-        self.requests: dict[str, Request] = {}
+        self._requests: dict[str, Request] = {}
         self.counts: Counter[State] = Counter()
         self.recent_rejected: deque[Request] = deque(maxlen=10)
         self._process = process
@@ -162,6 +162,19 @@ class Queue:
         self._last_attempt_at = -math.inf
         self._attempted: deque[float] = deque()
 
+    @property
+    def requests(self) -> ValuesView[Request]:
+        """Every request accepted, the oldest first."""
+        return self._requests.values()
+
+    def request(self, request_id: str) -> Request | None:
+        """
+        Return a request, None if there is none with that id.
+
+        :param request_id: Its id, in any letter case.
+        """
+        return self._requests.get(request_id.lower())
+
     def accept(self, request: Request, settings: Settings) -> None:
         """
         Add a request and schedule its first attempt.
@@ -169,7 +182,7 @@ class Queue:
         :param request: The request.
         :param settings: ``queue_delay``: seconds until the first attempt.
         """
-        self.requests[request.id] = request
+        self._requests[request.id.lower()] = request
         self.counts[request.state] += 1
         self._schedule(request, request.accepted_at + settings.queue_delay)
 

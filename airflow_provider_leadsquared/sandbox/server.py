@@ -103,6 +103,7 @@ class Server:
         self._add(app, "DELETE", "/sandbox/faults", self._clear_faults)
         self._add(app, "DELETE", "/sandbox/faults/{id:[0-9]+}", self._clear_faults)
         self._add(app, "POST", "/sandbox/visitors", _with_body(control.add_visitors))
+        self._add(app, "POST", "/sandbox/merges", _with_body(control.merge_leads))
         self._add(app, "POST", "/sandbox/reset", _without_body(control.reset))
         for collection in COLLECTIONS:
             self._add(app, "GET", f"/sandbox/{collection}", self._read_page)
@@ -156,7 +157,7 @@ class Server:
 
     def _lead_of(self, call: Call) -> Mapping[str, str | None]:
         """Return the lead that is submitted or whose request is polled, empty if there is none."""
-        polled = self.account.queue.requests.get(call.query.get("requestid", ""))
+        polled = self.account.queue.request(call.query.get("requestid", ""))
         lead = polled.api.handler.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
         return lead or {}
 
@@ -176,7 +177,7 @@ class Server:
             number, polled = len(account.polls) + 1, call.query.get("requestid", "")
             account.polls.append(Poll(number, at, real, endpoint.name, polled, http, status, faults))
         # An id that the account does not know may be anything, even lead data, so it is not logged.
-        known = request_id if request_id in account.queue.requests else ""
+        known = request_id if account.queue.request(request_id or "") else ""
         _LOG.debug("%s: %s %s %s", endpoint.name, http or "no response", known, " ".join(faults))
 
     # The page, the controls and the recorded data

@@ -205,6 +205,18 @@ def test_a_lead_cannot_be_a_visitor(crm, own):
     assert own("POST", "visitors", {"ids": [crm.capture(LEAD)["RelatedId"]]})[0] == 400
 
 
+def test_leads_are_merged_and_deleted_over_http(crm, own):
+    first, second, third = (crm.capture({"FirstName": name})["RelatedId"] for name in "abc")
+    assert own("POST", "merges", {"lead": first, "into": second}) == {"leads": 2}
+    assert own("POST", "merges", {"lead": third, "into": None}) == {"leads": 1}
+    assert own("GET", f"leads/{first}") == (404, None)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"lead": "x"}, {"lead": "x", "into": None}, {"lead": None, "into": None}, []])
+def test_a_wrong_merge_is_an_error(own, wrong):
+    assert own("POST", "merges", wrong)[0] == 400
+
+
 def test_a_reset_forgets_everything_but_the_clock(crm, sandbox, own):
     crm.submit(LEAD)
     sandbox.fault("gateway")

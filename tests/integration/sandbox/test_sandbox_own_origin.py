@@ -83,7 +83,9 @@ def test_no_other_page_may_embed_page_or_data(call, path):
 
 
 def test_a_browser_that_asks_whether_it_may_gets_no_leave(call):
-    response = call("OPTIONS", "/sandbox/reset", Origin="https://attacker.example", Access_Control_Request_Method="POST")
+    response = call(
+        "OPTIONS", "/sandbox/reset", Origin="https://attacker.example", Access_Control_Request_Method="POST"
+    )
     assert not response.ok
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
