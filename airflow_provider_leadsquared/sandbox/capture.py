@@ -197,7 +197,7 @@ def _match(
         return found, None if found else visitor
 
     if (lead := _lead_by_id(store, settings, prospect)) is not None:  # rules 4 to 6
-        differs = email and str(email).casefold() != str(lead.values.get("EmailAddress", "")).casefold()
+        differs = email and str(email).lower() != str(lead.values.get("EmailAddress", "")).lower()
         return (None, None) if differs else (lead, None)
     if not (settings.phone_match == "fallback" or (settings.phone_match == "alone" and not email)):
         phone = ""

@@ -164,15 +164,19 @@ def stored_form(field: LeadField, value: str, settings: Settings) -> str:
 
 def match_form(field: LeadField | None, value: str, settings: Settings) -> str:
     """
-    Return a stored value in the form in which it is compared, apart from letter case.
+    Return a stored value in the form in which it is compared when leads are searched.
+
+    Letters are made small and nothing more: ``straße@example.org`` is not ``strasse@example.org``.
 
     :param field: The field, None if the account does not have it.
     :param value: The stored value.
-    :param settings: ``phone_spelling``: whether phones are compared as they are spelled.
+    :param settings: ``phone_spelling``: whether phones are compared as they are spelled; ``value_case``: whether letter
+        case counts in values other than e-mail addresses.
     """
-    if field is None or field.data_type != "Phone" or settings.phone_spelling == "keep":
-        return value
-    return _phone(field, value, settings.country_code) or value
+    data_type = field.data_type if field else "Text"
+    if field and data_type == "Phone" and settings.phone_spelling != "keep":
+        return _phone(field, value, settings.country_code) or value
+    return value.lower() if settings.value_case == "ignore" or data_type == "Email" else value
 
 
 def stored_field_set(field: LeadField, members: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,10 +14,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
+from airflow_provider_leadsquared.sandbox.detail_pages import render_entry
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
 from airflow_provider_leadsquared.sandbox.own_origin import HEADERS, Guard
 from airflow_provider_leadsquared.sandbox.page import render
+from airflow_provider_leadsquared.sandbox.page_parts import note, page
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.responses import Response
@@ -93,6 +94,7 @@ class Server:
         app.on_response_prepare.append(self._set_date)
         control = self.control
         self._add(app, "GET", "/", self._page)
+        self._add(app, "GET", "/view/{collection:requests|leads}/{id}", self._detail_page)
         self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
         self._add(app, "GET", "/sandbox/clock", _without_body(control.clock))
         self._add(app, "POST", "/sandbox/clock", _with_body(control.move_clock))
@@ -117,7 +119,7 @@ class Server:
         if server_time is None:
             del response.headers["Date"]
         else:
-            response.headers["Date"] = formatdate(server_time, usegmt=True)
+            response.headers["Date"] = responses.http_date(server_time)
 
     # LeadSquared's endpoints
 
@@ -158,7 +160,7 @@ class Server:
     def _lead_of(self, call: Call) -> Mapping[str, str | None]:
         """Return the lead that is submitted or whose request is polled, empty if there is none."""
         polled = self.account.queue.request(call.query.get("requestid", ""))
-        lead = polled.api.handler.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
+        lead = polled.api.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
         return lead or {}
 
     def _record(self, call: Call, response: Response | None, faults: list[str], is_lost: bool = False) -> None:
@@ -198,11 +200,14 @@ class Server:
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         self.account.run_due()
-        text = render(self.account, f"http://{request.host}")
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
-        return web.Response(
-            body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", headers=headers
-        )
+        return _html(render(self.account, f"http://{request.host}"))
+
+    async def _detail_page(self, request: web.Request) -> web.StreamResponse:
+        self.account.run_due()
+        text = render_entry(self.account, request.match_info["collection"], request.match_info["id"])
+        if text is None:
+            return _html(page("Not found", note("There is none with this id; it may have been removed.")), http=404)
+        return _html(text)
 
     async def _clear_faults(self, request: web.Request) -> web.StreamResponse:
         fault_id = request.match_info.get("id")
@@ -230,3 +235,9 @@ def _with_body(write: Callable[[object], object]) -> _Handler:
         return web.json_response(write(json.loads(await request.read())))
 
     return handle
+
+
+def _html(text: str, http: int = 200) -> web.Response:
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+    body = text.encode("utf-8", "replace")
+    return web.Response(status=http, body=body, content_type="text/html", charset="utf-8", headers=headers)

@@ -95,6 +95,9 @@ class Settings:
         "compare",
         "keep",
     )
+    value_case: str = _switch(
+        "ignore", "letter case of values, other than e-mail addresses, by which leads are searched", "ignore", "exact"
+    )
     country_code: str = _switch("91", "default country code of phones")
     async_update_behavior: bool = _switch(True, "async submissions use LeadUpdateBehavior")
     unknown_update_behavior: str = _switch("reject", "an unknown LeadUpdateBehavior", "reject", "ignore")

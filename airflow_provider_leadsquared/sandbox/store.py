@@ -84,10 +84,10 @@ class Store:
 
     The index of a field is built at the first search by that field, so that later searches do not scan the leads.
 
-    :param match_form: Returns the form in which a value (field, stored value) is compared, apart from letter case.
+    :param match_form: Returns the form in which a stored value is compared, from the name of its field and the value.
     """
 
-    def __init__(self, match_form: Callable[[str, str], str] = lambda field, value: value) -> None:
+    def __init__(self, match_form: Callable[[str, str], str] = lambda field, value: value.lower()) -> None:
         self.activities: list[Activity] = []
         self._match_form = match_form
         self._leads: dict[str, Lead] = {}
@@ -176,7 +176,7 @@ class Store:
 
     def find(self, field: str, value: str) -> Lead | None:
         """
-        Return the oldest lead with a value, without regard to letter case. None if there is none.
+        Return the oldest lead with a value, None if there is none.
 
         :param field: The field to search by.
         :param value: The value in its stored form.
@@ -185,7 +185,7 @@ class Store:
             self._indexes[field] = {}
             for lead in self.leads:
                 self._index(field, lead)
-        keys = self._indexes[field].get(self._match_form(field, value).casefold())
+        keys = self._indexes[field].get(self._match_form(field, value))
         return self._leads[next(iter(keys))] if keys else None
 
     def create(self, lead_id: str | None, values: dict[str, Value], at: float) -> Lead:
@@ -238,13 +238,13 @@ class Store:
     def _index(self, field: str, lead: Lead) -> None:
         value = lead.values.get(field)
         if isinstance(value, str) and value:
-            form = self._match_form(field, value).casefold()
+            form = self._match_form(field, value)
             self._indexes[field].setdefault(form, {})[lead.id.lower()] = None
 
     def _unindex(self, field: str, lead: Lead) -> None:
         value = lead.values.get(field)
         if field in self._indexes and isinstance(value, str) and value:
-            self._indexes[field][self._match_form(field, value).casefold()].pop(lead.id.lower(), None)
+            self._indexes[field][self._match_form(field, value)].pop(lead.id.lower(), None)
 
 
 def _timestamp(at: float) -> str:

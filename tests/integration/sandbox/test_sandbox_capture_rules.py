@@ -208,6 +208,21 @@ def test_email_addresses_match_without_regard_to_case(crm, meera):
     assert crm.capture({"EmailAddress": "MEERA@example.org"})["RelatedId"] == meera
 
 
+def test_letters_are_compared_as_they_are_written_apart_from_case(crm):
+    first = crm.capture({"EmailAddress": "straße@example.org"})
+    assert crm.capture({"EmailAddress": "strasse@example.org"})["IsCreated"]
+    assert crm.capture({"EmailAddress": "STRAßE@example.org"})["RelatedId"] == first["RelatedId"]
+
+
+@pytest.mark.parametrize(("value_case", "is_created"), [("ignore", False), ("exact", True)])
+def test_letter_case_of_other_values_counts_by_switch(crm, sandbox, value_case, is_created):
+    sandbox.switch(value_case=value_case)
+    crm.capture({"mx_Customer_Id": "c-1", "EmailAddress": "a@example.org"})
+    by_id = crm.capture({"mx_Customer_Id": "C-1", "SearchBy": "mx_Customer_Id"})
+    by_email = crm.capture({"EmailAddress": "A@example.org"})
+    assert (by_id["IsCreated"], by_email["IsCreated"]) == (is_created, False)
+
+
 def test_ids_match_without_regard_to_case_and_are_shown_as_they_were_given(crm, sandbox, meera):
     assert crm.capture({"ProspectID": meera.upper(), "mx_City": "Pune"})["RelatedId"] == meera
     by_id = {"ProspectID": meera.upper(), "EmailAddress": "new@example.org", "SearchBy": "ProspectId"}

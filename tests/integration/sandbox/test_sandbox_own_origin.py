@@ -8,7 +8,7 @@ import requests
 from airflow_provider_leadsquared.sandbox.own_origin import Guard
 
 LEAD = {"EmailAddress": "meera@example.org"}
-READS = ["/", "/sandbox/leads", "/sandbox/posts", "/sandbox/switches"]
+READS = ["/", "/view/leads/x", "/sandbox/leads", "/sandbox/posts", "/sandbox/switches"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_post_that_is_not_json_as_a_form_sends_it_is_refused(sandbox, crm, cal
     assert len(sandbox.leads()) == 1
 
 
-@pytest.mark.parametrize("path", ["/", "/sandbox/leads"])
+@pytest.mark.parametrize("path", ["/", "/view/leads/x", "/sandbox/leads"])
 def test_no_other_page_may_embed_page_or_data(call, path):
     headers = call("GET", path).headers
     assert (headers["X-Frame-Options"], headers["Cross-Origin-Resource-Policy"]) == ("DENY", "same-origin")
