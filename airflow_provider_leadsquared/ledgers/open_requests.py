@@ -170,9 +170,8 @@ class OpenRequests:
         )
         counts: Counter[tuple[State, str | None]] = Counter()
         with self._database.reading() as connection:
-            for state, reason_class, count in self._database.select_in(
-                connection, statement, table.c.scope, self._scopes
-            ):
+            for line in self._database.select_in(connection, statement, table.c.scope, self._scopes):
+                state, reason_class, count = line
                 counts[State(state), reason_class] += count
         return counts
 
