@@ -121,6 +121,7 @@ def test_a_redirect(crm, sandbox, http):
     with pytest.raises(requests.TooManyRedirects) as caught:
         submit(crm)
     response = caught.value.response
+    assert response is not None
     assert (response.status_code, response.headers["Location"]) == (http, "https://portal.example.org/")
 
 
