@@ -28,6 +28,7 @@ from airflow_provider_leadsquared.api.leads import values_of
 from airflow_provider_leadsquared.api.masking import mask_text
 from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
+from airflow_provider_leadsquared.api.texts import clean_text
 
 #: A status response, its task, the task's message and that message's own: nothing that is read lies deeper.
 _ENVELOPE_LEVELS = 4
@@ -59,7 +60,7 @@ def read_json(request: Request, response: Response) -> Any:
 def _raise_reported(request: Request, what: str, response: Response, kind: str | None, text: str) -> NoReturn:
     """Raise what LeadSquared's own error body reports, whatever the HTTP code."""
     code = response.status_code
-    reason = mask_text(text, values_of(request.body))
+    reason = mask_text(text, values_of(request.body), request.keys)
     # A lead's own words are masked by now: none can be taken for LeadSquared's.
     if code == 429 or names_rate_limit(reason) or names_rate_limit(kind or ""):
         raise rate_limit_error(what, text)
@@ -117,7 +118,13 @@ def error_text_in(envelope: Mapping[str, Any]) -> str:
 
 
 def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
-    """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack its messages."""
+    """
+    Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack its messages.
+
+    Texts are cleaned of characters that no ledger can keep.
+    """
+    if isinstance(data, str):
+        return clean_text(data)
     if not isinstance(data, dict) or not levels:
         return data
     lowered = {str(key).lower(): value for key, value in data.items()}

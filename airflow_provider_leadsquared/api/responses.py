@@ -7,7 +7,7 @@ What all responses have in common is in ``envelope``. The lead that a status res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -194,7 +194,7 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
         raise UnknownRequestError(unknown)
     if first_error("status", data) is not None:
         raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
-    return _status(request_id, data["taskstatus"], api)
+    return _status(request_id, data["taskstatus"], api, request.keys)
 
 
 def read_metrics(request: Request, response: Response) -> QueueMetrics:
@@ -257,13 +257,14 @@ def read_api_host(request: Request, response: Response) -> str:
     return host.split("//")[-1].split("/")[0]
 
 
-def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestStatus:
+def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Sequence[str]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
     values = values_of(task.get("requestbody"))
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
         if is_error(inner):
-            return _failure(request_id, RequestState.FAILED, error_text_in(inner), values, exception_type_in(inner))
+            reason = error_text_in(inner)
+            return _failure(request_id, RequestState.FAILED, reason, values, keys, exception_type_in(inner))
         confirmation = api.read_confirmation(inner)
         if confirmation is not None:
             return RequestStatus(request_id, state, confirmation)
@@ -271,12 +272,14 @@ def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestS
         # The outer status alone is no confirmation: only the inner response is the CRM's.
         return RequestStatus(request_id, RequestState.UNKNOWN, reason="says Success, but not what was captured")
     if state in (RequestState.FAILED, RequestState.ERROR):
-        return _failure(request_id, state, str(task.get("statusreason") or ""), values, None)
+        return _failure(request_id, state, str(task.get("statusreason") or ""), values, keys, None)
     return RequestStatus(request_id, state)
 
 
-def _failure(request_id: str, state: RequestState, text: str, values: list[str], kind: str | None) -> RequestStatus:
+def _failure(
+    request_id: str, state: RequestState, text: str, values: list[str], keys: Sequence[str], kind: str | None
+) -> RequestStatus:
     found = _APPLICATION_ERROR.search(text) or _EXCEPTION_TYPE.search(text)
     kind = kind or (found.group() if found else None)
-    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values)
+    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values, keys)
     return RequestStatus(request_id, state, exception_type=kind, reason=reason)

