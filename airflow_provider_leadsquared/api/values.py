@@ -48,7 +48,7 @@ def value_text(attribute: str, value: Any) -> str:
         return _timestamp(attribute, value)
     if isinstance(value, uuid.UUID):
         return str(value)
-    if isinstance(value, (Decimal, Real)):
+    if isinstance(value, (int, float, Decimal, Real)):
         try:
             return plain_number(value)
         except UnwritableNumberError as error:
@@ -67,21 +67,24 @@ def plain_number(number: Decimal | Real | float) -> str:
 
     :raises UnwritableNumberError: It is NaN or infinite, or has more than 4,300 digits.
     """
-    too_long = UnwritableNumberError("too_large", "the number is too long to be written out")
     try:
-        if isinstance(number, Integral):
+        if isinstance(number, (int, Integral)):
             return str(int(number))
         exact = number if isinstance(number, Decimal) else Decimal(repr(float(number)))
     except (OverflowError, ValueError):  # Python refuses to write out integers of more than 4,300 digits
-        raise too_long from None
+        raise _too_long() from None
     if not exact.is_finite():
         raise UnwritableNumberError("not_finite", "is NaN or infinite; send None where there is no value")
     if abs(exact.adjusted()) > LONGEST_NUMBER:  # its exponent would be written out in zeros
-        raise too_long
+        raise _too_long()
     text = format(exact, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def _too_long() -> UnwritableNumberError:
+    return UnwritableNumberError("too_large", "the number is too long to be written out")
 
 
 def check_text(attribute: str, text: str) -> str:

@@ -48,12 +48,14 @@ def prepare(given: Any, name: str) -> Any:
     if isinstance(given, RecordList):
         return given
     if is_data(given):
-        return RecordList(given, name)
+        return RecordList(given.value if _is_literal(given) else given, name)
     return _callable_by_airflow(given, name) if callable(given) and not hasattr(given, "resolve") else given
 
 
 def is_data(given: Any) -> bool:
     """Tell records from a template, another task's output and a function."""
+    if _is_literal(given):
+        return True
     return isinstance(given, Iterable) and not isinstance(given, (str, bytes)) and not hasattr(given, "resolve")
 
 
@@ -146,6 +148,11 @@ def refuse_stored_records(given: Any, argument: str) -> None:
             f"{argument} in .partial() or .expand() would be stored and shown with the DAG; map over the output of a "
             f"task, or over functions that return the records: {argument}=[function, …]"
         )
+
+
+def _is_literal(given: Any) -> bool:
+    """Tell whether it is what Airflow's ``literal()`` returns, which Airflow stores as text."""
+    return type(given).__name__ == "LiteralValue" and hasattr(given, "value")
 
 
 def _texts_in(record: Any) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ import jinja2.nativetypes
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.sdk import DAG, literal
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_leadsquared.api.errors import ConfigurationError
@@ -271,6 +271,8 @@ MAPPED = {
     "expand_over_single_leads": lambda: LeadCaptureOperator.partial(task_id="capture").expand(leads=leads(2)),
     "expand_kwargs": lambda: LeadCaptureOperator.partial(task_id="capture").expand_kwargs([{"leads": leads(1)}]),
     "partial": lambda: LeadCaptureOperator.partial(task_id="capture", leads=leads(1)),
+    "literal": lambda: LeadCaptureOperator.partial(task_id="capture", leads=literal(leads(1))),
+    "literals": lambda: LeadCaptureOperator.partial(task_id="capture").expand(leads=[literal(leads(1))]),
 }
 
 
@@ -279,6 +281,14 @@ MAPPED = {
 def test_leads_of_a_mapped_task_are_refused_when_the_dag_is_parsed_for_airflow_would_store_them(make):
     with DAG("mapped", schedule=None), pytest.raises(ValueError, match="would be stored and shown with the DAG"):
         make()
+
+
+def test_leads_in_a_literal_are_sent_with_their_braces_and_are_not_in_the_serialized_dag(sandbox, clock):
+    with DAG("literal", schedule=None) as dag:
+        operator = LeadCaptureOperator(task_id="capture", leads=literal(leads(1, mx_City="{{ ds }}")))
+    assert "example.org" not in serialized(dag)
+    rendered(operator).execute(Task().context())
+    assert sandbox.posts()[0]["lead"]["mx_City"] == "{{ ds }}"
 
 
 def test_a_mapped_capture_may_get_its_leads_from_functions_and_tasks():

@@ -553,7 +553,7 @@ def test_a_fingerprint_changes_with_what_is_sent(other):
 
 def test_a_fingerprint_changes_with_what_a_sending_does_to_an_existing_lead():
     lead = {"Phone": PHONE, "LastName": None}
-    ways = [
+    ways: list[dict[str, Any]] = [
         {},
         {"parameters": {"LeadUpdateBehavior": "DoNotUpdate"}},
         {"parameters": {"LeadUpdateBehavior": "UpdateOnlyEmptyFields"}},
