@@ -30,7 +30,7 @@ _LONGEST_NUMBER = 3
 _WITHOUT_VALUES = frozenset(("08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"))
 
 #: What databases write about themselves, in small letters.
-_KNOWN = frozenset(files(__package__).joinpath("database_words.txt").read_text(encoding="utf-8").split())
+_KNOWN = frozenset(re.findall(r"\w+", files(__package__).joinpath("database_words.txt").read_text(encoding="utf-8")))
 
 
 def mask_error_text(text: str, sql: str, *, is_whole: bool, sqlstate: str | None, has_run: bool) -> str:
