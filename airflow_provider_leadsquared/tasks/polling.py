@@ -139,8 +139,10 @@ class _Poll:
         return PollResult(entries, len(due), self._next_at(), self._trouble, self._offset.seconds)
 
     def _due(self) -> list[str]:
-        """Return the requests that are due, and those for which the last poll could not ask."""
+        """Return what is due, what the last poll could not ask for, and, if nothing else is open, what was lost."""
         troubled = [request_id for request_id, entry in self._by_request.items() if is_trouble(entry.reason_class)]
+        if all(entry.is_lost for entry in self._by_request.values()):
+            troubled = list(self._by_request)
         return list(dict.fromkeys([*self._plan.due(self._now()), *troubled]))
 
     async def _ask(self, due: Iterable[str]) -> None:
