@@ -190,9 +190,11 @@ def test_a_server_that_is_no_leadsquared_is_waited_for(sandbox, clock, no_waits,
 def test_a_status_path_that_leadsquareds_gateway_does_not_have_fails_the_first_poll(sandbox, clock, monkeypatch):
     receipts = capture(Task(), leads(2))
     connect(monkeypatch, sandbox, extra={"paths": {"lead_capture": {"status": "/no/such/path"}}})
+    task = Task()
+    assert not poke(task, receipts)  # nothing is due yet
     clock.advance(5)
     with pytest.raises(NoSuchPathError, match="extra 'paths'"):
-        poke(Task(), receipts)
+        poke(task, receipts)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import LOST_AFTER
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
+from airflow_provider_leadsquared.tasks.polling import poll
+from airflow_provider_leadsquared.tasks.receipts import parse_receipts
 from tests.integration.tasks import Task, capture, leads, poke, wait_for
 
 #: Status calls that fail as a whole, whoever sends the response.
@@ -230,6 +237,17 @@ def test_without_a_date_the_workers_clock_counts(sandbox, clock):
     assert wait_for(Task(), clock, capture(Task(), leads(2)))["counts"] == {"read": 2, "created": 2}
 
 
+def test_a_response_from_before_the_request_was_accepted_tells_no_time(sandbox, clock):
+    """A copy that a server on the way has kept: its date would make requests younger than they are."""
+    sandbox.fault("silent_loss")
+    receipts, accepted = capture(Task(), leads(1)), clock.now
+    sandbox.switch(date_offset=-50_000.0)
+    with pytest.raises(LeadsStillOpen):
+        wait_for(Task(), clock, receipts)
+    assert clock.now - accepted <= 36_570 + 50_000
+    assert clock.now - accepted == pytest.approx(36_570)
+
+
 # ---- submissions -------------------------------------------------------------------------------------------------
 
 
@@ -339,3 +357,40 @@ def test_two_receipts_with_one_request_id_are_not_two_verdicts(sandbox, clock):
     with pytest.raises(LeadsNotDelivered, match="RepeatedRequestId"):
         wait_for(task, clock, [receipt, receipt | {"row": 2, "row_key": "other"}])
     assert verdicts(task) == ["created", "invalid"]
+
+
+@pytest.mark.parametrize("is_decided", [False, True])
+def test_a_request_id_that_stands_at_two_rows_of_a_ledger_gives_one_verdict(sandbox, clock, is_decided):
+    (receipt,) = capture(Task(), leads(1))["receipts"]
+    first = Entry(0, State.OPEN, "k0", "f0", request_id=receipt["request_id"], accepted_at=clock.now, attempts=1)
+    second = replace(first, row=1, row_key="k1", fingerprint="f1", accepted_at=clock.now + 1)
+    ledger = InProcessLedger()
+    clock.advance(10)
+    if is_decided:
+        poll(LeadSquaredHook(), ledger, [first], clock=lambda: clock.now)
+        clock.advance(10)
+    for _ in range(2):
+        result = poll(LeadSquaredHook(), ledger, [first, second], clock=lambda: clock.now)
+        clock.advance(10)
+        assert [(entry.state, entry.reason_class) for entry in result.entries] == [
+            (State.CREATED, None),
+            (State.FAILED, "RepeatedRequestId"),
+        ]
+
+
+def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sandbox, clock, no_waits):
+    class CountingLedger(InProcessLedger):
+        writes = 0
+
+        def write(self, *arguments, **more):
+            self.writes += 1
+            with pytest.raises(RuntimeError):
+                asyncio.get_running_loop()
+            super().write(*arguments, **more)
+
+    receipts = capture(Task(), leads(600))["receipts"]
+    clock.advance(60)
+    ledger = CountingLedger()
+    result = poll(LeadSquaredHook(), ledger, parse_receipts(receipts), clock=lambda: clock.now)
+    assert result.open == []
+    assert ledger.writes <= 4
