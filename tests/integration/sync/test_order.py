@@ -345,7 +345,7 @@ def test_rejects_make_the_sensor_red_with_their_counts(sandbox, clock, on_sqlite
     on_sqlite.put(customer(1), customer(2, "Kochi"), customer(3, "Kochi"))
     night = Night("1")
     output = sync(night, on_sqlite)
-    with pytest.raises(LeadsNotDelivered, match=r"did not take 2 of 3 requests .rejected: 2 MXInvalidInput"):
+    with pytest.raises(LeadsNotDelivered, match=r"did not confirm 2 of 3 requests .rejected: 2 MXInvalidInput"):
         wait_for(night, clock, output)
     assert night.pushed["counts"] == {"read": 3, "created": 1, "rejected": 2}
     assert "2 (request " in task_log()
