@@ -271,6 +271,30 @@ def test_a_submission_that_something_else_refuses_is_no_reject_and_is_sent_again
     assert wait_for(Task(), clock, task.pushed or task.returned)["counts"]["created"] == 5
 
 
+def test_the_error_of_a_capture_keeps_rows_in_doubt_apart_from_rows_to_send_again(sandbox, clock, no_waits):
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
+    rows = [{"id": "u0", "FirstName": "Asha"}, {"id": "bad", "EmailAddress": ["x"]}]
+    with pytest.raises(LeadsNotDelivered) as raised:
+        capture(Task(), rows, require_match_key=False)
+    message = str(raised.value)
+    assert "1 of 2 leads were set aside or refused and 1 of 2 leads are in doubt" in message
+    assert "Correct the rows that were set aside or refused, and send those again." in message
+    assert "are not repeated: u0. Look these up in the CRM" in message
+
+
+def test_the_error_of_a_capture_with_rows_in_doubt_only_does_not_ask_to_send_them_again(sandbox, clock, no_waits):
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
+    with pytest.raises(LeadsNotDelivered) as raised:
+        capture(Task(), [{"id": "u0", "FirstName": "Asha"}], require_match_key=False)
+    assert "again" not in str(raised.value)
+
+
+def test_the_error_about_rows_in_doubt_does_not_say_that_leadsquared_has_not_accepted_them(sandbox, clock, no_waits):
+    sandbox.fault("repeated_request_id", endpoint="capture", skip=1)
+    with pytest.raises(LeadsUnsent, match="LeadSquared has not confirmed that it accepted them"):
+        capture(Task(), leads(2))
+
+
 # ---- reading a yes -----------------------------------------------------------------------------------------------
 
 
