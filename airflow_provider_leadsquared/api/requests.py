@@ -148,7 +148,8 @@ def check_parameters(api: AsyncApi, parameters: Mapping[str, str]) -> dict[str, 
 
 
 def _request(account: Account, endpoint: Endpoint, query: dict[str, str], body: bytes | None = None) -> Request:
-    headers = {"Accept": "application/json"}
+    # A proxy must not give the response of an earlier call.
+    headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
     if body is not None:
         headers["Content-Type"] = "application/json"
     if endpoint.host is Host.ASYNCHRONOUS:

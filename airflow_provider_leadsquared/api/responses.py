@@ -213,7 +213,8 @@ def _status_error(response: Response, request_id: str, error: ApiError) -> ApiEr
         return UnknownRequestError(
             f"{error}; LeadSquared may not know RequestId {request_id}, or the status path is another one "
             "(the connection's extra 'paths')",
-            server_time=response.server_time,
+            # The time of another server is not LeadSquared's.
+            server_time=response.server_time if isinstance(error, RejectedError) else None,
         )
     if response.status_code == 404:
         return UnexpectedResponseError(str(error))

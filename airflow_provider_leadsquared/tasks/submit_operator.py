@@ -244,30 +244,34 @@ class SubmitOperator(BaseOperator):
         end = TaskEnd(self, context, counts, output, rejects)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
+        refused = len(rejects) - len(doubt)
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {records} have no receipt ({counts.reasons_text()}); the rest was "
-            f"accepted. {_remedy(len(rejects) - len(doubt), doubt)}Or set allowed_rejects.",
+            f"{_missing(refused, len(doubt), counts.read, records)} ({counts.reasons_text()}); the rest was accepted. "
+            f"{_remedy(doubt, is_all=not refused)}, or set allowed_rejects.",
         )
         return end.succeed()
 
 
-def _remedy(refused: int, doubt: Sequence[str]) -> str:
-    """
-    Return what to do about rows without a receipt.
+def _missing(refused: int, in_doubt: int, read: int, records: str) -> str:
+    parts = [(refused, "were set aside or refused"), (in_doubt, "are in doubt")]
+    return " and ".join(f"{count:,} of {read:,} {records} {state}" for count, state in parts if count)
 
-    :param refused: How many were set aside or refused.
-    :param doubt: Names of those of which nobody can tell whether LeadSquared accepted them.
+
+def _remedy(doubt: Sequence[str], *, is_all: bool) -> str:
     """
-    parts = []
-    if refused:
-        parts.append("Correct the rows that were set aside or refused, and send those again. ")
-    if doubt:
-        parts.append(
-            "In doubt: LeadSquared may have accepted these and could not match them, so they are not repeated; look "
-            f"them up in the CRM: {', '.join(doubt[:NAMED_ROWS])}. "
-        )
-    return "".join(parts)
+    Return what to do about rows without a receipt; rows in doubt must not be sent again by a person either.
+
+    :param doubt: Names of the rows of which nobody can tell whether LeadSquared accepted them.
+    :param is_all: There are no others.
+    """
+    if not doubt:
+        return "Correct these rows and send them again"
+    others = "" if is_all else "Correct the rows that were set aside or refused, and send those again. "
+    return (
+        f"{others}LeadSquared may have the rows in doubt and cannot match them, so they are not repeated: "
+        f"{', '.join(doubt[:NAMED_ROWS])}. Look these up in the CRM"
+    )
 
 
 def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:
