@@ -35,7 +35,8 @@ MANY_TURNS = 200
 
 NOT_ACCEPTED = [NoConnectionError("no connection"), RateLimitError("too many calls", 1.0)]
 IN_DOUBT = [NoResponseError("no response"), ServerError("HTTP 500"), UnexpectedResponseError("a page of a proxy")]
-FATAL = [AuthenticationError("keys refused"), NoSuchPathError("no such path"), ConfigurationError("incomplete")]
+FATAL = [AuthenticationError("keys refused"), ConfigurationError("incomplete")]
+NO_PATH = NoSuchPathError("no such path")
 
 
 def name_of(error: ApiError) -> str:
@@ -263,7 +264,7 @@ def test_a_result_that_is_no_receipt_is_handed_on_as_it_is():
     assert run(service, "a").outcomes == {"a": "status"}
 
 
-@pytest.mark.parametrize("later", FATAL, ids=name_of)
+@pytest.mark.parametrize("later", [*FATAL, NO_PATH], ids=name_of)
 def test_a_doubt_is_not_settled_by_a_later_call_that_was_certainly_not_accepted(later):
     service = Service({"a": [IN_DOUBT[0], later]})
     assert run(service, "a") == Run({"a": IN_DOUBT[0]}, later)
@@ -280,6 +281,12 @@ def test_a_fatal_error_ends_the_run_after_the_calls_under_way(error):
     assert ended == Run({item: Receipt(item) for item in "wac"} | {"b": error}, error)
     assert source.taken == ["w", "a", "b", "c"]
     assert sorted(service.made) == ["a", "b", "c", "w"]
+
+
+def test_a_path_that_is_not_there_at_the_first_call_ends_the_run():
+    service = Service({"a": [NO_PATH]})
+    assert run(service, "abc", concurrency=3) == Run({"a": NO_PATH}, NO_PATH)
+    assert service.made == ["a"]
 
 
 def test_after_a_fatal_error_no_further_item_is_taken_by_calls_that_wait_for_one():
@@ -476,6 +483,12 @@ def test_a_run_goes_on_when_one_call_has_succeeded(clock, error):
     assert ended.error is None
     assert len(ended.outcomes) == 500
     assert all(isinstance(outcome, Receipt) for name, outcome in ended.outcomes.items() if name.startswith("keyed"))
+
+
+def test_a_missing_path_that_responded_before_is_waited_for(clock):
+    outage = Outage(clock, NoSuchPathError("HTTP 404, a page"), begins=10, lasts=30)
+    ended = outage.run(100)
+    assert ended == Run({f"unkeyed {n}": Receipt(f"unkeyed {n}") for n in range(100)}, None)
 
 
 def test_an_item_that_may_be_repeated_tries_first(clock):
