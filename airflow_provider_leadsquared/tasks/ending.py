@@ -51,6 +51,16 @@ class TaskEnd:
                 self.context["outlet_events"][outlet].extra["counts"] = dict(output["counts"])
         return output
 
+    def fail_if_stopped(self, error: BaseException | None) -> None:
+        """
+        Push the output and raise what Airflow raised to stop the task.
+
+        :param error: Airflow's own exception, None if there is none.
+        """
+        if error is not None:
+            self._push()
+            raise error
+
     def fail_if_unsent(self, unsent: int, records: str, stopped_by: ApiError | None, *, is_stopped: bool) -> None:
         """
         Fail if rows are left to send; the next try sends them.
@@ -77,18 +87,18 @@ class TaskEnd:
             self.fail(LeadsNotDelivered, message)
 
     def fail(self, kind: type[TaskError], message: str) -> NoReturn:
-        """
-        Push the output and raise an error with the counts.
-
-        Airflow pushes a return value only if there is one, but what was accepted must be waited for all the same.
-        """
-        self.context["ti"].xcom_push(key="return_value", value=self._output())
+        """Push the output and raise an error with the counts."""
+        self._push()
         raise kind(
             message,
             counts=self.counts.as_dict(),
             reasons=self.counts.reasons_as_dict(),
             examples=[entry.name for entry in self.rejects[:NAMED_ROWS]],
         )
+
+    def _push(self) -> None:
+        """Push the output. Airflow does so only for a task that succeeds, but what was accepted must be waited for."""
+        self.context["ti"].xcom_push(key="return_value", value=self._output())
 
     def _output(self) -> dict[str, Any]:
         return {"counts": self.counts.as_dict(), **self.output}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, judge
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+from airflow_provider_leadsquared.tasks.event_loop import run_calls
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -50,7 +50,12 @@ class PollResult:
 
 
 def poll(
-    hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], *, clock: Callable[[], float]
+    hook: LeadSquaredHook,
+    ledger: VerdictLedger,
+    requests: Iterable[Entry],
+    *,
+    clock: Callable[[], float],
+    is_stopping: Callable[[], bool],
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -62,18 +67,24 @@ def poll(
     :param ledger: Where verdicts are kept.
     :param requests: The requests.
     :param clock: Tells the time in seconds since the epoch.
+    :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
     :raises ApiError: Asking again would not help: keys refused, wrong host, no LeadSquared at all.
     """
-    return _Poll(hook, ledger, requests, clock).run()
+    return _Poll(hook, ledger, requests, clock, is_stopping).run()
 
 
 class _Poll:
     """One poll while it is under way."""
 
     def __init__(
-        self, hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], clock: Callable[[], float]
+        self,
+        hook: LeadSquaredHook,
+        ledger: VerdictLedger,
+        requests: Iterable[Entry],
+        clock: Callable[[], float],
+        is_stopping: Callable[[], bool],
     ) -> None:
-        self._hook, self._ledger, self._clock = hook, ledger, clock
+        self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
         self._ladder = hook.account.ladder
         self._trouble: ApiError | None = None
         self._unwritten: list[Entry] = []
@@ -97,14 +108,14 @@ class _Poll:
         due = self._plan.due(self._now)
         try:
             if due:
-                asyncio.run(self._ask(due))
+                run_calls(self._ask(due))
         except ApiError as error:
             if not error.transient:
                 raise
             self._trouble = error
         finally:
             self._ledger.write(self._unwritten)
-        if self._trouble is None:
+        if self._trouble is None and not self._is_stopping():
             self._plan.polled(self._now)
             self._ledger.write(metadata={"polled_at": self._now})
         next_at = None
@@ -115,7 +126,7 @@ class _Poll:
 
     async def _ask(self, due: Iterable[str]) -> None:
         asked = [(request_id, self._by_request[request_id][0].api) for request_id in due]
-        async for request_id, outcome in self._hook.get_request_statuses(asked):
+        async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
             self._record(request_id, outcome)
 
     def _record(self, request_id: str, outcome: RequestStatus | ApiError) -> None:

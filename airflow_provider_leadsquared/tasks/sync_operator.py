@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from abc import abstractmethod
@@ -18,6 +17,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
 
@@ -133,9 +133,10 @@ class SyncOperator(BaseOperator):
             if self.is_dry_run:
                 return self._preview(hook, run) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
-            stopped_by = self._send(hook, ledger, run)
-            run.reload_states()
-            return self._conclude(context, run, address, stopped_by)
+            with stops_held_back(self.on_kill) as held:
+                stopped_by = self._send(hook, ledger, run)
+                run.reload_states()
+                return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -161,7 +162,8 @@ class SyncOperator(BaseOperator):
         earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
         if not earlier:
             return
-        result = poll(hook, requests, earlier, clock=time.time)
+        with stops_held_back() as held:
+            result = poll(hook, requests, earlier, clock=time.time, is_stopping=held.has_come)
         if result.trouble is not None:
             self.log.warning("LeadSquared could not be asked about requests of earlier runs: %s", result.trouble)
         self.log.info(
@@ -283,15 +285,16 @@ class SyncOperator(BaseOperator):
             is_stopping=lambda: self._stopping,
         )
         parameters = update_parameters(self.lead_update_behavior)
-        return asyncio.run(submission.run(parameters=parameters, concurrency=self.concurrency))
+        return run_calls(submission.run(parameters=parameters, concurrency=self.concurrency))
 
     def _conclude(
-        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None
+        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None, held: HeldBack
     ) -> dict[str, Any]:
         """Count the rows, and fail if too much is missing."""
         counts = run.counts()
         rejects = [entry for entry in run.examples(_NAMED_ROWS) if entry.state.is_reject]
         end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
+        end.fail_if_stopped(held.error)
         end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)
         end.fail_above(
             self.allowed_rejects,
