@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_leadsquared.delivery.counts import Counts
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How many rows an error or a log names one by one.
 NAMED_ROWS = 20
+#: States of rows whose lead the task has changed in the CRM, or may have changed.
+_CHANGING = (State.IN_DOUBT, State.OPEN, State.CREATED, State.UPDATED, State.FAILED)
 
 
 @dataclass(slots=True)
@@ -44,8 +48,10 @@ class TaskEnd:
         self.task.log.info("Counts: %s", self.counts)
 
     def succeed(self) -> dict[str, Any]:
-        """Put the counts into the events of the task's assets and return its output."""
+        """Put the counts into the events of the task's assets, if it may have changed a lead, and return its output."""
         output = self._output()
+        if not any(self.counts.states.get(state) for state in _CHANGING):
+            update_no_asset(self.task, "no lead was changed")
         for outlet in self.task.outlets:
             if isinstance(outlet, Asset):
                 self.context["outlet_events"][outlet].extra["counts"] = dict(output["counts"])
@@ -102,6 +108,18 @@ class TaskEnd:
 
     def _output(self) -> dict[str, Any]:
         return {"counts": self.counts.as_dict(), **self.output}
+
+
+def update_no_asset(task: BaseOperator, why: str) -> None:
+    """
+    Let a task that succeeds update no asset. Airflow updates all that are among the task's outlets when it ends.
+
+    :param why: The reason, for the log.
+    """
+    kept = [outlet for outlet in task.outlets if not isinstance(outlet, BaseAsset) or isinstance(outlet, AssetAlias)]
+    if len(kept) < len(task.outlets):
+        task.log.info("No asset is updated: %s", why)
+        task.outlets = kept
 
 
 def may_skip(context: Context) -> bool:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
@@ -125,6 +125,7 @@ class SubmitOperator(BaseOperator):
         api = hook.account.api(self.api_name)
         batch = self._read_batch(hook)
         if not batch.entries and may_skip(context):
+            update_no_asset(self, "there is nothing to send")
             raise AirflowSkipException(f"{api.records} is empty: there is nothing to send")
         ledger = open_ledger(
             context,

@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
-from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
@@ -128,6 +128,7 @@ class SyncOperator(BaseOperator):
             self._settle_earlier(address, hook)
         with self._read(hook, ledger, replay) as run:
             if not run.read_rows and may_skip(context):
+                update_no_asset(self, "there is nothing to send")
                 raise AirflowSkipException("the source has no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
@@ -250,6 +251,7 @@ class SyncOperator(BaseOperator):
         except ApiError as error:
             self.log.info("No queue metrics, so no estimate of the time: %s", error)
         self.log.info("Dry run: nothing was sent or written. Counts: %s", counts)
+        update_no_asset(self, "a dry run changes no lead")
         if counts.reasons:
             self.log.info("Dry run: set aside or refused: %s", counts.reasons_text())
         self.log.info(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 
+import aiohttp
 import pytest
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the masker that the hook's mask_secret feeds
 
@@ -22,7 +23,6 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
-from airflow_provider_leadsquared.hooks import _connections
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect
 
@@ -258,13 +258,13 @@ def test_connections_are_kept_no_longer_once_the_server_has_closed_one_on_a_call
 
 def test_connections_are_kept_while_the_server_keeps_them(sandbox, monkeypatch):
     made = []
-    create = _connections.aiohttp.TCPConnector._create_connection
+    create = aiohttp.TCPConnector._create_connection
 
     async def counted(*args):
         made.append(1)
         return await create(*args)
 
-    monkeypatch.setattr(_connections.aiohttp.TCPConnector, "_create_connection", counted)
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", counted)
     submit(100, concurrency=4)
     assert len(made) <= 4
 
@@ -345,14 +345,14 @@ def test_whether_a_record_may_be_sent_is_asked_after_the_waiting_and_before_each
 
 def test_whether_a_record_may_be_sent_is_asked_when_there_is_a_connection(sandbox, monkeypatch):
     order = []
-    create = _connections.aiohttp.TCPConnector._create_connection
+    create = aiohttp.TCPConnector._create_connection
 
     async def connect_slowly(*args):
         connection = await create(*args)
         order.append("connected")
         return connection
 
-    monkeypatch.setattr(_connections.aiohttp.TCPConnector, "_create_connection", connect_slowly)
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connect_slowly)
     submit(1, may_send=lambda _: order.append("asked") or True)
     assert order == ["connected", "asked"]
 

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from airflow_provider_leadsquared.exceptions import LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
-from tests.integration.tasks import Task, before_call, capture, leads, poke
+from tests.integration.tasks import Task, before_call, capture, error_of, leads, poke
 
 #: Tries of a capture that a timer stops, and the rows of each.
 RUNS, ROWS = 200, 40
@@ -55,15 +55,6 @@ def sigalrm_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def error_of(act: Callable[[], object]) -> BaseException | None:
-    """Return what is raised, whatever it is."""
-    try:
-        act()
-    except BaseException as error:
-        return error
-    return None
-
-
 def test_an_execution_timeout_at_any_moment_leaves_every_receipt_written_and_is_airflows_own(sandbox, clock, task_log):
     draw = random.Random(1)  # noqa: S311
     started = time.perf_counter()
@@ -84,23 +75,6 @@ def test_an_execution_timeout_at_any_moment_leaves_every_receipt_written_and_is_
             assert task_log().count("Counts: read") == counted + 1
             assert len(task.pushed["receipts"]) == len(accepted(sandbox))
     assert ended["stopped while sending"] > RUNS / 10
-
-
-@pytest.fixture
-def stop_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int, BaseException], None]]:
-    """Return a function that lets a signal's handler raise an error right before a call of many."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
-
-    def arrange(number: int, call: int, error: BaseException) -> None:
-        def handle(*_: object) -> None:
-            raise error
-
-        signal.signal(number, handle)
-        before_call(monkeypatch, call, lambda: signal.raise_signal(number))
-
-    yield arrange
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 WAYS = [
