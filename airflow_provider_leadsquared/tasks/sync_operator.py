@@ -222,20 +222,25 @@ class SyncOperator(BaseOperator):
                 run.close()
 
     def _announce(self, run: SyncRun) -> None:
-        """Log what is about to be sent, and name some of the rows that are not."""
+        """Log what is about to be sent, each row once, and name some of the rows that are not."""
         from airflow_provider_leadsquared.delivery.states import State
 
+        counted = [
+            run.count_to_send(),
+            run.count(lambda state: state is State.UNCHANGED),
+            run.count(lambda state: state is State.WAITING),
+            run.count(lambda state: state.is_refused),
+            run.count(lambda state: state.is_set_aside),
+        ]
         self.log.info(
-            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside",
-            f"{run.read_rows:,}",
-            f"{run.count_to_send():,}",
-            f"{run.count(lambda state: state is State.UNCHANGED):,}",
-            f"{run.count(lambda state: state is State.WAITING):,}",
-            f"{run.count(lambda state: state.is_refused):,}",
-            f"{run.count(lambda state: state.is_set_aside):,}",
+            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside, "
+            "%s known from an earlier try",
+            *(f"{count:,}" for count in (run.read_rows, *counted, run.read_rows - sum(counted))),
         )
         for entry in run.examples(_NAMED_ROWS):
-            self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
+            # A row in doubt is among those that are sent now.
+            if not entry.state.is_to_send:
+                self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
 
     def _preview(self, hook: LeadSquaredHook, run: SyncRun) -> dict[str, Any]:
         """Log and return what a run would do."""

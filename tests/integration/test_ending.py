@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from tests.integration.tasks import Task, capture, facts_of, leads, wait_for
+from tests.integration.tasks import Task, capture, error_of, facts_of, leads, wait_for
 
 
 def test_leads_not_delivered_from_a_capture_has_counts_reasons_and_examples(sandbox, clock):
@@ -159,3 +161,14 @@ def test_a_task_that_fails_writes_no_event(sandbox, clock):
     with pytest.raises(LeadsNotDelivered):
         capture(task, [*leads(1), {"id": "bad"}], outlets=[leads_asset()])
     assert task.events == {}
+
+
+def test_the_log_of_a_captures_retry_counts_each_row_once(sandbox, clock, stop_with, task_log):
+    error, task, rows = AirflowTaskTimeout("Timeout"), Task(), [*leads(400), {"id": "bad"}]
+    stop_with(signal.SIGALRM, 20, error)
+    assert error_of(lambda: capture(task, rows, allowed_rejects=1)) is error
+    before, accepted = len(task_log()), len(sandbox.posts())
+    capture(task, rows, allowed_rejects=1)
+    logged = task_log()[before:]
+    assert f"Read 401 leads: {400 - accepted} to send, 1 set aside, {accepted} known from an earlier try" in logged
+    assert logged.count("Set aside") == 1
