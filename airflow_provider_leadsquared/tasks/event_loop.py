@@ -94,7 +94,7 @@ def run_calls(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """
     Run a coroutine to its end on asyncio's own event loop.
 
-    Another loop may be set for the process; uvloop does not run signal handlers when they are due.
+    Another loop may be set for the process, and uvloop loses what signal handlers raise.
     """
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(coroutine)
