@@ -187,7 +187,7 @@ class ManyCalls(Generic[Name, Item, Result]):
             await self._probe()
         except ApiError as failure:
             # Any other failure is about the probe itself and says nothing.
-            if self._is_trouble(failure):
+            if _is_of_the_way(failure):
                 self._note_failure(failure, begun)
                 return False
         return True
@@ -221,10 +221,9 @@ class ManyCalls(Generic[Name, Item, Result]):
         return result
 
     def _is_trouble(self, error: ApiError) -> bool:
-        """Tell whether a failure is about the way to LeadSquared and may pass, so that other calls may fail as well."""
+        """Tell whether a failure may pass, and meanwhile other calls may fail as well."""
         # A path that responded before is there: somebody else responds now.
-        has_path = isinstance(error, NoSuchPathError) and self._any_success
-        return error.transient or has_path or isinstance(error, UnexpectedResponseError)
+        return _is_of_the_way(error) or (isinstance(error, NoSuchPathError) and self._any_success)
 
     def _note_failure(self, error: ApiError, begun: int) -> None:
         if self._is_trouble(error):
@@ -255,3 +254,8 @@ class ManyCalls(Generic[Name, Item, Result]):
 
     def _is_called_again(self, item: Item, error: ApiError, doubts: int) -> bool:
         return self._is_trouble(error) and (not error.in_doubt or (self._may_repeat(item) and doubts < MAX_ATTEMPTS))
+
+
+def _is_of_the_way(error: ApiError) -> bool:
+    """Tell whether a failure is about the way to LeadSquared, whatever the call."""
+    return error.transient or isinstance(error, UnexpectedResponseError)
