@@ -1,0 +1,101 @@
+"""How often a ledger waits for its database: that decides how long a task takes with a database that is far away."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
+from tests.support.ledger_databases import CONN_ID, RUN, LedgerDatabase, with_every_connection
+
+ROUND_TRIPS_AT_MOST = 10
+
+
+def intents(count: int) -> list[Entry]:
+    return [Entry(row, State.IN_DOUBT, f"k{row}", f"{row:032x}", attempts=1) for row in range(count)]
+
+
+def accepted(entries: list[Entry]) -> list[Entry]:
+    return [
+        replace(entry, state=State.OPEN, request_id=f"r{entry.row}", accepted_at=1_700_000_000.0) for entry in entries
+    ]
+
+
+def judged(entries: list[Entry]) -> list[Entry]:
+    return [
+        replace(entry, state=State.CREATED, lead_id=f"l{entry.row}", settled_at=1_700_000_060.0) for entry in entries
+    ]
+
+
+@with_every_connection
+def test_200_intents_of_a_capture_are_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.ledger()
+    ledger.claim("try")
+    with ledger_database.trips.counted() as trips:
+        ledger.write(intents(200))
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_600_receipts_of_a_capture_are_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.ledger()
+    ledger.claim("try")
+    ledger.write(intents(600))
+    with ledger_database.trips.counted() as trips:
+        ledger.write(accepted(intents(600)))
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_200_intents_of_a_sync_are_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.claim("try")
+    with ledger_database.trips.counted() as trips:
+        ledger.write(intents(200))
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_600_rows_that_a_sync_does_not_send_are_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.claim("try")
+    entries = [replace(entry, state=State.INVALID, attempts=0) for entry in intents(600)]
+    with ledger_database.trips.counted() as trips:
+        ledger.write_not_sent(entries)
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+@with_every_connection
+def test_a_poll_with_600_verdicts_is_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.write(intents(600))
+    ledger.write(accepted(intents(600)))
+    requests = ledger_database.open_requests(RUN)
+    entries = list(requests.load().entries.values())
+    assert len(entries) == 600
+    with ledger_database.trips.counted() as trips:
+        requests.write(judged(entries), metadata={"polled_at": 1.0})
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+    assert not requests.load().entries
+
+
+def test_reading_600_open_requests_is_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.write(intents(600))
+    ledger.write(accepted(intents(600)))
+    requests = ledger_database.open_requests(RUN)
+    requests.load()
+    with ledger_database.trips.counted() as trips:
+        requests.load()
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_the_count_is_the_number_of_waits(ledger_database: LedgerDatabase):
+    with closing(BaseHook.get_hook(CONN_ID).get_conn()) as connection:
+        cursor = connection.cursor()
+        with ledger_database.trips.counted() as trips:
+            for _ in range(50):
+                cursor.execute("SELECT 1")
+                cursor.fetchall()
+    # psycopg 3 also opens a transaction, and prepares a statement that it has run a few times.
+    assert 50 <= trips.count <= 55
