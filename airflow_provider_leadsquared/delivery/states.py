@@ -145,7 +145,9 @@ TABLE: dict[State, Description] = {
         Group.SET_ASIDE, "no", "another row is the same person: a later one of the run, or one that writes this lead"
     ),
     State.UNCHANGED: Description(
-        Group.UNCHANGED, "no", "its lead has these very values: the CRM confirmed them, and nothing was sent to it since"
+        Group.UNCHANGED,
+        "no",
+        "its lead has these very values: the CRM confirmed them, and nothing was sent to it since",
     ),
     State.WAITING: Description(
         Group.HELD, "no", "an earlier sending for its lead is not settled; the next run sends the newest value"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine
+from sqlalchemy import Connection, Engine, Select, Table, create_engine
 from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import SingletonThreadPool
 
@@ -120,10 +120,8 @@ class Database:
         """
         statements.upsert(connection, table, rows)
 
-    def select_in(
-        self, connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]
-    ) -> list[Row[Any]]:
-        """Return what a statement selects where a column has one of some values, in as many parts as it takes."""
+    def select_in(self, connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
+        """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
         return statements.select_in(connection, statement, column, ids)
 
     def next_numbers(self, connection: Connection, account_id: str, count: int) -> int:

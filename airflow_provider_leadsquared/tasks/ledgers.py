@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
-    from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+    from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
+
+#: Databases that no ledger is kept in, by the connection type of their hook.
+_COLUMN_STORES = {
+    "snowflake": "Snowflake",
+    "gcpbigquery": "BigQuery",
+    "redshift": "Redshift",
+    "databricks": "Databricks",
+}
 
 
 def open_ledger(
@@ -31,7 +40,8 @@ def open_ledger(
     :param ledger_conn_id: A connection to a database with a ``common.sql`` hook, None for the task state store.
     :param ledger_table: The table in that database.
     :param without_it: What a retry does without a ledger.
-    :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table's name is
+        none.
     """
     if ledger_conn_id is not None:
         return open_sql_ledger(LedgerAddress.of_task(context, ledger_conn_id, ledger_table))
@@ -49,13 +59,14 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     Open the SQL ledger of a capture.
 
-    :raises ValueError: The connection has no ``common.sql`` hook, the table's name is none, or no run is named.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table's name is none,
+        or no run is named.
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
     if address.run is None:
         raise ValueError("the address of a capture's ledger must name its run; pass the capture's output as it is")
-    return SqlLedger(**_database(address), run=address.run)
+    return SqlLedger(_database(address), run=address.run, clock=_now)
 
 
 def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
@@ -66,15 +77,18 @@ def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
     :param account: Where the leads are sent: a sync into another account has a memory of its own.
     :raises ValueError: As for :func:`open_sql_ledger`.
     """
+    from airflow_provider_leadsquared.ledgers.server_clock import database_time
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 
     if address.run is None:
         raise ValueError("the address of a sync's ledger must name its run; pass the sync's output as it is")
     return SyncLedger(
-        **_database(address),
+        _database(address),
         run=address.run,
-        sync=_memory_name(address, account),
+        identity=_sync_identity(address, account),
         settle_timeout=account.settle_timeout,
+        clock=_now,
+        shared_clock=database_time,
     )
 
 
@@ -87,6 +101,7 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], account: Account) 
     :raises ValueError: As for :func:`open_sql_ledger`, or the addresses are not of one sync into this account.
     """
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.ledgers.server_clock import database_time
 
     others = {address.sent_to for address in addresses if address.sent_to is not None} - {account.async_url}
     if others:
@@ -97,7 +112,14 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], account: Account) 
     if len({(address.ledger_conn_id, address.ledger_table, address.sync) for address in addresses}) != 1:
         raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
     runs = [address.run for address in addresses if address.run is not None]
-    return OpenRequests(**_database(addresses[0]), sync=_memory_name(addresses[0], account), runs=runs)
+    return OpenRequests(
+        _database(addresses[0]),
+        identity=_sync_identity(addresses[0], account),
+        runs=runs,
+        settle_timeout=account.settle_timeout,
+        clock=_now,
+        shared_clock=database_time,
+    )
 
 
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
@@ -119,18 +141,35 @@ def sql_hook(conn_id: str, argument: str) -> DbApiHook:
     return hook
 
 
-def _database(address: LedgerAddress) -> dict[str, Any]:
+def _database(address: LedgerAddress) -> Database:
+    # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
+    from airflow_provider_leadsquared.ledgers.database import Database
+
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
-    return {
-        "connect": hook.get_conn,
-        "placeholder": hook.placeholder,
-        "table": address.ledger_table,
-        "clock": _now,
-    }
+    if (store := _column_store(hook)) is not None:
+        raise ValueError(
+            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store: it is slow at single rows and "
+            "does not keep two writers apart. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
+            "SQLite. The rows to send may come from any database"
+        )
+    return Database(hook.get_conn, table=address.ledger_table)
 
 
-def _memory_name(address: LedgerAddress, account: Account) -> str:
-    return f"{address.sync} to {account.async_url}"
+def _column_store(hook: DbApiHook) -> str | None:
+    """Return the name of the column store that a hook leads to, None for other databases."""
+    for base in type(hook).__mro__:
+        if (conn_type := getattr(base, "conn_type", None)) in _COLUMN_STORES:
+            return _COLUMN_STORES[conn_type]
+    connection = getattr(hook, "connection", None)  # the Postgres hook reaches Redshift too
+    extra = connection.extra_dejson if connection is not None else {}
+    is_redshift = bool(extra.get("redshift") or extra.get("redshift-serverless"))
+    return _COLUMN_STORES["redshift"] if is_redshift else None
+
+
+def _sync_identity(address: LedgerAddress, account: Account) -> SyncIdentity:
+    from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
+
+    return SyncIdentity(sync=f"{address.sync} to {account.async_url}", account=account.async_url)
 
 
 def _now() -> float:
