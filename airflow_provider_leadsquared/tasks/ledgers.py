@@ -148,8 +148,8 @@ def _database(address: LedgerAddress) -> Database:
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
     if (store := _column_store(hook)) is not None:
         raise ValueError(
-            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store: it is slow at single rows and "
-            "does not keep two writers apart. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
+            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store: slow at single rows, with no locks "
+            "for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
             "SQLite. The rows to send may come from any database"
         )
     return Database(hook.get_conn, table=address.ledger_table)
