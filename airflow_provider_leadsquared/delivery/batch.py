@@ -176,14 +176,17 @@ class Batch:
         Record the outcome of a row's sending.
 
         :param outcome: LeadSquared's receipt, or why there is none.
-        :param now: Seconds since the epoch.
+        :param now: Seconds since the epoch, for a receipt that does not tell LeadSquared's time.
         """
         entry = self.entries[row]
+        # One sending was counted when it was intended.
+        entry = replace(entry, attempts=entry.attempts + outcome.sendings - 1)
         if isinstance(outcome, (Receipt, RejectedError)) and outcome.after_doubt:
             entry = replace(entry, doubted_at=now)
         if isinstance(outcome, Receipt):
+            accepted_at = now if outcome.server_time is None else outcome.server_time
             entry = entry.moved(
-                State.OPEN, request_id=outcome.request_id, accepted_at=now, reason_class=None, reason=None
+                State.OPEN, request_id=outcome.request_id, accepted_at=accepted_at, reason_class=None, reason=None
             )
         elif isinstance(outcome, RejectedError):
             kind = outcome.exception_type or "RefusedAtSubmission"
@@ -205,7 +208,9 @@ class Batch:
 
     def withdraw(self, row: int) -> Entry:
         """Record that a row was not sent after all."""
-        return self._set(row, self.entries[row].moved(self._unsettled(row), reason_class="Stopped", reason=None))
+        entry = self.entries[row]
+        attempts = entry.attempts - 1
+        return self._set(row, entry.moved(self._unsettled(row), reason_class="Stopped", reason=None, attempts=attempts))
 
     def _unsettled(self, row: int) -> State:
         return State.IN_DOUBT if row in self._doubted else State.UNSENT

@@ -55,19 +55,29 @@ class Connections:
     """
     The connections to one host, closed at the end of the ``async with`` block.
 
+    A server may close a connection that is kept for the next call just when that call is written; nobody knows then
+    whether the call was read. So what may not be repeated goes on a connection of its own; and so does all that follows
+    when it has happened once.
+
     :param limit: How many there are at the same time.
     :param timeout: Seconds to connect, and to wait for each part of a response; a whole call gets twice as many.
     :param user_agent: The header of that name.
     """
 
     def __init__(self, limit: int, *, timeout: float, user_agent: str) -> None:
-        #: Connections that are kept for the next call.
-        self.kept = aiohttp.ClientSession(
-            connector=Connector(limit=limit),
-            timeout=aiohttp.ClientTimeout(total=2 * timeout, sock_connect=timeout, sock_read=timeout),
-            headers={"User-Agent": user_agent},
-            trust_env=True,
-        )
+        #: Connections are kept for the next call. Set to False when the server closes them.
+        self.are_kept = True
+        self._limit, self._user_agent = limit, user_agent
+        self._timeout = aiohttp.ClientTimeout(total=2 * timeout, sock_connect=timeout, sock_read=timeout)
+        self._kept, self._of_one_call = self._session(force_close=False), self._session(force_close=True)
+
+    def session(self, *, may_repeat: bool) -> aiohttp.ClientSession:
+        """
+        Return the session for a call.
+
+        :param may_repeat: Whether the call may be made again when nobody knows if it was read.
+        """
+        return self._kept if may_repeat and self.are_kept else self._of_one_call
 
     async def __aenter__(self) -> Self:
         """Return the connections."""
@@ -75,4 +85,13 @@ class Connections:
 
     async def __aexit__(self, *error: object) -> None:
         """Close them."""
-        await self.kept.close()
+        await self._kept.close()
+        await self._of_one_call.close()
+
+    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=Connector(limit=self._limit, force_close=force_close),
+            timeout=self._timeout,
+            headers={"User-Agent": self._user_agent},
+            trust_env=True,
+        )

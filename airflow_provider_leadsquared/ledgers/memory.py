@@ -57,8 +57,8 @@ class Finding:
     What the memory says of one row.
 
     :param person: Rows of a run with the same value are one person.
-    :param state: ``unsent`` if it is to be sent; ``waiting``; ``unchanged``; ``superseded`` by the row ``owner``, unless
-        that one is in this run, too.
+    :param state: ``unsent`` if it is to be sent; ``waiting``; ``unchanged``; or ``superseded`` by the row ``owner``,
+        unless that one is in this run, too.
     :param lead: The lead that it is known to reach: the id of its line.
     :param refusal: Its refusal, if LeadSquared refused these very values and no match key has moved since.
     :param owner: The row line that writes its lead from another partition.

@@ -248,14 +248,14 @@ def _line_values(line: Line) -> dict[str, Any]:
 def _line(values: dict[str, Any]) -> Line:
     """Read a line from its columns."""
     details = json.loads(values["details"])
-    common = {name: values[name] for name in ("line_id", "no", "dirty", "touched")}
+    common: dict[str, Any] = {name: values[name] for name in ("line_id", "no", "dirty", "touched")}
     common["last"] = Intent(*details["last"]) if "last" in details else None
     common["unsettled"] = details.get("unsettled", [])
     if values["kind"] == "r":
         success = details.get("success")
+        common |= {name: values[name] or "" for name in ("sync_id", "row_key", "last_scope", "last_entry")}
         return RowLine(
             **common,
-            **{name: values[name] or "" for name in ("sync_id", "row_key", "last_scope", "last_entry")},
             success=success and Success(success[0], _match_keys(success[1]), success[2]),
             refusal=Refusal(*details["refusal"]) if "refusal" in details else None,
             sent=details.get("sent"),

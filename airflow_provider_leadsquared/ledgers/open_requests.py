@@ -14,10 +14,10 @@ from airflow_provider_leadsquared.delivery.states import State, names_of
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
+from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore, read_sending
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-from airflow_provider_leadsquared.ledgers.sql import read_entry
 from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, refusal_of, unsettled_values
 
 if TYPE_CHECKING:
@@ -119,21 +119,23 @@ class OpenRequests:
         self._update_results(connection, lines, received)
 
     def _update_results(self, connection: Connection, lines: Sequence[Row[Any]], received: dict[str, Entry]) -> None:
-        """Write what was received into the result table; the receipt of a row that has another gets a line of its own."""
+        """Write what was received into the result table; a row's further receipt gets a line of its own."""
         table = self._tables.entries
+        own_ids = {line.sending_id: digest(line.row_key, line.fingerprint, 0, line.request_id) for line in lines}
         statement = select(table).where(table.c.scope.in_({line.scope for line in lines}))
-        ids = sorted({line.entry_id for line in lines})
+        ids = sorted({line.entry_id for line in lines} | set(own_ids.values()))
         found = self._database.select_in(connection, statement, table.c.entry_id, ids)
         results = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
         now = timestamp(self._clock())
         changed = []
         for line in lines:
-            entry = received[line.sending_id]
+            entry, own_id = received[line.sending_id], own_ids[line.sending_id]
             result = results.get((line.scope, line.entry_id))
+            if result is None or result["request_id"] != entry.request_id:
+                # The row was sent again, and has another receipt there.
+                result = results.get((line.scope, own_id)) or (result and {**result, "entry_id": own_id})
             if result is None:  # deleted by a person
                 continue
-            if result["request_id"] != entry.request_id:
-                result = {**result, "entry_id": digest(line.entry_id, entry.request_id)}
             changed.append(
                 {
                     **result,
@@ -168,9 +170,8 @@ class OpenRequests:
         )
         counts: Counter[tuple[State, str | None]] = Counter()
         with self._database.reading() as connection:
-            for state, reason_class, count in self._database.select_in(
-                connection, statement, table.c.scope, self._scopes
-            ):
+            for line in self._database.select_in(connection, statement, table.c.scope, self._scopes):
+                state, reason_class, count = line
                 counts[State(state), reason_class] += count
         return counts
 

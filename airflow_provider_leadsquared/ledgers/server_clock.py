@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,7 +21,7 @@ def database_time(connection: Connection) -> float:
         case "postgresql":
             now = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
         case "mysql" | "mariadb":
-            now = connection.execute(select(func.unix_timestamp(func.sysdate(6)))).scalar_one()
+            now = connection.execute(select(func.unix_timestamp(func.sysdate(literal_column("6"))))).scalar_one()
         case _:
             return time.time()
     return float(now)

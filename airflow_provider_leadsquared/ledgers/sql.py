@@ -133,7 +133,7 @@ class SqlLedger:
 
     def _write_late_receipts(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Write receipts that came after another try took over, each into a line of its own."""
-        receipts = {_receipt_id(entry): entry for entry in entries if _is_receipt(entry)}
+        receipts = {receipt_id(entry): entry for entry in entries if _is_receipt(entry)}
         if not receipts:
             return
         self._upsert(connection, receipts)
@@ -172,7 +172,7 @@ class SqlLedger:
         return self._generation
 
     def _entry_id(self, entry: Entry) -> str:
-        return receipt if (receipt := _receipt_id(entry)) in self._further else digest(*entry.identity)
+        return receipt if (receipt := receipt_id(entry)) in self._further else digest(*entry.identity)
 
     def _metadata(self, connection: Connection, *, lock: bool = False) -> dict[str, Any]:
         return read_metadata(connection, self._tables.metadata, self._run.scope, lock=lock)
@@ -193,5 +193,6 @@ def _is_receipt(entry: Entry) -> bool:
     return entry.request_id is not None or entry.state.is_confirmed or entry.state.is_refused
 
 
-def _receipt_id(entry: Entry) -> str:
+def receipt_id(entry: Entry) -> str:
+    """Return the id of a receipt that has a line of its own, because another try has sent its row again."""
     return digest(*entry.identity, entry.request_id)

@@ -19,12 +19,13 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State, names_of
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
+from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.memory import Finding, RunOfSync
 from airflow_provider_leadsquared.ledgers.memory_lines import MemoryRow, Refusal, Sending
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-from airflow_provider_leadsquared.ledgers.sql import SqlLedger, read_entry
+from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -99,15 +100,13 @@ class SyncLedger(SqlLedger):
             number = self._memory.draw_numbers(connection, 1)[0]
         self._run_of_sync = replace(self._run_of_sync, started=number)
 
-    def earlier_entries(self) -> dict[tuple[str | None, str], Entry]:
-        """Return what earlier tries of this run have sent, by row key and fingerprint."""
-        entries = self._tables.entries
-        statement = select(entries).where(
-            entries.c.scope == self._scope(), entries.c.state.in_(names_of(lambda state: state.was_sent))
-        )
-        with self._database.reading() as connection:
-            found = [read_entry(line) for line in connection.execute(statement)]
-        return {(entry.row_key, entry.fingerprint): entry for entry in found}
+    def earlier_entries(self) -> tuple[dict[tuple[str | None, str], Entry], list[Entry]]:
+        """Return what earlier tries of this run have sent, by row key and fingerprint, and further receipts of rows."""
+        records = self.load()
+        entries = {
+            (entry.row_key, entry.fingerprint): entry for entry in records.entries.values() if entry.state.was_sent
+        }
+        return entries, list(records.others)
 
     def states_of(self, entries: Iterable[Entry]) -> list[Entry]:
         """Return rows of this run as the result table has them; those that it does not have are left out."""
@@ -197,24 +196,25 @@ class SyncLedger(SqlLedger):
         newest = list({entry.identity: entry for entry in entries}.values())
         with self._database.writing() as connection:
             is_taken = not self._holds_claim(connection)
-            if newest:
-                self._note_outcomes(connection, newest, in_result_table=not is_taken)
-            if not is_taken:
+            if is_taken:
+                self._write_late_receipts(connection, newest)
+            else:
+                self._write_entries(connection, newest)
                 self._set_metadata(connection, metadata or {})
+            if newest:
+                self._note_outcomes(connection, newest)
         for entry in newest:
             if not _is_doubt(entry):
                 self._sendings.pop(entry.identity, None)
         if is_taken:
             raise LedgerTakenError("another try of this task has begun; this one stops sending")
 
-    def _note_outcomes(self, connection: Connection, entries: Sequence[Entry], *, in_result_table: bool) -> None:
-        """Write outcomes into the result table, and let the memory know of them."""
+    def _note_outcomes(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Let the memory know of outcomes."""
         known = [(entry, self._sendings[entry.identity]) for entry in entries if entry.identity in self._sendings]
         settled = [(entry, sending) for entry, sending in known if not (entry.state.is_open or _is_doubt(entry))]
         repeated = [(entry, sending) for entry, sending in known if entry.doubted_at is not None]
         opened = [(entry, sending) for entry, sending in known if entry.state.is_open]
-        if in_result_table:
-            self._write_entries(connection, entries)
         lines = []
         for entry, sending in opened:
             sending.state = State.OPEN

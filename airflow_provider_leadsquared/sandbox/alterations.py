@@ -7,19 +7,18 @@ A changed response still has one meaning: a lead that was created is never shown
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
-from email.utils import formatdate
 from typing import Any
 
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.faults import Fault
-from airflow_provider_leadsquared.sandbox.responses import COMPLETED, Response, json_text
+from airflow_provider_leadsquared.sandbox.responses import COMPLETED, Response, http_date, json_text
 
 _BOM = "\ufeff"
-_FAR_DATE = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
 def altered(account: Account, response: Response, fault: Fault | None) -> Response:
@@ -53,9 +52,9 @@ def with_retry_after(response: Response, parameters: Mapping[str, Any], account:
     seconds, now = parameters["seconds"], account.server_time() or account.clock.now()
     values = {
         "seconds": str(seconds),
-        "date": formatdate(now + seconds, usegmt=True),
-        "past_date": formatdate(now - seconds, usegmt=True),
-        "far_date": _FAR_DATE,
+        "date": http_date(now + seconds),
+        "past_date": http_date(now - seconds),
+        "far_date": http_date(math.inf),
         "zero": "0",
         "negative": f"-{seconds}",
         "fraction": f"{seconds}.5",
@@ -76,7 +75,7 @@ def _odd_receipt(body: dict[str, Any], shapes: tuple[str, ...]) -> str:
 def _odd_status(account: Account, response: Response, shapes: tuple[str, ...]) -> Response:
     body = json.loads(response.body)
     task = body.get("TaskStatus")
-    request = account.queue.requests.get(response.request_id or "")
+    request = account.queue.request(response.request_id or "")
     if task is None or request is None:
         return response
     is_settled = task["TaskCurrentStep"] is None  # not so if another fault, such as flap, shows another status

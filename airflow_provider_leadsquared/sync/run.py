@@ -79,7 +79,8 @@ class SyncRun:
         self._columns, self._ledger, self._policies, self._rules = columns, ledger, policies, rules
         self._options = options
         self._staging = StagingTable()
-        self._earlier = {} if ledger is None else ledger.earlier_entries()
+        #: What earlier tries of this run have sent: of rows that were not read yet, and further receipts.
+        self._earlier, self._others = ({}, []) if ledger is None else ledger.earlier_entries()
         #: How many rows were read.
         self.read_rows = 0
         #: How many refused rows of earlier runs are sent again.
@@ -149,14 +150,14 @@ class SyncRun:
     def counts(self) -> Counts:
         """Add up the states of all rows, and of those that earlier tries sent and the source does not have now."""
         totals = self._staging.counts()
-        for entry in self._earlier.values():
+        for entry in self.sent_before:
             totals[entry.state, entry.reason_class] += 1
-        return Counts.from_totals(totals, read=self.read_rows + len(self._earlier))
+        return Counts.from_totals(totals, read=self.read_rows + len(self.sent_before))
 
     @property
     def sent_before(self) -> Sequence[Entry]:
         """What earlier tries of this run sent and the source does not have now, as they left it."""
-        return list(self._earlier.values())
+        return [*self._earlier.values(), *self._others]
 
     def _encode(self, number: int, row: Sequence[Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
@@ -40,8 +40,7 @@ def open_ledger(
     :param ledger_conn_id: A connection to a database with a ``common.sql`` hook, None for the task state store.
     :param ledger_table: The table in that database.
     :param without_it: What a retry does without a ledger.
-    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table's name is
-        none.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
     """
     if ledger_conn_id is not None:
         return open_sql_ledger(LedgerAddress.of_task(context, ledger_conn_id, ledger_table))
@@ -59,8 +58,8 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     Open the SQL ledger of a capture.
 
-    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table's name is none,
-        or no run is named.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table is no name, or no
+        run is named.
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
@@ -69,12 +68,13 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     return SqlLedger(_database(address), run=address.run, clock=_now)
 
 
-def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
+def open_sync_ledger(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncLedger:
     """
     Open the ledger of a sync's run.
 
     :param address: Names the sync and the run.
-    :param account: Where the leads are sent: a sync into another account has a memory of its own.
+    :param hook: What the sync sends by: a sync into another account has a memory of its own.
+    :param moves_keys: Whether an existing lead gets the match keys that the sync sends.
     :raises ValueError: As for :func:`open_sql_ledger`.
     """
     from airflow_provider_leadsquared.ledgers.server_clock import database_time
@@ -85,37 +85,37 @@ def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
     return SyncLedger(
         _database(address),
         run=address.run,
-        identity=_sync_identity(address, account),
-        settle_timeout=account.settle_timeout,
+        identity=_identity(address, hook, moves_keys=moves_keys),
+        settle_timeout=hook.account.settle_timeout,
         clock=_now,
         shared_clock=database_time,
     )
 
 
-def open_requests_of_sync(addresses: Sequence[LedgerAddress], account: Account) -> OpenRequests:
+def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredHook) -> OpenRequests:
     """
     Open the unsettled requests of a sync, of whichever run.
 
     :param addresses: The runs whose verdicts are counted; for the sync as a whole one address without a run.
-    :param account: Where the leads were sent.
+    :param hook: Leads to the account that the leads were sent to.
     :raises ValueError: As for :func:`open_sql_ledger`, or the addresses are not of one sync into this account.
     """
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.ledgers.server_clock import database_time
 
+    account = hook.account
     others = {address.sent_to for address in addresses if address.sent_to is not None} - {account.async_url}
     if others:
         raise ValueError(
             f"the sync sent to {', '.join(sorted(others))}, but leadsquared_conn_id leads to {account.async_url}; "
             "name the sync's connection"
         )
-    if len({(address.ledger_conn_id, address.ledger_table, address.sync) for address in addresses}) != 1:
+    if len({(one.ledger_conn_id, one.ledger_table, one.sync, one.sent_by) for one in addresses}) != 1:
         raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
-    runs = [address.run for address in addresses if address.run is not None]
     return OpenRequests(
         _database(addresses[0]),
-        identity=_sync_identity(addresses[0], account),
-        runs=runs,
+        identity=_identity(addresses[0], hook),
+        runs=[address.run for address in addresses if address.run is not None],
         settle_timeout=account.settle_timeout,
         clock=_now,
         shared_clock=database_time,
@@ -148,8 +148,8 @@ def _database(address: LedgerAddress) -> Database:
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
     if (store := _column_store(hook)) is not None:
         raise ValueError(
-            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store: slow at single rows, with no locks "
-            "for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
+            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store, which is slow at single rows "
+            "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
             "SQLite. The rows to send may come from any database"
         )
     return Database(hook.get_conn, table=address.ledger_table)
@@ -166,10 +166,12 @@ def _column_store(hook: DbApiHook) -> str | None:
     return _COLUMN_STORES["redshift"] if is_redshift else None
 
 
-def _sync_identity(address: LedgerAddress, account: Account) -> SyncIdentity:
+def _identity(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncIdentity:
+    """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
 
-    return SyncIdentity(sync=f"{address.sync} to {account.async_url}", account=account.async_url)
+    account = f"{address.sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+    return SyncIdentity(sync=f"{address.sync} of {account}", account=account, moves_keys=moves_keys)
 
 
 def _now() -> float:

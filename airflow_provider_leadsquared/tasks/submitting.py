@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.api.errors import ApiError, SendingExpiredError
+from airflow_provider_leadsquared.api.errors import ApiError, SendingExpiredError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
 from airflow_provider_leadsquared.tasks.progress import Progress
@@ -68,10 +68,12 @@ class Submission:
         self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
         self._progress = Progress(log, "Submitted", api.records, total)
         self._unwritten: list[Entry] = []
-        #: When the intents were written of rows that have no outcome yet, on a clock that runs on in a suspended machine.
+        #: When the intents were written of rows that have no outcome yet, on a clock that runs on
+        #: while the machine is suspended.
         self._intended: dict[_Row, float] = {}
         #: Rows whose intent was too old when their turn came.
         self._expired: list[_Row] = []
+        self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
         self._done = self._rejected = 0
 
@@ -163,6 +165,7 @@ class Submission:
 
     def _groups(self) -> Iterator[list[_Row]]:
         for batch in self._batches:
+            self._request_ids.update(hash(entry.request_id) for entry in batch.entries if entry.request_id is not None)
             yield from self._split([(batch, row) for row in batch.to_send()])
 
     @staticmethod
@@ -199,10 +202,22 @@ class Submission:
             if isinstance(outcome, SendingExpiredError):
                 self._expired.append((batch, row))
                 continue
-            entry = batch.record(row, outcome, time.time())
+            entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
             self._unwritten.append(entry)
             self._done += 1
+
+    def _unless_repeated(self, outcome: Receipt | ApiError) -> Receipt | ApiError:
+        """Return an error for a receipt whose RequestId another row of the run has: it cannot be about both."""
+        if isinstance(outcome, ApiError):
+            return outcome
+        known = hash(outcome.request_id)  # a run may have millions; equal hashes of two ids leave one row in doubt
+        if known in self._request_ids:
+            repeated = UnexpectedResponseError("accepted under the RequestId of another row of this run")
+            repeated.sendings = outcome.sendings
+            return repeated
+        self._request_ids.add(known)
+        return outcome
 
     async def _write(self, entries: Sequence[Entry] = ()) -> None:
         """Write entries and all receipts that wait; a ledger takes one writer at a time."""

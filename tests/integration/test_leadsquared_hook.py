@@ -196,7 +196,7 @@ def test_no_more_calls_than_allowed_are_under_way(sandbox):
 
 
 def test_all_calls_share_one_back_off(sandbox, no_waits):
-    sandbox.fault("rate_limit", endpoint="capture", calls=16)
+    sandbox.fault("rate_limit", endpoint="capture", skip=10, calls=18)
     outcomes, ended = submit(40)
     assert ended is None
     assert all(isinstance(outcome, Receipt) for outcome in outcomes.values())

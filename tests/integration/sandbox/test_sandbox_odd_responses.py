@@ -68,6 +68,13 @@ def test_retry_after_as_a_date_counts_from_the_date_header(crm, sandbox, form, s
     assert (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds() == pytest.approx(seconds, abs=1)
 
 
+def test_times_that_no_header_can_hold_become_the_last_one_it_can(crm, sandbox):
+    sandbox.switch(date_offset=1e20)
+    sandbox.fault("retry_after", form="date", seconds=10**30)
+    headers = submit(crm).headers
+    assert (headers["Date"], headers["Retry-After"]) == ("Fri, 31 Dec 9999 23:59:59 GMT",) * 2
+
+
 def test_retry_after_comes_with_the_accounts_own_call_limit_too(crm, sandbox):
     sandbox.switch(rate_limit=1, rate_limit_async=True)
     sandbox.fault("retry_after", skip=1)
