@@ -147,11 +147,7 @@ TABLE: dict[State, Description] = {
     State.UNCHANGED: Description(
         Group.UNCHANGED,
         "no",
-<<<<<<< HEAD
-        "its lead has these very values: the CRM confirmed them, and nothing was sent to it since",
-=======
         "its lead has these values: the CRM confirmed them, and nothing was sent to it since",
->>>>>>> core
     ),
     State.WAITING: Description(
         Group.HELD, "no", "an earlier sending for its lead is not settled; the next run sends the newest value"

@@ -58,8 +58,8 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     Open the SQL ledger of a capture.
 
-    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table is no name, or no
-        run is named.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table is no name, or
+        no run is named.
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
