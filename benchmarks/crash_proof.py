@@ -349,7 +349,7 @@ def compare(case: Case, url: str, tally: Tally) -> None:
 
 def kill_once(case: Case, url: str, tally: Tally, **kill: Any) -> int:
     """Run a case with one try killed; return how many edges its tasks pass when nobody kills them."""
-    requests.post(f"{url}/sandbox/reset", timeout=30)
+    requests.post(f"{url}/sandbox/reset", json={}, timeout=30)
     task_to_kill = kill.pop("task", None)
     edges = 0
     for task in ("capture", "wait"):
@@ -392,7 +392,7 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
         durations: dict[str, float] = {}
         edges: list[tuple[str, int]] = []
         whole = case()
-        requests.post(f"{url}/sandbox/reset", timeout=30)
+        requests.post(f"{url}/sandbox/reset", json={}, timeout=30)
         for task in ("capture", "wait"):
             started = time.monotonic()
             _, passed = whole.attempt(task)

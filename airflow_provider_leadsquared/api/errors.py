@@ -1,9 +1,10 @@
 """
 The root of all errors of this package, and the errors of a call to LeadSquared.
 
-A caller decides on the class and on two facts that every :class:`ApiError` states: may the same call be made again
-(``transient``), and may LeadSquared have taken the call although it looks failed (``in_doubt``)? No message here holds
-a key, a URL with a query, or lead data. Users import errors from ``airflow_provider_leadsquared.exceptions``.
+A caller decides on the class and on facts that every :class:`ApiError` states: may the same call be made again
+(``transient``), may LeadSquared have taken the call although it failed (``in_doubt``), was anything sent at all
+(``was_sent``)? No message here holds a key, a URL with a query, or lead data. Users import errors from
+``airflow_provider_leadsquared.exceptions``.
 """
 
 from __future__ import annotations
@@ -39,10 +40,18 @@ class ApiError(LeadSquaredError):
     transient: ClassVar[bool] = False
     #: LeadSquared may have accepted what was sent.
     in_doubt: ClassVar[bool] = False
+    #: The call may have reached a server.
+    was_sent: ClassVar[bool] = True
+    #: Seconds to wait before the next call, from 0 to 60, as the response asks for; None where it asks for nothing.
+    retry_after: float | None = None
+    #: How often the record was sent until this outcome.
+    sendings: int = 1
 
 
 class ConfigurationError(ApiError, ValueError):
     """The connection is incomplete or wrong; nothing was sent."""
+
+    was_sent = False
 
 
 class AuthenticationError(ApiError):
@@ -66,12 +75,12 @@ class WrongRegionError(AuthenticationError):
 
 
 class NoSuchPathError(ApiError):
-    """The host has no such API (404, or its gateway's 403); nothing was sent."""
+    """The host has no such API (404, or its gateway's 403); nothing was accepted."""
 
 
 class RejectedError(ApiError):
     """
-    LeadSquared refused what was sent; the same again would be refused again.
+    LeadSquared refused what was sent, in its own error format; the same again would be refused again.
 
     :param message: What was refused and why.
     :param exception_type: LeadSquared's name for it (``MX…Exception``), None where it gave none.
@@ -95,10 +104,11 @@ class RateLimitError(ApiError):
     Too many calls; nothing was accepted.
 
     :param message: What happened.
-    :param retry_after: Seconds to wait before the next call, as LeadSquared states them.
+    :param retry_after: Seconds to wait before the next call, from 0 to 60, as LeadSquared states them.
     """
 
     transient = True
+    retry_after: float
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -119,6 +129,13 @@ class NoConnectionError(ApiError):
     """No connection was established, so nothing was sent."""
 
     transient = True
+    was_sent = False
+
+
+class SendingExpiredError(ApiError):
+    """The caller's time for sending a record had passed before a connection was free; nothing was sent."""
+
+    was_sent = False
 
 
 class NoResponseError(ApiError):
@@ -129,10 +146,21 @@ class NoResponseError(ApiError):
 
 
 class UnexpectedResponseError(ApiError):
-    """A response that is not LeadSquared's: not JSON, or without what it must hold."""
+    """A response that is not LeadSquared's: a page, not JSON, an error of an unknown format, or nothing in it."""
 
     in_doubt = True
 
 
 class UnknownRequestError(ApiError):
-    """LeadSquared does not know this RequestId (not yet, no longer, or not in this account)."""
+    """
+    A status call did not find the request: LeadSquared does not know it, or what was called is no status API.
+
+    :param message: What happened.
+    :param is_certain: LeadSquared's status API says so itself. False for an error such as 404 or 400, which may also
+        mean that the path is wrong or that another server responds.
+    :param server_time: The time on LeadSquared's clock, seconds since the epoch; None where it is not known.
+    """
+
+    def __init__(self, message: str, *, is_certain: bool = False, server_time: float | None = None) -> None:
+        super().__init__(message)
+        self.is_certain, self.server_time = is_certain, server_time

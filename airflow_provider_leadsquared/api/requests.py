@@ -7,6 +7,7 @@ readers in ``responses`` as a :class:`Response`.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from airflow_provider_leadsquared.api.endpoints import (
     Host,
     KeyPair,
 )
+from airflow_provider_leadsquared.api.http_dates import server_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,31 @@ class Response:
     :param status_code: The HTTP code.
     :param body: The body as it came. Never shown: it may repeat a lead.
     :param content_type: The header's media type, to describe a body that is no JSON.
+    :param headers: ``Date`` and ``Retry-After``, where the response has them. Never shown.
     """
 
     status_code: int
     body: bytes = field(repr=False)
     content_type: str = ""
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def server_time(self) -> float | None:
+        """The time on the server's clock (``Date``), whole seconds since the epoch; None where it is not given."""
+        return server_time(self.headers)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for people. LeadSquared sends none: a server on the way does."""
+        return self._begins_with(b"<") or self.content_type == "text/html"
+
+    @property
+    def may_be_leadsquareds(self) -> bool:
+        """Whether the body is an object, or empty; pages and plain texts are of a server on the way."""
+        return not self.body.strip() or self._begins_with(b"{")
+
+    def _begins_with(self, sign: bytes) -> bool:
+        return self.body[:1_000].removeprefix(codecs.BOM_UTF8).lstrip().startswith(sign)
 
 
 def submit(account: Account, api: AsyncApi, body: bytes, parameters: Mapping[str, str] | None = None) -> Request:

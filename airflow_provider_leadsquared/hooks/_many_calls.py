@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
@@ -16,6 +17,7 @@ from airflow_provider_leadsquared.api.errors import (
     NoSuchPathError,
     RejectedError,
     UnexpectedResponseError,
+    UnknownRequestError,
 )
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.hooks._backoff import Backoff
@@ -28,39 +30,62 @@ Result = TypeVar("Result")
 MAX_ATTEMPTS = 4
 #: Wrong whatever is sent: the first of these ends a run.
 _FATAL = (AuthenticationError, NoSuchPathError, ConfigurationError)
+#: LeadSquared's own response about one item: the way to it works.
+_OF_ONE_ITEM = (RejectedError, UnknownRequestError)
 #: The longest wait, in seconds, before a caller that is held back checks whether the run has ended.
 _LONGEST_SLEEP = 1.0
+
+
+class _NotCalledError(Exception):
+    """The run ended before an item was called."""
+
+
+def is_trouble(error: ApiError) -> bool:
+    """Tell whether a failure says something about the way to LeadSquared, so that other calls may fail as well."""
+    return error.transient or isinstance(error, UnexpectedResponseError)
 
 
 class ManyCalls(Generic[Name, Item, Result]):
     """
     Make a call for each of many items, several at a time, and report each outcome as it comes.
 
-    All calls share one back-off. An item is called again only if its last call was certainly not accepted, or if it
-    may be repeated.
+    All calls share one back-off. The first call is made alone; so is the first one after any failure that is not about
+    its item alone, and the others wait for it. An item is called again only if its last call was certainly not
+    accepted, or if it may be repeated.
 
-    :param call: Makes one call; raises :class:`ApiError` if it failed.
+    :param call: Makes one call for a name and its item; raises :class:`ApiError` if it failed.
     :param may_repeat: Whether an item may be called again when its last call is in doubt.
     :param concurrency: Calls under way at the same time.
     :param give_up_after: Seconds without any success after which no further call is made.
+    :param probe: Makes a call that changes nothing; raises :class:`ApiError` if it failed. It is made before an item is
+        risked after a failure that left one in doubt. Default: there is no such call.
+    :param is_stopping: Once it returns True, no further call is made; asked once a second at least.
+    :param log: Where pauses are logged.
     """
 
     def __init__(
         self,
-        call: Callable[[Item], Awaitable[Result]],
+        call: Callable[[Name, Item], Awaitable[Result]],
         *,
         may_repeat: Callable[[Item], bool],
         concurrency: int,
         give_up_after: float,
+        probe: Callable[[], Awaitable[object]] | None = None,
+        is_stopping: Callable[[], bool] | None = None,
+        log: Any = None,
     ) -> None:
         self._call, self._may_repeat, self._concurrency = call, may_repeat, concurrency
+        self._probe, self._is_stopping = probe, is_stopping or (lambda: False)
+        self._log = log or logging.getLogger(__name__)
         self._backoff = Backoff(give_up_after)
         self._outcomes: asyncio.Queue[tuple[Name, Result | ApiError] | None] = asyncio.Queue()
         # Bounds what is under way or not yet taken by the caller, and with it what a crash leaves in doubt.
         self._slots = asyncio.Semaphore(2 * concurrency)
         self._taking = asyncio.Lock()
+        # Held by the one that tries, while calls are made one at a time.
+        self._trying = asyncio.Lock()
+        self._repeatable_waiting = 0
         self._stopped_by: Exception | None = None
-        self._any_success = False
 
     async def run(self, items: AsyncIterator[tuple[Name, Item]]) -> AsyncGenerator[tuple[Name, Result | ApiError]]:
         """
@@ -68,7 +93,7 @@ class ManyCalls(Generic[Name, Item, Result]):
 
         :param items: Items with names of the caller's choice, taken no sooner than they can be called.
         :raises ApiError: Going on is pointless (keys refused, wrong host, outage): raised after the last outcome.
-            Items that were not taken were not called.
+            Items without an outcome were not called.
         """
         workers = asyncio.create_task(self._work_all(items))
         try:
@@ -82,6 +107,10 @@ class ManyCalls(Generic[Name, Item, Result]):
         if self._stopped_by is not None:
             raise self._stopped_by
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._stopped_by is not None or self._is_stopping()
+
     async def _work_all(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
@@ -91,48 +120,142 @@ class ManyCalls(Generic[Name, Item, Result]):
             self._outcomes.put_nowait(None)
 
     async def _work(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
-        while self._stopped_by is None:
+        while not self._has_ended:
             await self._slots.acquire()
             try:
                 async with self._taking:
                     # Another call may have ended the run while this one waited.
-                    taken = None if self._stopped_by is not None else await anext(items, None)
+                    taken = None if self._has_ended else await anext(items, None)
             except Exception as error:  # the caller's own: let calls under way end, then raise it
-                self._stopped_by = self._stopped_by or error
+                self._stop(error)
                 return
             if taken is None:
                 return
             name, item = taken
-            self._outcomes.put_nowait((name, await self._outcome(item)))
+            outcome = await self._outcome(name, item)
+            if outcome is None:
+                return
+            self._outcomes.put_nowait((name, outcome))
 
-    async def _outcome(self, item: Item) -> Result | ApiError:
-        """Call one item until there is an outcome that stays."""
+    async def _outcome(self, name: Name, item: Item) -> Result | ApiError | None:
+        """Call one item until there is an outcome that stays; None if it was not called."""
         doubts: list[ApiError] = []
+        last: ApiError | None = None
+        sendings = 0
         while True:
-            while (wait := self._backoff.hold(monotonic())) and self._stopped_by is None:
-                await sleep(min(wait, _LONGEST_SLEEP))
             try:
-                result = await self._call(item)
+                result = await self._call_in_turn(name, item)
+            except _NotCalledError:
+                break
             except RejectedError as error:
-                error.after_doubt = bool(doubts)
+                error.after_doubt, error.sendings = bool(doubts), sendings + 1
                 return error
             except ApiError as error:
+                last = error
+                sendings += error.was_sent
                 doubts += [error] if error.in_doubt else []
-                self._note_failure(error)
-                if self._stopped_by or not self._is_called_again(item, error, len(doubts)):
-                    # That a later call was certainly not accepted does not settle the doubt about an earlier one.
-                    return doubts[-1] if doubts else error
+                if self._has_ended or not self._is_called_again(item, error, len(doubts)):
+                    break
             else:
-                self._any_success = True
-                self._backoff.succeeded()
-                return replace(result, after_doubt=True) if doubts and isinstance(result, Receipt) else result
+                if isinstance(result, Receipt) and sendings:
+                    return replace(result, after_doubt=bool(doubts), sendings=sendings + 1)
+                return result
+        # That a later call was certainly not accepted does not settle the doubt about an earlier one.
+        outcome = doubts[-1] if doubts else last
+        if outcome is not None:
+            outcome.sendings = sendings
+        return outcome
 
-    def _note_failure(self, error: ApiError) -> None:
-        if error.transient:
-            self._backoff.failed(error, monotonic())
-        is_fatal = isinstance(error, _FATAL) or (isinstance(error, UnexpectedResponseError) and not self._any_success)
-        if is_fatal or self._backoff.exhausted(monotonic()):
-            self._stopped_by = self._stopped_by or error
+    async def _call_in_turn(self, name: Name, item: Item) -> Result:
+        """
+        Call an item; alone, after all waiting, while LeadSquared has not shown that it responds.
+
+        :raises _NotCalledError: The run ended before.
+        """
+        may_repeat = self._may_repeat(item)
+        while self._backoff.is_trying:
+            self._repeatable_waiting += may_repeat
+            async with self._trying:
+                self._repeatable_waiting -= may_repeat
+                # If the call fails, an item that may be repeated is not left in doubt.
+                is_next = may_repeat or not self._repeatable_waiting
+                if self._backoff.is_trying and is_next and await self._may_try():
+                    return await self._call_now(name, item)
+        return await self._call_now(name, item)
+
+    async def _may_try(self) -> bool:
+        """
+        Wait until the next call may be made, and ask the probe if another item could be left in doubt.
+
+        :raises _NotCalledError: The run ended before.
+        """
+        await self._wait_out_hold()
+        error = self._backoff.last_error
+        if self._probe is None or error is None or not error.in_doubt:
+            return True
+        begun = self._backoff.begin()
+        try:
+            await self._probe()
+        except ApiError as failure:
+            # Any other failure is about the probe itself and says nothing.
+            if is_trouble(failure):
+                self._note_failure(failure, begun)
+                return False
+        return True
+
+    async def _wait_out_hold(self) -> None:
+        is_logged = False
+        while not self._has_ended:
+            now = monotonic()
+            if self._stop_if_exhausted(now):
+                break
+            wait = self._backoff.hold(now)
+            if not wait:
+                return
+            if not is_logged:
+                is_logged = True
+                self._log.warning("%s. No call for %.0f s, then one to try", self._backoff.last_error, wait)
+            await sleep(min(wait, _LONGEST_SLEEP))
+        raise _NotCalledError
+
+    async def _call_now(self, name: Name, item: Item) -> Result:
+        if self._has_ended:
+            raise _NotCalledError
+        begun = self._backoff.begin()
+        try:
+            result = await self._call(name, item)
+        except ApiError as error:
+            self._note_failure(error, begun)
+            raise
+        self._note_success(begun)
+        return result
+
+    def _note_failure(self, error: ApiError, begun: int) -> None:
+        if is_trouble(error):
+            now = monotonic()
+            self._backoff.failed(error, begun, now)
+            self._stop_if_exhausted(now)
+        elif isinstance(error, _OF_ONE_ITEM):
+            self._note_success(begun)
+        elif isinstance(error, _FATAL):
+            self._stop(error)
+
+    def _note_success(self, begun: int) -> None:
+        was_failing = self._backoff.last_error is not None
+        self._backoff.succeeded(begun, monotonic())
+        if was_failing and not self._backoff.is_trying:
+            self._log.info("LeadSquared responds again: going on")
+
+    def _stop_if_exhausted(self, now: float) -> bool:
+        error = self._backoff.last_error
+        if error is not None and self._backoff.exhausted(now):
+            self._log.warning("No call has succeeded for %.0f s: given up", self._backoff.give_up_after)
+            self._stop(error)
+            return True
+        return False
+
+    def _stop(self, error: Exception) -> None:
+        self._stopped_by = self._stopped_by or error
 
     def _is_called_again(self, item: Item, error: ApiError, doubts: int) -> bool:
-        return error.transient and (not error.in_doubt or (self._may_repeat(item) and doubts < MAX_ATTEMPTS))
+        return is_trouble(error) and (not error.in_doubt or (self._may_repeat(item) and doubts < MAX_ATTEMPTS))

@@ -10,15 +10,24 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_leadsquared.api.errors import NoConnectionError, NoResponseError, UnexpectedResponseError
+from airflow_provider_leadsquared.api.errors import (
+    ApiError,
+    NoConnectionError,
+    NoResponseError,
+    UnexpectedResponseError,
+)
+from airflow_provider_leadsquared.api.rate_limits import retry_after
 from airflow_provider_leadsquared.api.requests import Request, Response
 
 if TYPE_CHECKING:
-    import aiohttp
-
+    from airflow_provider_leadsquared.hooks._connections import Connections
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
+
+Result = TypeVar("Result")
 
 #: A longer response is cut off and refused. Lead field metadata of large accounts, the longest response, is a few MB.
 LARGEST_RESPONSE = 32 * 1024 * 1024
@@ -27,6 +36,8 @@ LARGEST_RESPONSE = 32 * 1024 * 1024
 GUARDED_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal")
 
 _PART = 1 << 16
+
+_KEPT_HEADERS = ("Date", "Retry-After")
 
 _QUERY = re.compile(r"\?[^\s\"']*")
 
@@ -61,7 +72,7 @@ def send(session: SingleCallSession, request: Request, timeout: float) -> Respon
             while size <= LARGEST_RESPONSE and (part := response.raw.read(_PART, decode_content=True)):
                 parts.append(part)
                 size += len(part)
-            result = _response(request, response.status_code, b"".join(parts), response.headers.get("Content-Type", ""))
+            result = _response(request, response.status_code, b"".join(parts), response.headers)
         kind = "TimeoutError"
     except requests.exceptions.ConnectionError as error:
         kind = type(getattr(error.args[0] if error.args else None, "reason", None) or error).__name__
@@ -76,10 +87,20 @@ def send(session: SingleCallSession, request: Request, timeout: float) -> Respon
     raise _failure(request, sent=session.connected, kind="TimeoutError" if session.is_cut_off else kind)
 
 
-async def send_async(session: aiohttp.ClientSession, request: Request) -> Response:
+async def send_async(
+    connections: Connections,
+    request: Request,
+    *,
+    may_repeat: bool = True,
+    may_send: Callable[[], bool] | None = None,
+) -> Response:
     """
     Make one of many calls.
 
+    :param connections: The connections of these calls.
+    :param may_repeat: Whether the call may be made again when nobody knows if it was read.
+    :param may_send: Asked when there is a connection, as the last thing before the request is written. Default: yes.
+    :raises SendingExpiredError: ``may_send`` returned False; nothing was sent.
     :raises NoConnectionError: Nothing was sent.
     :raises NoResponseError: It was sent, and no complete response came.
     :raises UnexpectedResponseError: The response is too long.
@@ -87,8 +108,12 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Respon
     import aiohttp
     from yarl import URL
 
+    from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
+
+    sending = Sending(request.label, may_send)
+    token = SENDING.set(sending)
     try:
-        async with session.request(
+        async with connections.session(may_repeat=may_repeat).request(
             request.endpoint.method,
             URL(request.url, encoded=True),
             headers=request.headers,
@@ -101,24 +126,46 @@ async def send_async(session: aiohttp.ClientSession, request: Request) -> Respon
                 size += len(part)
                 if size > LARGEST_RESPONSE:
                     break
-            result = _response(request, response.status, b"".join(parts), response.content_type)
-    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.ConnectionTimeoutError) as error:
-        sent, kind = False, type(error).__name__
+            result = _response(request, response.status, b"".join(parts), response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        sent, kind = True, type(error).__name__
+        kind = type(error).__name__
+        if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+            connections.are_kept = False
     else:
         return result
-    raise _failure(request, sent=sent, kind=kind)
+    finally:
+        SENDING.reset(token)
+    raise _failure(request, sent=sending.has_begun, kind=kind)
 
 
-def _response(request: Request, status_code: int, body: bytes, content_type: str) -> Response:
+def read(reader: Callable[..., Result], request: Request, response: Response, *arguments: Any) -> Result:
+    """
+    Read a response, and let the error that it reports say how long to wait if the response states it.
+
+    :param reader: A reader of ``api.responses``; takes request, response and further arguments.
+    """
+    try:
+        return reader(request, response, *arguments)
+    except ApiError as error:
+        stated = retry_after(response.headers, time.time())
+        if stated is not None:
+            error.retry_after = max(stated, error.retry_after or 0.0)
+        raise
+
+
+def _response(request: Request, status_code: int, body: bytes, headers: Mapping[str, str]) -> Response:
     if len(body) > LARGEST_RESPONSE:
         raise UnexpectedResponseError(
             f"{request.label}: HTTP {status_code} with more than {LARGEST_RESPONSE:,} bytes, cut off; "
             "check the connection's hosts"
         )
-    media_type = content_type.partition(";")[0].strip()
-    return Response(status_code, body, media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "")
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip()
+    return Response(
+        status_code,
+        body,
+        media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "",
+        {name: headers[name] for name in _KEPT_HEADERS if name in headers},
+    )
 
 
 def _failure(request: Request, *, sent: bool, kind: str) -> NoResponseError | NoConnectionError:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
-from functools import cached_property
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing, suppress
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -22,21 +22,20 @@ from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
     ConfigurationError,
     LeadSquaredError,
-    RateLimitError,
     UnknownRequestError,
-    WrongRegionError,
 )
-from airflow_provider_leadsquared.get_provider_info import get_provider_info
+from airflow_provider_leadsquared.hooks import _form
+from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
 from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCalls
-from airflow_provider_leadsquared.hooks._transport import guard_library_logs, send, send_async
+from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
 if TYPE_CHECKING:
-    import aiohttp
     from tenacity import RetryCallState
 
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
+    from airflow_provider_leadsquared.hooks._connections import Connections
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
 _Name = TypeVar("_Name")
@@ -68,22 +67,12 @@ class LeadSquaredHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the form's changes to Airflow's own fields, for Airflow 3.1."""
-        behaviour = _connection_type()["ui-field-behaviour"]
-        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+        return _form.field_behaviour()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the form's own fields, for Airflow 3.1; later versions read them from the provider's metadata."""
-        from wtforms import PasswordField, SelectField, StringField
-
-        widgets: dict[str, Any] = {}
-        for name, spec in _connection_type()["conn-fields"].items():
-            label, schema = spec["label"], spec["schema"]
-            if "enum" in schema:
-                widgets[name] = SelectField(label, choices=[(value, value) for value in ("", *schema["enum"])])
-            else:
-                widgets[name] = (PasswordField if schema.get("format") == "password" else StringField)(label)
-        return widgets
+        return _form.widgets()
 
     @cached_property
     def account(self) -> Account:
@@ -135,7 +124,7 @@ class LeadSquaredHook(BaseHook):
         """
         request = requests.submit(self.account, self.account.api(api), payload.body, parameters)
         with self.get_conn() as session:
-            return responses.read_receipt(request, send(session, request, self.timeout))
+            return read(responses.read_receipt, request, send(session, request, self.timeout))
 
     def capture_lead(self, payload: Payload, *, parameters: Mapping[str, str] | None = None) -> Confirmation:
         """
@@ -145,7 +134,7 @@ class LeadSquaredHook(BaseHook):
         """
         request = requests.capture_lead(self.account, payload.body, parameters)
         with self.get_conn() as session:
-            return responses.read_capture(request, send(session, request, self.timeout))
+            return read(responses.read_capture, request, send(session, request, self.timeout))
 
     def get_request_status(self, request_id: str, *, api: str = LEAD_CAPTURE.name) -> responses.RequestStatus:
         """
@@ -157,7 +146,16 @@ class LeadSquaredHook(BaseHook):
         """
         row = self.account.api(api)
         request = requests.get_status(self.account, row, request_id)
-        return self._get(request, lambda response: responses.read_status(request, response, request_id, row))
+        return self._get(responses.read_status, request, request_id, row)
+
+    def get_api_host(self) -> str:
+        """
+        Ask which synchronous host serves the account; any host of LeadSquared's responds.
+
+        :return: A bare host name.
+        :raises ApiError: It could not be asked, after some tries.
+        """
+        return self._get(responses.read_api_host, requests.identify_user(self.account))
 
     def get_queue_metrics(self, *, api: str = LEAD_CAPTURE.name) -> responses.QueueMetrics:
         """
@@ -170,10 +168,10 @@ class LeadSquaredHook(BaseHook):
         row = self.account.api(api)
         request = requests.get_metrics(self.account, row)
         try:
-            return self._get(request, lambda response: responses.read_metrics(request, response))
+            return self._get(responses.read_metrics, request)
         except AuthenticationError:
             with_keys = requests.get_metrics(self.account, row, with_key_pair=True)
-            return self._get(with_keys, lambda response: responses.read_metrics(with_keys, response))
+            return self._get(responses.read_metrics, with_keys)
 
     def get_lead_fields(self, *, with_options: bool = True) -> tuple[responses.LeadField, ...]:
         """
@@ -183,12 +181,12 @@ class LeadSquaredHook(BaseHook):
         :raises ApiError: It could not be asked, after some tries.
         """
         request = requests.list_lead_fields(self.account, with_options=with_options)
-        return self._get(request, lambda response: responses.read_lead_fields(request, response))
+        return self._get(responses.read_lead_fields, request)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
         try:
-            problems = [*self._key_pair_problems(), *self._async_key_problems()]
+            problems = [*key_pair_problems(self), *async_key_problems(self)]
         except Exception as error:
             shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
             return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
@@ -202,42 +200,71 @@ class LeadSquaredHook(BaseHook):
         *,
         api: str = LEAD_CAPTURE.name,
         parameters: Mapping[str, str] | None = None,
+        may_send: Callable[[_Name], bool] | None = None,
+        is_stopping: Callable[[], bool] | None = None,
         concurrency: int = 16,
         give_up_after: float = 120.0,
     ) -> AsyncGenerator[tuple[_Name, responses.Receipt | ApiError]]:
         """
         Submit many records, several at a time, and yield the outcome of each as it comes.
 
-        All calls share one back-off. A record is sent again here only if its last sending was certainly not accepted,
-        or if the API's row says that it may be repeated.
+        All calls share one back-off: after a failure that is not about one record alone, all wait, and one call tries
+        before the others go on (a status call if a record could be left in doubt). A record is sent again here only if
+        its last sending was certainly not accepted, or if the API's row says that it may be repeated.
 
         :param payloads: Names of the caller's choice with their records, taken no sooner than they can be sent.
         :param api: The name of the asynchronous API.
         :param parameters: Query parameters of each submission.
+        :param may_send: Asked with a record's name right before each of its sendings, when all waiting is over. Where
+            it returns False, the record is not sent: its outcome is a ``SendingExpiredError``. Default: always True.
+        :param is_stopping: Once it returns True, no further record is sent. Default: always False.
         :param concurrency: Calls under way at the same time.
         :param give_up_after: Seconds without any success after which the rest is left unsent.
         :raises ApiError: Going on is pointless (keys refused, wrong host, outage): raised after the last outcome was
-            yielded. Records that were not taken were not sent.
+            yielded. Records without an outcome were not sent.
         :raises ValueError: There is no such API, or it takes no such parameter.
         """
         account, row = self.account, self.account.api(api)
         checked = requests.check_parameters(row, parameters or {})
 
-        async def submit(session: aiohttp.ClientSession, payload: Payload) -> responses.Receipt:
+        async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = requests.submit(account, row, payload.body, checked)
-            return responses.read_receipt(request, await send_async(session, request))
+            response = await send_async(
+                connections,
+                request,
+                may_repeat=row.may_repeat(payload),
+                may_send=None if may_send is None else partial(may_send, name),
+            )
+            return read(responses.read_receipt, request, response)
+
+        async def probe(connections: Connections) -> None:
+            # An invented RequestId is unknown; what counts is that LeadSquared says so.
+            with suppress(UnknownRequestError):
+                await self._get_status(connections, str(uuid.uuid4()), row)
 
         return self._many(
-            payloads, submit, may_repeat=row.may_repeat, concurrency=concurrency, give_up_after=give_up_after
+            payloads,
+            submit,
+            may_repeat=row.may_repeat,
+            concurrency=concurrency,
+            give_up_after=give_up_after,
+            probe=probe,
+            is_stopping=is_stopping,
         )
 
     def get_request_statuses(
-        self, request_ids: Iterable[tuple[str, str]], *, concurrency: int = 8, give_up_after: float = 30.0
+        self,
+        request_ids: Iterable[tuple[str, str]],
+        *,
+        is_stopping: Callable[[], bool] | None = None,
+        concurrency: int = 8,
+        give_up_after: float = 30.0,
     ) -> AsyncGenerator[tuple[str, responses.RequestStatus | ApiError]]:
         """
         Ask for the outcome of many requests and yield each as it comes.
 
         :param request_ids: RequestIds, each with the name of the asynchronous API that it was submitted to.
+        :param is_stopping: Once it returns True, no further request is asked for. Default: always False.
         :param concurrency: Calls under way at the same time.
         :param give_up_after: Seconds without any success after which the rest is not asked.
         :raises ApiError: As for :meth:`submit_many`.
@@ -246,99 +273,73 @@ class LeadSquaredHook(BaseHook):
         account = self.account
         asked = [(request_id, account.api(api)) for request_id, api in request_ids]
 
-        async def get(session: aiohttp.ClientSession, item: tuple[str, AsyncApi]) -> responses.RequestStatus:
-            request_id, row = item
-            request = requests.get_status(account, row, request_id)
-            return responses.read_status(request, await send_async(session, request), request_id, row)
-
-        async def named() -> AsyncIterator[tuple[str, tuple[str, AsyncApi]]]:
+        async def named() -> AsyncIterator[tuple[str, AsyncApi]]:
             for item in asked:
-                yield item[0], item
+                yield item
 
-        return self._many(named(), get, may_repeat=lambda _: True, concurrency=concurrency, give_up_after=give_up_after)
+        return self._many(
+            named(),
+            self._get_status,
+            may_repeat=lambda _: True,
+            concurrency=concurrency,
+            give_up_after=give_up_after,
+            is_stopping=is_stopping,
+        )
+
+    async def _get_status(self, connections: Connections, request_id: str, row: AsyncApi) -> responses.RequestStatus:
+        request = requests.get_status(self.account, row, request_id)
+        return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
     async def _many(
         self,
         items: AsyncIterator[tuple[_Name, _Item]],
-        call: Callable[[aiohttp.ClientSession, _Item], Awaitable[_Result]],
+        call: Callable[[Connections, _Name, _Item], Awaitable[_Result]],
         *,
-        may_repeat: Callable[[_Item], bool],
+        probe: Callable[[Connections], Awaitable[None]] | None = None,
         concurrency: int,
-        give_up_after: float,
+        **arguments: Any,
     ) -> AsyncGenerator[tuple[_Name, _Result | ApiError]]:
-        """Make many calls on one session; see the public methods for what is promised."""
-        import aiohttp
+        """Make many calls; see the public methods for what is promised."""
+        from airflow_provider_leadsquared.hooks._connections import Connections
 
-        timeout = aiohttp.ClientTimeout(total=2 * self.timeout, sock_connect=self.timeout, sock_read=self.timeout)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrency),
-            timeout=timeout,
-            headers={"User-Agent": _user_agent()},
-            trust_env=True,
-        ) as session:
+        async with Connections(concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
             calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
-                lambda item: call(session, item),
-                may_repeat=may_repeat,
+                partial(call, connections),
                 concurrency=concurrency,
-                give_up_after=give_up_after,
+                probe=None if probe is None else partial(probe, connections),
+                log=self.log,
+                **arguments,
             )
             async with aclosing(calls.run(items)) as outcomes:
                 async for outcome in outcomes:
                     yield outcome
 
-    def _get(self, request: requests.Request, read: Callable[[requests.Response], _Result]) -> _Result:
+    def _get(self, reader: Callable[..., _Result], request: requests.Request, *arguments: Any) -> _Result:
         """Make a reading call, again while its failure may pass, a bounded number of times."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         def once() -> _Result:
             with self.get_conn() as session:
-                return read(send(session, request, self.timeout))
+                return read(reader, request, send(session, request, self.timeout), *arguments)
 
         return Retrying(
             stop=stop_after_attempt(MAX_ATTEMPTS),
             wait=_wait_before_retry,
+            before_sleep=self._log_retry,
             retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
             reraise=True,
         )(once)
 
-    def _key_pair_problems(self) -> Iterator[str]:
-        request = requests.identify_user(self.account)
-        with _collected() as problems:
-            host = self._get(request, lambda response: responses.read_api_host(request, response))
-            ours = self.account.synchronous_url.split("//")[1]
-            if host.endswith(".leadsquared.com") and host != ours:
-                problems.append(f"sync host: the account is served by {host}, not by {ours}")
-        yield from (f"key pair: {problem}" for problem in problems)
-
-    def _async_key_problems(self) -> Iterator[str]:
-        # An invented RequestId is unknown; what is tested is that the gateway accepts the call.
-        with _collected() as problems, suppress(UnknownRequestError):
-            self.get_request_status(str(uuid.uuid4()))
-        yield from (f"async host and async API key: {problem}" for problem in problems)
-
-
-@contextmanager
-def _collected() -> Iterator[list[str]]:
-    """Collect errors of LeadSquared as lines of text."""
-    problems: list[str] = []
-    try:
-        yield problems
-    except WrongRegionError as error:
-        problems.append(f"{error}; write that host")
-    except ApiError as error:
-        problems.append(str(error))
+    def _log_retry(self, state: RetryCallState) -> None:
+        if state.outcome is not None:
+            self.log.warning("%s. The next call is made in %.0f s", state.outcome.exception(), state.upcoming_sleep)
 
 
 def _wait_before_retry(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, RateLimitError):
-        return error.retry_after
-    return float(2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
-
-
-def _connection_type() -> Mapping[str, Any]:
-    kind: Mapping[str, Any] = get_provider_info()["connection-types"][0]
-    return kind
+    stated = error.retry_after if isinstance(error, ApiError) else None
+    ours = float(2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
+    return max(stated or 0.0, ours)
 
 
 def _user_agent() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 
@@ -9,8 +10,8 @@ from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.capture import CaptureResult, Pair, capture
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.faults import Faults
-from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema
-from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request
+from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema, match_form
+from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request, new_request_id
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Store
@@ -37,11 +38,13 @@ class Account:
     def reset(self) -> None:
         """Delete everything except the clock, and set every switch to its value at the start."""
         self.settings = self._initial_settings
-        self.store = Store()
+        self.store = Store(self._match_form)
         self.queue = Queue(self._process, self.clock.real_time)
         self.faults = Faults()
         self.posts: list[Post] = []
         self.polls: list[Poll] = []
+        self.last_receipt: str | int | None = None
+        """The RequestID of the last normal receipt, as it was sent."""
         self._calls: deque[float] = deque()
 
     def run_due(self) -> float:
@@ -49,6 +52,17 @@ class Account:
         now = self.clock.now()
         self.queue.run(now, self.settings)
         return now
+
+    def server_time(self) -> float | None:
+        """Return the time that responses have in their ``Date`` header, None if they have none."""
+        settings, now = self.settings, self.clock.now()
+        match settings.date_header:
+            case "missing":
+                return None
+            case "sandbox":
+                return now + settings.date_offset
+            case _:
+                return time.time() + settings.date_offset
 
     def change(self, switches: Mapping[str, object]) -> None:
         """
@@ -60,6 +74,7 @@ class Account:
         changed = self.settings.changed(switches)
         self.run_due()
         self.settings = changed
+        self.store.forget_indexes()
 
     def move_clock(self, seconds: float = 0.0, speed: float | None = None) -> None:
         """
@@ -85,7 +100,8 @@ class Account:
         :param planned: What faults plan for the request.
         """
         now = self.clock.now()
-        request = Request(api, body, parameters, now, self.clock.real_time(now), planned)
+        request_id = new_request_id(self.settings.request_id_form)
+        request = Request(api, body, parameters, now, self.clock.real_time(now), planned, request_id)
         self.queue.accept(request, self.settings)
         return request
 
@@ -112,6 +128,9 @@ class Account:
             return True
         self._calls.append(now)
         return False
+
+    def _match_form(self, field: str, value: str) -> str:
+        return match_form(self.schema.fields.get(field), value, self.settings)
 
     def _process(self, request: Request, at: float) -> Mapping[str, object]:
         return request.api.handler.process(self, request, at)

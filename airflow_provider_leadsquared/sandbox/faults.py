@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_leadsquared.sandbox.endpoints import Endpoint
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, Stage
 from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome
@@ -141,9 +142,10 @@ def _converted(name: str, value: object, default: object, choices: tuple[object,
         value = str(value)  # so that a shape such as "429" may be given as a number
     if isinstance(default, float) and type(value) is int:
         value = float(value)
-    if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if isinstance(default, tuple) and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         value = tuple(value)
-    if type(value) is not type(default) or not _is_valid(value, type(default)) or (choices and value not in choices):
+    allowed = not choices or all(item in choices for item in (value if isinstance(value, tuple) else (value,)))
+    if type(value) is not type(default) or not _is_valid(value, type(default)) or not allowed:
         raise ValueError(f"{name} cannot be {value!r}")
     return value
 
@@ -225,23 +227,20 @@ class Faults:
                 return fault
         return None
 
-    def for_call(self, endpoint: str, find_lead: FindLead, is_submission: bool) -> CallFaults:
+    def for_call(self, endpoint: Endpoint, find_lead: FindLead) -> CallFaults:
         """
         Return the faults that affect a call whose body was read, and update their counters.
 
-        :param endpoint: Name of the endpoint called.
+        :param endpoint: The endpoint called.
         :param find_lead: Finds the lead of the call.
-        :param is_submission: Whether the call submits a request to the queue.
         """
         by_stage: dict[Stage, Fault] = {}
         for fault in self.active:
-            stage = FAULT_KINDS[fault.kind].stage
-            if stage in by_stage or _is_before_reading(fault):
+            kind = FAULT_KINDS[fault.kind]
+            if kind.stage in by_stage or _is_before_reading(fault):
                 continue
-            if stage in (Stage.QUEUE, Stage.STATUS) and not is_submission:
-                continue
-            if fault.affects(endpoint, find_lead):
-                by_stage[stage] = fault
+            if kind.action in (None, endpoint.action) and fault.affects(endpoint.name, find_lead):
+                by_stage[kind.stage] = fault
         return CallFaults(by_stage)
 
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_leadsquared.sandbox import responses
 from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.alterations import altered, with_retry_after
 from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.capture import read_pairs
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint
-from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input
+from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input, lead_not_found
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
 from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.queue import State
 from airflow_provider_leadsquared.sandbox.responses import Response
+from airflow_provider_leadsquared.sandbox.store import Lead
 
 MAX_BODY = 10 * 1024 * 1024
 """Bytes of a body at most."""
@@ -46,10 +48,19 @@ def respond(account: Account, call: Call, faults: CallFaults) -> Response:
     :param faults: The faults that affect the call. One may replace the response.
     """
     account.run_due()
+    response = _response(account, call, faults)
+    header = faults.parameters(Stage.HEADER, "retry_after")
+    return response if header is None else with_retry_after(response, header, account)
+
+
+def _response(account: Account, call: Call, faults: CallFaults) -> Response:
+    """Return the response before headers are added to it."""
     fault = faults.by_stage.get(Stage.REPLACEMENT)
-    if fault is None:
-        return _normal_response(account, call, faults)
+    if fault is None or (fault.kind == "repeated_request_id" and account.last_receipt is None):
+        return altered(account, _normal_response(account, call, faults), faults.by_stage.get(Stage.ALTERATION))
+    last_receipt = account.last_receipt
     normal = _normal_response(account, call, faults) if fault.parameters.get("accepted") else None
+    account.last_receipt = last_receipt
     replacement = _replacement(account, call, fault)
     if normal is not None:
         # The record shows the accepted request, although the client does not learn its id.
@@ -62,7 +73,13 @@ def _replacement(account: Account, call: Call, fault: Fault) -> Response:
     p = fault.parameters
     match fault.kind:
         case "unavailable":
-            return responses.unavailable()
+            return responses.html_page(503)
+        case "html_page":
+            return responses.html_page(p["http"])
+        case "redirect":
+            return responses.html_page(p["http"], p["location"])
+        case "repeated_request_id":
+            return responses.receipt(account.last_receipt or "")
         case "rate_limit":
             return responses.over_limit(p["shape"], p["limit"])
         case "error":
@@ -97,11 +114,26 @@ def _normal_response(account: Account, call: Call, faults: CallFaults) -> Respon
         case Action.LEAD_FIELDS:
             return _lead_fields(account, call)
         case Action.LEAD_BY_ID:
-            lead = account.store.leads.get(call.query.get("id", ""))
+            return _lead_by_id(account, call.query.get("id", ""))
         case Action.LEAD_BY_EMAIL:
             lead = account.store.find("EmailAddress", call.query.get("emailaddress", ""))
         case _:
             return responses.user(call.headers.get("host", ""), account.settings)
+    return _read_response(account, lead)
+
+
+def _lead_by_id(account: Account, lead_id: str) -> Response:
+    lead = account.store.lead(lead_id)
+    if lead is None and account.store.was_removed(lead_id):
+        match account.settings.merged_read:
+            case "error":
+                return responses.error(lead_not_found(), int(account.settings.error_http))
+            case "survivor":
+                lead = account.store.survivor(lead_id)
+    return _read_response(account, lead)
+
+
+def _read_response(account: Account, lead: Lead | None) -> Response:
     return responses.json_response([lead.as_read_response(list(account.schema.fields))] if lead else [])
 
 
@@ -155,14 +187,16 @@ def _submit(account: Account, call: Call, api: AsyncApi, faults: CallFaults) -> 
     parameters = {name: value for name, value in call.query.items() if name not in _KEY_PARAMETERS}
     if not account.settings.async_update_behavior:
         parameters.pop("leadupdatebehavior", None)
-    return responses.accepted(account.submit(api, text, parameters, faults.planned_outcome()))
+    request = account.submit(api, text, parameters, faults.planned_outcome())
+    account.last_receipt = request.id_as_sent
+    return responses.accepted(request)
 
 
 def _status(account: Account, call: Call) -> Response:
     request_id = call.query.get("requestid", "")
     if not request_id:
         return responses.error(invalid_input("RequestID"), 400)
-    request = account.queue.requests.get(request_id)
+    request = account.queue.request(request_id)
     if request is None or request.api.status_path != call.endpoint.path:
         return responses.unknown_request(request_id, account.settings)
     request.polls += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_leadsquared.sandbox.endpoints import Action
@@ -13,15 +15,19 @@ from airflow_provider_leadsquared.sandbox.queue import Request, State
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
 ACCEPTED = "Request accepted. Please use below request id to check the status"
-_COMPLETED = "Request was successfully completed"
+COMPLETED = "Request was successfully completed"
 _GATEWAY_TEXTS = {
     400: ("BadRequestException", "Invalid request body"),
+    403: ("ForbiddenException", "Forbidden"),
+    404: ("NotFoundException", "Not Found"),
     429: ("TooManyRequestsException", "Too Many Requests"),
     500: ("InternalServerErrorException", "Internal server error"),
     502: ("InternalServerErrorException", "Internal server error"),
+    503: ("ServiceUnavailableException", "Service Unavailable"),
     504: ("IntegrationTimeoutException", "Endpoint request timed out"),
     413: ("RequestTooLargeException", "Request Too Long"),
 }
+_TITLES = {code.value: code.phrase for code in HTTPStatus if code != HTTPStatus.OK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,27 @@ def json_response(body: object, http: int = 200, **more: Any) -> Response:
     :param http: The HTTP code.
     :param more: Other fields of the :class:`Response`.
     """
-    return Response(http, _dump(body).encode(), **more)
+    return Response(http, json_text(body).encode(), **more)
 
 
-def _dump(body: object) -> str:
+def http_date(at: float) -> str:
+    """
+    Return a time as HTTP headers have it. One that has no such form becomes the last second of the year 9999.
+
+    :param at: Seconds since 1970.
+    """
+    try:
+        return formatdate(at, usegmt=True)
+    except (OverflowError, ValueError, OSError):
+        return "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+def json_text(body: object) -> str:
+    """
+    Return JSON as LeadSquared writes it.
+
+    :param body: The value to serialise.
+    """
     return json.dumps(body, separators=(",", ":"))
 
 
@@ -68,16 +91,23 @@ def gateway(http: int) -> Response:
     """
     Return an error of the AWS gateway.
 
-    :param http: The HTTP code: 400, 413, 429, 500, 502 or 504.
+    :param http: The HTTP code: 400, 403, 404, 413, 429, 500, 502, 503 or 504.
     """
     kind, text = _GATEWAY_TEXTS[http]
     return json_response({"message": text}, http, headers={"x-amzn-ErrorType": kind})
 
 
-def unavailable() -> Response:
-    """Return HTTP 503 with an HTML page."""
-    page = b"<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>"
-    return Response(503, page, content_type="text/html")
+def html_page(http: int, location: str | None = None) -> Response:
+    """
+    Return an HTML page, as servers between a client and LeadSquared send it.
+
+    :param http: The HTTP code.
+    :param location: The address of a redirect, None for any other page.
+    """
+    title = f"{http} {_TITLES.get(http, 'Sign in')}"
+    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr>proxy</body></html>"
+    headers = {"Location": location} if location else {}
+    return Response(http, page.encode(), headers, content_type="text/html")
 
 
 def forbidden() -> Response:
@@ -141,7 +171,17 @@ def accepted(request: Request) -> Response:
 
     :param request: The new request.
     """
-    return json_response({"Status": ACCEPTED, "RequestID": request.id}, request_id=request.id)
+    return receipt(request.id_as_sent, request.id)
+
+
+def receipt(id_as_sent: str | int, request_id: str | None = None) -> Response:
+    """
+    Return a receipt.
+
+    :param id_as_sent: The RequestID that the client gets.
+    :param request_id: The id of the request that was accepted, for the record.
+    """
+    return json_response({"Status": ACCEPTED, "RequestID": id_as_sent}, request_id=request_id)
 
 
 def unknown_request(request_id: str, settings: Settings) -> Response:
@@ -171,10 +211,10 @@ def status(request: Request, settings: Settings, override: str | None = None) ->
         case _ if override is not None:
             name, reason = override, "Request is being processed"
         case State.SUCCEEDED:
-            name, reason = settings.status_success, _COMPLETED
+            name, reason = settings.status_success, COMPLETED
             message = request.result
         case State.REJECTED if settings.rejection_shape == "inner":
-            name, reason = settings.status_success, _COMPLETED
+            name, reason = settings.status_success, COMPLETED
             message = request.rejection.body() if request.rejection else None
         case State.REJECTED:
             name, reason = settings.status_rejected, str(request.rejection)
@@ -186,9 +226,9 @@ def status(request: Request, settings: Settings, override: str | None = None) ->
             name, reason = settings.status_queued, "Request is waiting in the queue"
     is_settled = override is None and request.settled_at is not None
     if message is not None and settings.status_message == "string":
-        message = _dump(message)
+        message = json_text(message)
     body = {
-        settings.status_id_key: request.id,
+        settings.status_id_key: request.id_as_sent,
         "TaskStatus": {
             "TaskType": request.api.handler.task_type,
             "Status": name,

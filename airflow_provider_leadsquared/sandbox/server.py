@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import ipaddress
 import json
 import logging
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -18,13 +14,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
+from airflow_provider_leadsquared.sandbox.detail_pages import render_entry
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
-from airflow_provider_leadsquared.sandbox.faults import CallFaults
+from airflow_provider_leadsquared.sandbox.own_origin import HEADERS, Guard
 from airflow_provider_leadsquared.sandbox.page import render
+from airflow_provider_leadsquared.sandbox.page_parts import note, page
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.responses import Response
+from airflow_provider_leadsquared.sandbox.sending import as_web_response, is_at_its_end, reset_connection, send
 
 _LOG = logging.getLogger(__name__)
 _HTTP_LOG = logging.getLogger(f"{__name__}.http")
@@ -42,12 +41,13 @@ class Server:
 
     :param account: The account.
     :param open_control: Whether other machines may use the page and everything under ``/sandbox/``.
+    :param own_names: Host names by which they may be called, in addition to ``localhost`` and IP addresses.
     """
 
-    def __init__(self, account: Account, open_control: bool = False) -> None:
+    def __init__(self, account: Account, open_control: bool = False, own_names: Collection[str] = ()) -> None:
         self.account = account
         self.control = Control(account)
-        self._open_control = open_control
+        self._guard = Guard(open_control, own_names)
         self._runner: web.AppRunner | None = None
         self._runs: asyncio.Task[None] | None = None
 
@@ -91,8 +91,10 @@ class Server:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=protocol.MAX_BODY)
+        app.on_response_prepare.append(self._set_date)
         control = self.control
         self._add(app, "GET", "/", self._page)
+        self._add(app, "GET", "/view/{collection:requests|leads}/{id}", self._detail_page)
         self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
         self._add(app, "GET", "/sandbox/clock", _without_body(control.clock))
         self._add(app, "POST", "/sandbox/clock", _with_body(control.move_clock))
@@ -103,12 +105,21 @@ class Server:
         self._add(app, "DELETE", "/sandbox/faults", self._clear_faults)
         self._add(app, "DELETE", "/sandbox/faults/{id:[0-9]+}", self._clear_faults)
         self._add(app, "POST", "/sandbox/visitors", _with_body(control.add_visitors))
+        self._add(app, "POST", "/sandbox/merges", _with_body(control.merge_leads))
         self._add(app, "POST", "/sandbox/reset", _without_body(control.reset))
         for collection in COLLECTIONS:
             self._add(app, "GET", f"/sandbox/{collection}", self._read_page)
         self._add(app, "GET", "/sandbox/{collection:requests|leads}/{id}", self._read_entry)
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
+
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        # aiohttp has set the header to the time of this machine already.
+        server_time = self.account.server_time()
+        if server_time is None:
+            del response.headers["Date"]
+        else:
+            response.headers["Date"] = responses.http_date(server_time)
 
     # LeadSquared's endpoints
 
@@ -119,36 +130,37 @@ class Server:
             endpoint = Endpoint("unknown", Action.NONE, request.method, request.path)
             response = responses.no_such_path(endpoint.is_async)
             self._record(Call(endpoint, {}, {}), response, [])
-            return _to_aiohttp(response)
+            return as_web_response(response)
         account = self.account
+        if is_at_its_end(request):
+            self._record(Call(endpoint, {}, {}), None, ["close_connection"])
+            return reset_connection(request)
         if fault := account.faults.before_reading(endpoint.name):
             self._record(Call(endpoint, {}, {}), None, [fault.kind])
-            return _reset_connection(request)
+            return reset_connection(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             response = responses.gateway(413)
             self._record(Call(endpoint, {}, {}), response, [])
-            return _to_aiohttp(response)
+            return as_web_response(response)
         query = {name.lower(): value for name, value in reversed([*request.query.items()])}
         call = Call(endpoint, query, {name.lower(): value for name, value in request.headers.items()}, body)
         # Several faults may ask for the lead; it is read only once.
         find_lead = functools.cache(lambda: self._lead_of(call))
-        faults = account.faults.for_call(endpoint.name, find_lead, endpoint.action is Action.SUBMIT)
+        faults = account.faults.for_call(endpoint, find_lead)
         if Stage.CONNECTION in faults.by_stage:
             self._record(call, None, faults.kinds)
-            return _reset_connection(request)
+            return reset_connection(request)
         response = protocol.respond(account, call, faults)
         is_lost = Stage.DELIVERY in faults.by_stage
         self._record(call, response, faults.kinds, is_lost)
-        if (slow := faults.parameters(Stage.DELAY, "slow")) is not None:
-            await asyncio.sleep(slow["seconds"])
-        return await _lose(request, response, faults) if is_lost else _to_aiohttp(response)
+        return await send(request, response, faults)
 
     def _lead_of(self, call: Call) -> Mapping[str, str | None]:
         """Return the lead that is submitted or whose request is polled, empty if there is none."""
-        polled = self.account.queue.requests.get(call.query.get("requestid", ""))
-        lead = polled.api.handler.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
+        polled = self.account.queue.request(call.query.get("requestid", ""))
+        lead = polled.api.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
         return lead or {}
 
     def _record(self, call: Call, response: Response | None, faults: list[str], is_lost: bool = False) -> None:
@@ -167,34 +179,35 @@ class Server:
             number, polled = len(account.polls) + 1, call.query.get("requestid", "")
             account.polls.append(Poll(number, at, real, endpoint.name, polled, http, status, faults))
         # An id that the account does not know may be anything, even lead data, so it is not logged.
-        known = request_id if request_id in account.queue.requests else ""
+        known = request_id if account.queue.request(request_id or "") else ""
         _LOG.debug("%s: %s %s %s", endpoint.name, http or "no response", known, " ".join(faults))
 
     # The page, the controls and the recorded data
 
     def _add(self, app: web.Application, method: str, path: str, handler: _Handler) -> None:
-        """Add a route that needs no keys, and that other machines may use only with ``open_control``."""
+        """Add a route of the page or the controls: it needs no keys, and it is closed to other web pages."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if not self._open_control and not _is_loopback(request.remote):
-                return web.json_response(
-                    {"error": "this address is open to this machine only; start the sandbox with --open-control"},
-                    status=403,
-                )
+            response: web.StreamResponse | None = self._guard.refusal(request)
             try:
-                return await handler(request)
+                response = response or await handler(request)
             except ValueError as error:
-                return web.json_response({"error": str(error)}, status=400)
+                response = web.json_response({"error": str(error)}, status=400)
+            response.headers.update(HEADERS)
+            return response
 
         app.router.add_route(method, path, guarded)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         self.account.run_due()
-        text = render(self.account, f"http://{request.host}")
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(
-            body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", headers=headers
-        )
+        return _html(render(self.account, f"http://{request.host}"))
+
+    async def _detail_page(self, request: web.Request) -> web.StreamResponse:
+        self.account.run_due()
+        text = render_entry(self.account, request.match_info["collection"], request.match_info["id"])
+        if text is None:
+            return _html(page("Not found", note("There is none with this id; it may have been removed.")), http=404)
+        return _html(text)
 
     async def _clear_faults(self, request: web.Request) -> web.StreamResponse:
         fault_id = request.match_info.get("id")
@@ -224,36 +237,7 @@ def _with_body(write: Callable[[object], object]) -> _Handler:
     return handle
 
 
-def _is_loopback(address: str | None) -> bool:
-    return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
-
-
-def _to_aiohttp(response: Response) -> web.Response:
-    return web.Response(
-        status=response.http, body=response.body, content_type=response.content_type, headers=dict(response.headers)
-    )
-
-
-async def _lose(request: web.Request, response: Response, faults: CallFaults) -> web.StreamResponse:
-    """Send nothing or only the first half of the response, then reset the connection."""
-    if (lost := faults.parameters(Stage.DELIVERY, "lost_response")) is not None:
-        if lost["how"] == "hang":
-            await asyncio.sleep(lost["seconds"])
-        return _reset_connection(request)
-    half = web.StreamResponse(status=response.http, headers={"Content-Length": str(len(response.body))})
-    half.content_type = response.content_type
-    with contextlib.suppress(ConnectionError):
-        await half.prepare(request)
-        await half.write(response.body[: len(response.body) // 2])
-    return _reset_connection(request)
-
-
-def _reset_connection(request: web.Request) -> web.Response:
-    """Reset the connection. The response that is returned is never sent; aiohttp needs one."""
-    transport = request.transport
-    if transport is not None:
-        connection = transport.get_extra_info("socket")
-        # SO_LINGER with 0 seconds closes the connection with RST, as a broken host does, and not with FIN.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()
+def _html(text: str, http: int = 200) -> web.Response:
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+    body = text.encode("utf-8", "replace")
+    return web.Response(status=http, body=body, content_type="text/html", charset="utf-8", headers=headers)

@@ -61,7 +61,8 @@ class LeadStatusSensor(BaseSensorOperator):
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
         right before this one failed. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
-    :raises ApiError: LeadSquared cannot be asked: keys refused, wrong host.
+    :raises AuthenticationError: LeadSquared refuses the keys.
+    :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
     """
 
     template_fields: Sequence[str] = (
@@ -113,16 +114,18 @@ class LeadStatusSensor(BaseSensorOperator):
             # Airflow reads the attribute after each poke. Not in __init__, which must not read the connection.
             self.timeout = self._hook.account.retry_intervals.longest + BACKLOG
         result = poll(self._hook, awaited.ledger, awaited.requests(), clock=time.time)
-        now = time.time()
-        close_at = self._last_acceptance(result.open) + (float("inf") if self.close_after is None else self.close_after)
+        now = time.time() + result.clock_offset  # LeadSquared's clock, on which requests were accepted
+        close_at = self._last_acceptance(result.open, now) + (
+            float("inf") if self.close_after is None else self.close_after
+        )
         # A request of an earlier run that LeadSquared never decides must not keep every later run from ending.
-        open_requests = [entry for entry in result.open if awaited.is_own(entry) or now < self._deadline([entry])]
+        open_requests = [entry for entry in result.open if awaited.is_own(entry) or now < self._deadline([entry], now)]
         if not open_requests or now >= close_at:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, awaited, result))
-        deadline = self._deadline(result.open)
+        deadline = self._deadline(result.open, now)
         if now >= deadline:
             self._fail_as_still_open(context, awaited, result)
-        self._wait(result, min(deadline, close_at))
+        self._wait(result, now, min(deadline, close_at))
         return PokeReturnValue(is_done=False)
 
     @cached_property
@@ -148,16 +151,14 @@ class LeadStatusSensor(BaseSensorOperator):
 
     _opened: Awaited | None = None
 
-    def _last_acceptance(self, entries: Iterable[Entry]) -> float:
-        now = time.time()
+    def _last_acceptance(self, entries: Iterable[Entry], now: float) -> float:
         return max((entry.accepted_at or now for entry in entries), default=now)
 
-    def _deadline(self, entries: Iterable[Entry]) -> float:
-        return self._last_acceptance(entries) + float(self.timeout)
+    def _deadline(self, entries: Iterable[Entry], now: float) -> float:
+        return self._last_acceptance(entries, now) + float(self.timeout)
 
-    def _wait(self, result: PollResult, until: float) -> None:
+    def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""
-        now = time.time()
         self.poke_interval = max(min(result.next_at or until, until) - now, SHORTEST_WAIT)
         if result.trouble is not None:
             self.log.warning("LeadSquared could not be asked: %s", result.trouble)
@@ -166,7 +167,7 @@ class LeadStatusSensor(BaseSensorOperator):
             f"{result.asked:,}",
             f"{len(result.entries):,}",
             f"{len(result.open):,}",
-            from_timestamp(now + self.poke_interval).isoformat(timespec="seconds"),
+            from_timestamp(time.time() + self.poke_interval).isoformat(timespec="seconds"),
             self.poke_interval,
         )
 
@@ -182,7 +183,7 @@ class LeadStatusSensor(BaseSensorOperator):
         awaited.log_others(result)
         end.fail_above(
             self.allowed_rejects,
-            f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} requests "
+            f"The CRM did not confirm {end.counts.rejects:,} of {end.counts.read:,} requests "
             f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
             f"{awaited.where_reasons_are}",
         )

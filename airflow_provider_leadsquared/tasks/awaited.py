@@ -74,7 +74,7 @@ def open_awaited(
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
-        return AwaitedSync(open_requests_of_sync(addresses, hook.account), addresses[0], log)
+        return AwaitedSync(open_requests_of_sync(addresses, hook), addresses[0], log)
     if given is None:
         raise LeadsNotDelivered(
             "No receipts: the task before ended without an output. Its log says why; there is nothing to wait for"

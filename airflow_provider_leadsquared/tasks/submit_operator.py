@@ -177,8 +177,14 @@ class SubmitOperator(BaseOperator):
                 "are sent again; others are not, because they may be in the CRM (on_clear='resend' sends them too)",
                 batch.api.records.capitalize(),
             )
-            batch.doubt_all()
-        batch.resume(records.entries)
+            ledger.write(batch.doubt_all())  # so that they are in doubt in the tries that follow, too
+        batch.resume(records)
+        if batch.sent_before:
+            self.log.info(
+                "Earlier tries sent %s %s beside these; they are part of the run",
+                f"{len(batch.sent_before):,}",
+                batch.api.records,
+            )
         ledger.write(metadata={"clear_number": clears, "tries": records.metadata.get("tries", 0) + 1})
 
     def _check_arguments(self) -> None:
@@ -201,6 +207,7 @@ class SubmitOperator(BaseOperator):
             search_by=self.search_by,
             require_match_key=self.require_match_key,
             rules=self.rules(hook),
+            parameters=self.parameters,
         )
 
     def _announce(self, batch: Batch) -> None:
@@ -226,21 +233,39 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
         records = batch.api.records
-        counts = Counts.of(batch.entries, read=len(batch.entries))
+        entries = batch.all_entries
+        counts = Counts.of(entries, read=len(entries))
         output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
         if self.ledger_conn_id is not None:
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
-        rejects = [entry for entry in batch.entries if entry.state.is_reject]
+        rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
-        named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {records} were set aside or refused ({counts.reasons_text()}); "
-            f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
+            f"{counts.rejects:,} of {counts.read:,} {records} have no receipt ({counts.reasons_text()}); the rest was "
+            f"accepted. {_remedy(len(rejects) - len(doubt), doubt)}Or set allowed_rejects.",
         )
         return end.succeed()
+
+
+def _remedy(refused: int, doubt: Sequence[str]) -> str:
+    """
+    Return what to do about rows without a receipt.
+
+    :param refused: How many were set aside or refused.
+    :param doubt: Names of those of which nobody can tell whether LeadSquared accepted them.
+    """
+    parts = []
+    if refused:
+        parts.append("Correct the rows that were set aside or refused, and send those again. ")
+    if doubt:
+        parts.append(
+            "In doubt: LeadSquared may have accepted these and could not match them, so they are not repeated; look "
+            f"them up in the CRM: {', '.join(doubt[:NAMED_ROWS])}. "
+        )
+    return "".join(parts)
 
 
 def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:
@@ -250,7 +275,7 @@ def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any])
 
 def _set_aside(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return every row without a receipt, and why it has none."""
-    for entry in batch.entries:
+    for entry in batch.all_entries:
         if entry.request_id is None:
             yield {
                 "row": entry.row + 1,

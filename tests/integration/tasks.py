@@ -135,12 +135,12 @@ def before_call(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], 
     """Do something right before the given call of many, counted from 1; the call is then made."""
     send, calls = _transport.send_async, 0
 
-    async def counting(*args: Any) -> Any:
+    async def counting(*args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == number:
             act()
-        return await send(*args)
+        return await send(*args, **options)
 
     monkeypatch.setattr(leadsquared, "send_async", counting)
 

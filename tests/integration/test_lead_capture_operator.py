@@ -66,6 +66,15 @@ def test_null_handling_clear_empties_the_attribute(sandbox, clock):
     assert sandbox.posts()[0]["lead"]["mx_City"] == ""
 
 
+def test_search_by_the_leads_id_finds_the_lead(sandbox, clock):
+    capture(Task(), leads(1))
+    clock.advance(60)
+    known = sandbox.leads()[0]["id"]
+    capture(Task(), [{"ProspectID": known, "mx_City": "Kochi"}], row_key=None, search_by="ProspectID")
+    clock.advance(60)
+    assert [lead["values"]["mx_City"] for lead in sandbox.leads()] == ["Kochi"]
+
+
 def test_lead_update_behavior_and_search_by_reach_leadsquared(sandbox, clock):
     capture(Task(), leads(1), lead_update_behavior="DoNotUpdate", search_by="EmailAddress")
     post = sandbox.posts()[0]

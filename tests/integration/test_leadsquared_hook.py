@@ -16,11 +16,13 @@ from airflow_provider_leadsquared.api.errors import (
     NoResponseError,
     RateLimitError,
     RejectedError,
+    SendingExpiredError,
     ServerError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
+from airflow_provider_leadsquared.hooks import _connections
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect
 
@@ -194,7 +196,7 @@ def test_no_more_calls_than_allowed_are_under_way(sandbox):
 
 
 def test_all_calls_share_one_back_off(sandbox, no_waits):
-    sandbox.fault("rate_limit", endpoint="capture", calls=16)
+    sandbox.fault("rate_limit", endpoint="capture", skip=10, calls=18)
     outcomes, ended = submit(40)
     assert ended is None
     assert all(isinstance(outcome, Receipt) for outcome in outcomes.values())
@@ -261,6 +263,44 @@ def test_a_caller_that_stops_taking_outcomes_leaves_nothing_running(sandbox):
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(run()) == []
+
+
+def test_a_record_that_may_not_be_sent_any_more_is_not_sent_and_the_others_are(sandbox):
+    outcomes, ended = submit(20, may_send=lambda number: number % 2 == 0)
+    assert ended is None
+    assert len(sandbox.posts()) == 10
+    kinds = {type(outcomes[number]) for number in range(1, 20, 2)}
+    assert (kinds, outcomes[1].in_doubt) == ({SendingExpiredError}, False)
+
+
+def test_whether_a_record_may_be_sent_is_asked_after_the_waiting_and_before_each_sending(sandbox, no_waits):
+    sandbox.fault("rate_limit", endpoint="capture", calls=1)
+    asked = []
+    outcomes, _ = submit(1, may_send=lambda number: asked.append((len(sandbox.posts()), len(no_waits))) or not no_waits)
+    assert asked[0] == (0, 0)
+    assert asked[1][0] == 1
+    assert asked[1][1] > 0
+    assert (type(outcomes[0]), len(sandbox.posts())) == (SendingExpiredError, 1)
+
+
+def test_whether_a_record_may_be_sent_is_asked_when_there_is_a_connection(sandbox, monkeypatch):
+    order = []
+    create = _connections.aiohttp.TCPConnector._create_connection
+
+    async def connect_slowly(*args):
+        connection = await create(*args)
+        order.append("connected")
+        return connection
+
+    monkeypatch.setattr(_connections.aiohttp.TCPConnector, "_create_connection", connect_slowly)
+    submit(1, may_send=lambda _: order.append("asked") or True)
+    assert order == ["connected", "asked"]
+
+
+def test_a_doubt_is_not_settled_by_a_repeat_that_came_too_late(sandbox, no_waits):
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
+    outcomes, _ = submit(1, may_send=lambda _: not no_waits)
+    assert (type(outcomes[0]), len(sandbox.posts())) == (NoResponseError, 1)
 
 
 # ---- secrets -----------------------------------------------------------------------------------------------------

@@ -46,6 +46,18 @@ def test_a_value_that_changes_and_changes_back_is_sent_each_time(sandbox, clock,
     assert cities_sent(sandbox) == ["Pune", "Kochi", "Pune"]
 
 
+def test_the_next_night_sends_all_again_with_another_update_behavior(sandbox, clock, on_sqlite):
+    on_sqlite.fill(2)
+    run_night(Night("1"), clock, on_sqlite, lead_update_behavior="UpdateOnlyEmptyFields")
+    assert run_night(Night("2"), clock, on_sqlite) == {"read": 2, "open": 2}
+
+
+def test_the_next_night_sends_nothing_again_for_another_search_by(sandbox, clock, on_sqlite):
+    on_sqlite.fill(2)
+    run_night(Night("1"), clock, on_sqlite)
+    assert run_night(Night("2"), clock, on_sqlite, search_by="EmailAddress") == {"read": 2, "unchanged": 2}
+
+
 def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, on_sqlite):
     on_sqlite.fill(2)
     run_night(Night("1"), clock, on_sqlite)

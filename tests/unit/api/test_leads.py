@@ -380,6 +380,46 @@ def test_spellings_of_one_key_are_one_key(one, other):
     assert encode_lead(one).match_key == encode_lead(other).match_key
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"EmailAddress": "straße@example.org"}, {"EmailAddress": "strasse@example.org"}),
+        ({"EmailAddress": "İ@example.org"}, {"EmailAddress": "i̇@example.org"}),
+        ({"mx_Id": "aB3", "SearchBy": "mx_Id"}, {"mx_Id": "Ab3", "SearchBy": "mx_Id"}),
+        ({"mx_Id": " 7", "SearchBy": "mx_Id"}, {"mx_Id": "7", "SearchBy": "mx_Id"}),
+        ({"Phone": "9000000001"}, {"Phone": "+91-9000000001"}),
+    ],
+    ids=["sharp_s", "dotted_capital_i", "letters_of_an_id", "blank_of_an_id", "country_code"],
+)
+def test_keys_that_may_be_two_records_are_two_keys(one, other):
+    assert encode_lead(one).match_key != encode_lead(other).match_key
+
+
+@pytest.mark.parametrize(
+    ("lead", "names"),
+    [
+        ({"FirstName": "Meera"}, []),
+        ({"Phone": PHONE, "EmailAddress": EMAIL}, ["EmailAddress", "Phone"]),
+        (ALL_THREE, ["ProspectID", "EmailAddress", "Phone"]),
+        ({**ALL_THREE, "SearchBy": "Phone"}, ["ProspectID", "EmailAddress", "Phone"]),
+        ({"Phone": PHONE, "EmailAddress": EMAIL, "SearchBy": "Phone"}, ["Phone"]),
+        ({"mx_Id": "7", "EmailAddress": EMAIL, "SearchBy": "mx_Id"}, ["mx_Id"]),
+        ({"EmailAddress": " ", "Phone": PHONE}, ["Phone"]),
+    ],
+    ids=["none", "email_and_phone", "all_three", "search_by_ignored", "search_by", "search_by_custom", "blank"],
+)
+def test_all_match_keys_are_given_in_the_order_in_which_leadsquared_tries_them(lead, names):
+    assert [name for name, _ in encode_lead(lead).match_keys] == names
+
+
+@pytest.mark.parametrize("options", [{"search_by": "ProspectID"}, {}], ids=["of_the_author", "of_the_lead"])
+def test_search_by_the_leads_id_is_sent_in_the_spelling_that_leadsquared_takes(options):
+    lead = {"ProspectID": PROSPECT, "EmailAddress": EMAIL, "SearchBy": "ProspectID"}
+    if options:
+        del lead["SearchBy"]
+    assert _body(lead, **options)[-1] == {"Attribute": "SearchBy", "Value": "ProspectId"}
+
+
 def test_the_author_may_choose_the_attribute_to_match_by():
     lead = encode_lead({"EmailAddress": EMAIL, "Phone": PHONE}, search_by="Phone")
     assert lead.match_key == ("Phone", PHONE)
@@ -416,6 +456,23 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_columns(items):
 )
 def test_a_fingerprint_changes_with_what_is_sent(other):
     assert encode_lead(other).fingerprint != encode_lead({"Phone": PHONE}).fingerprint
+
+
+def test_a_fingerprint_changes_with_what_a_sending_does_to_an_existing_lead():
+    lead = {"Phone": PHONE, "LastName": None}
+    ways = [
+        {},
+        {"parameters": {"LeadUpdateBehavior": "DoNotUpdate"}},
+        {"parameters": {"LeadUpdateBehavior": "UpdateOnlyEmptyFields"}},
+        {"null_handling": "clear"},
+    ]
+    assert len({encode_lead(lead, **way).fingerprint for way in ways}) == len(ways)
+
+
+@pytest.mark.parametrize("way", [{"search_by": "Phone"}, {"search_by": "EmailAddress"}, {"null_handling": "clear"}])
+def test_a_fingerprint_stays_where_a_sending_stores_the_same(way):
+    lead = {"Phone": PHONE, "EmailAddress": EMAIL}
+    assert encode_lead(lead, **way).fingerprint == encode_lead(lead).fingerprint
 
 
 ANY_VALUE = st.recursive(

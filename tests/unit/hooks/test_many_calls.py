@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from airflow_provider_leadsquared.api.errors import (
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.api.responses import Receipt
+from airflow_provider_leadsquared.hooks._backoff import Backoff
 from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCalls
 
 Outcome = Any
@@ -31,7 +34,7 @@ Outcome = Any
 MANY_TURNS = 200
 
 NOT_ACCEPTED = [NoConnectionError("no connection"), RateLimitError("too many calls", 1.0)]
-IN_DOUBT = [NoResponseError("no response"), ServerError("HTTP 500")]
+IN_DOUBT = [NoResponseError("no response"), ServerError("HTTP 500"), UnexpectedResponseError("a page of a proxy")]
 FATAL = [AuthenticationError("keys refused"), NoSuchPathError("no such path"), ConfigurationError("incomplete")]
 
 
@@ -86,7 +89,7 @@ class Service:
     cancelled: list[str] = field(default_factory=list)
     most_under_way: int = 0
 
-    async def call(self, item: str) -> Outcome:
+    async def call(self, _name: str, item: str) -> Outcome:
         attempt = self.made.count(item)
         self.made.append(item)
         self.called_at.append(self.clock.now)
@@ -106,10 +109,14 @@ class Service:
         return outcome
 
     def many_calls(
-        self, *, may_repeat: bool = True, concurrency: int = 1, give_up_after: float = 10_000.0
+        self, *, may_repeat: bool = True, concurrency: int = 1, give_up_after: float = 10_000.0, **arguments: Any
     ) -> ManyCalls[str, str, Outcome]:
         return ManyCalls(
-            self.call, may_repeat=lambda _: may_repeat, concurrency=concurrency, give_up_after=give_up_after
+            self.call,
+            may_repeat=lambda _: may_repeat,
+            concurrency=concurrency,
+            give_up_after=give_up_after,
+            **arguments,
         )
 
 
@@ -268,10 +275,11 @@ def test_a_doubt_is_not_settled_by_a_later_call_that_was_certainly_not_accepted(
 @pytest.mark.parametrize("error", FATAL, ids=name_of)
 def test_a_fatal_error_ends_the_run_after_the_calls_under_way(error):
     service = Service({"b": [error]}, turns={"a": 20, "c": 30})
-    source = Source("abcdefghi")
+    source = Source("wabcdefghi")
     ended = run(service, source, concurrency=3)
-    assert ended == Run({"a": Receipt("a"), "b": error, "c": Receipt("c")}, error)
-    assert source.taken == service.made == ["a", "b", "c"]
+    assert ended == Run({item: Receipt(item) for item in "wac"} | {"b": error}, error)
+    assert source.taken == ["w", "a", "b", "c"]
+    assert sorted(service.made) == ["a", "b", "c", "w"]
 
 
 def test_after_a_fatal_error_no_further_item_is_taken_by_calls_that_wait_for_one():
@@ -289,28 +297,10 @@ def test_after_a_fatal_error_no_further_item_is_taken_by_calls_that_wait_for_one
 
 def test_the_first_fatal_error_is_the_one_that_is_raised():
     service = Service({"a": [FATAL[0]], "b": [FATAL[1]]}, turns={"a": 20})
-    assert run(service, "ab", concurrency=2) == Run({"a": FATAL[0], "b": FATAL[1]}, FATAL[1])
+    assert run(service, "wab", concurrency=2) == Run({"w": Receipt("w"), "a": FATAL[0], "b": FATAL[1]}, FATAL[1])
 
 
-def test_an_unexpected_response_before_any_success_ends_the_run():
-    error = UnexpectedResponseError("no JSON")
-    service = Service({"a": [error]})
-    assert run(service, "abc") == Run({"a": error}, error)
-
-
-def test_a_rejection_is_no_success_that_an_unexpected_response_could_follow():
-    error = UnexpectedResponseError("no JSON")
-    service = Service({"a": [rejected()], "b": [error]})
-    assert run(service, "abc").error is error
-
-
-def test_an_unexpected_response_after_a_success_is_of_its_own_item_only():
-    error = UnexpectedResponseError("no JSON")
-    service = Service({"b": [error]})
-    assert run(service, "abc") == Run({"a": Receipt("a"), "b": error, "c": Receipt("c")}, None)
-
-
-@pytest.mark.parametrize("error", [*NOT_ACCEPTED, IN_DOUBT[0]], ids=name_of)
+@pytest.mark.parametrize("error", [*NOT_ACCEPTED, *IN_DOUBT], ids=name_of)
 def test_a_run_without_any_success_for_so_long_ends(error, clock):
     service = Service({item: [error] for item in "abcdefghi"})
     ended = run(service, "abcdefghi", give_up_after=100)
@@ -318,10 +308,12 @@ def test_a_run_without_any_success_for_so_long_ends(error, clock):
     assert 100 <= clock.now < 100 + 40  # the longest wait of the back-off, with its jitter
 
 
-def test_a_run_that_gives_up_leaves_the_rest_untaken():
+def test_a_run_that_gives_up_leaves_the_rest_untaken_and_uncalled():
     source = Source("abcdefghi")
-    run(Service({"a": [NOT_ACCEPTED[0]], "b": [NOT_ACCEPTED[0]]}), source, give_up_after=100, concurrency=2)
+    service = Service({"a": [NOT_ACCEPTED[0]], "b": [NOT_ACCEPTED[0]]})
+    ended = run(service, source, give_up_after=100, concurrency=2)
     assert source.taken == ["a", "b"]
+    assert set(ended.outcomes) == set(service.made)
 
 
 def test_a_success_starts_the_time_without_one_anew(clock):
@@ -332,11 +324,217 @@ def test_a_success_starts_the_time_without_one_anew(clock):
 
 
 def test_after_a_rate_limit_no_call_is_made_before_the_time_that_was_stated(clock):
-    service = Service({"a": [RateLimitError("too many calls", 50.0), Receipt("a")]}, clock=clock)
-    run(service, "abcd", concurrency=2)
-    assert service.made[:2] == ["a", "b"]
-    assert service.called_at[:2] == [0, 0]  # b's call was under way already
-    assert min(service.called_at[2:]) >= 50
+    service = Service({"a": [RateLimitError("too many calls", 50.0), Receipt("a")]}, turns={"b": 20}, clock=clock)
+    run(service, "wabcd", concurrency=2)
+    assert set(service.made[:3]) == {"w", "a", "b"}
+    assert service.called_at[:3] == [0, 0, 0]  # b's call was under way already
+    assert min(service.called_at[3:]) >= 50
+
+
+def test_a_server_that_fails_and_states_a_time_to_wait_is_left_alone_so_long(clock):
+    error = ServerError("HTTP 503")
+    error.retry_after = 50.0
+    service = Service({"a": [error, Receipt("a")]}, clock=clock)
+    assert run(service, "a").error is None
+    assert service.called_at == [0, 50]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_hold_lasts_longer_than_a_minute_without_a_new_call(clock, concurrency):
+    limited = RateLimitError("too many calls", 3_600.0)
+    service = Service({item: [limited] * 3 + [Receipt(item)] for item in "abc"}, clock=clock)
+    ended = run(service, "wabc", concurrency=concurrency)
+    assert set(map(type, ended.outcomes.values())) == {Receipt}
+    gaps = [later - earlier for earlier, later in pairwise(service.called_at)]
+    assert max(gaps) == 60
+
+
+def test_a_response_that_comes_during_a_hold_does_not_make_it_last_longer_than_a_minute():
+    backoff = Backoff(give_up_after=1_000)
+    begun = backoff.begin()
+    backoff.failed(RateLimitError("too many calls", 60.0), begun, 0.0)
+    backoff.failed(RateLimitError("too many calls", 60.0), begun, 50.0)
+    assert backoff.hold(50.0) == 10
+
+
+def test_a_hold_counts_for_giving_up(clock):
+    ended = run(Service({"a": [RateLimitError("too many calls", 3_600.0)]}), "abc", give_up_after=120)
+    assert isinstance(ended.error, RateLimitError)
+    assert clock.now == 120
+
+
+def test_a_hold_and_its_end_are_logged(caplog):
+    with caplog.at_level(logging.INFO):
+        run(Service({"a": [RateLimitError("call limit exceeded", 50.0), Receipt("a")]}), "a")
+    logged = [record.getMessage() for record in caplog.records if record.name.endswith("_many_calls")]
+    assert logged == [
+        "call limit exceeded. No call for 50 s, then one to try",
+        "LeadSquared responds again: going on",
+    ]
+
+
+# ---- one call to try ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outage:
+    """
+    A service that gives every call the same failure from one time to another.
+
+    :param begins: After so many calls.
+    :param error: The failure.
+    :param lasts: Seconds.
+    """
+
+    clock: Clock
+    error: ApiError
+    begins: int = 0
+    lasts: float = 10_000.0
+    began_at: float | None = None
+    made: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    probed_at: list[float] = field(default_factory=list)
+
+    async def call(self, _name: str, item: str) -> Outcome:
+        self.made.append(item)
+        number = len(self.made)
+        await asyncio.sleep(0)
+        self._fail_if(number > self.begins, item)
+        return Receipt(item)
+
+    async def probe(self) -> None:
+        self.probed_at.append(self.clock.now)
+        await asyncio.sleep(0)
+        self._fail_if(True)
+
+    def _fail_if(self, has_begun: bool, item: str = "") -> None:
+        if not has_begun:
+            return
+        self.began_at = self.clock.now if self.began_at is None else self.began_at
+        if self.clock.now - self.began_at < self.lasts:
+            self.failed += [item] if item else []
+            raise self.error
+
+    def run(self, count: int, *, keyed: int = 0, with_probe: bool = True, **arguments: Any) -> Run:
+        """Run items, the first of which may be repeated, eight at a time."""
+        names = [f"keyed {n}" for n in range(keyed)] + [f"unkeyed {n}" for n in range(count - keyed)]
+        calls: ManyCalls[str, str, Outcome] = ManyCalls(
+            self.call,
+            may_repeat=lambda item: item.startswith("keyed"),
+            concurrency=8,
+            probe=self.probe if with_probe else None,
+            **{"give_up_after": 120.0, **arguments},
+        )
+        outcomes: dict[str, Outcome] = {}
+
+        async def collect() -> Exception | None:
+            try:
+                async for name, outcome in calls.run(aiter(Source(names))):
+                    outcomes[name] = outcome
+            except ApiError as error:
+                return error
+            return None
+
+        return Run(outcomes, asyncio.run(asyncio.wait_for(collect(), timeout=5)))
+
+
+@pytest.mark.parametrize("error", [*NOT_ACCEPTED, *IN_DOUBT], ids=name_of)
+def test_the_first_call_of_a_run_is_made_alone(clock, error):
+    outage = Outage(clock, error)
+    outage.run(20, give_up_after=0)
+    assert outage.made == ["unkeyed 0"]
+
+
+@pytest.mark.parametrize("error", IN_DOUBT, ids=name_of)
+def test_only_the_calls_under_way_are_left_in_doubt_when_leadsquared_stops_responding(clock, error):
+    outage = Outage(clock, error, begins=100)
+    ended = outage.run(500)
+    assert ended.error is error
+    in_doubt = [name for name, outcome in ended.outcomes.items() if outcome is error]
+    assert len(in_doubt) <= 8
+    assert set(ended.outcomes) == set(outage.made)
+
+
+@pytest.mark.parametrize("error", IN_DOUBT, ids=name_of)
+def test_without_a_probe_one_item_at_a_time_is_risked(clock, error):
+    outage = Outage(clock, error, begins=100)
+    ended = outage.run(500, with_probe=False)
+    in_doubt = [name for name, outcome in ended.outcomes.items() if outcome is error]
+    assert len(in_doubt) <= 8 + 7  # waits of 1, 2, 4, 8, 16, 30 and 30 s make up two minutes
+
+
+def test_keyed_items_are_not_called_at_full_rate_while_leadsquared_does_not_respond(clock):
+    outage = Outage(clock, IN_DOUBT[-1], begins=100)
+    outage.run(500, keyed=500)
+    assert len(outage.failed) <= 8
+
+
+@pytest.mark.parametrize("error", [*NOT_ACCEPTED, *IN_DOUBT], ids=name_of)
+def test_a_run_goes_on_when_one_call_has_succeeded(clock, error):
+    outage = Outage(clock, error, begins=100, lasts=60)
+    ended = outage.run(500, keyed=300)
+    assert ended.error is None
+    assert len(ended.outcomes) == 500
+    assert all(isinstance(outcome, Receipt) for name, outcome in ended.outcomes.items() if name.startswith("keyed"))
+
+
+def test_an_item_that_may_be_repeated_tries_first(clock):
+    outage = Outage(clock, IN_DOUBT[-1], begins=97, lasts=30)
+    ended = outage.run(120, keyed=100, with_probe=False)
+    tried = outage.failed[8:]
+    assert tried
+    assert all(name.startswith("keyed") for name in tried)
+    assert ended.error is None
+
+
+def test_a_probe_is_made_only_while_an_item_could_be_left_in_doubt(clock):
+    outage = Outage(clock, NOT_ACCEPTED[0], begins=10)
+    outage.run(100)
+    assert outage.probed_at == []
+
+
+def test_a_probe_that_says_nothing_of_leadsquared_holds_nothing_up(clock):
+    class Refused(Outage):
+        async def probe(self) -> None:
+            raise NoSuchPathError("this account's status path is another")
+
+    ended = Refused(clock, IN_DOUBT[-1], begins=10, lasts=30).run(100, keyed=100)
+    assert ended.error is None
+    assert len(ended.outcomes) == 100
+
+
+def test_a_call_under_way_when_a_pause_began_does_not_end_it(clock):
+    backoff = Backoff(give_up_after=100)
+    begun = backoff.begin()
+    backoff.failed(IN_DOUBT[0], begun, 0.0)
+    backoff.succeeded(begun, 0.5)
+    assert backoff.is_trying
+    assert backoff.hold(0.5) > 0
+
+
+def test_calls_under_way_when_a_pause_began_lengthen_it_only_once(clock):
+    backoff = Backoff(give_up_after=100)
+    begun = backoff.begin()
+    for _ in range(16):
+        backoff.failed(IN_DOUBT[0], begun, 0.0)
+    assert backoff.hold(0.0) <= 1.25
+
+
+# ---- stopped from outside ----------------------------------------------------------------------------------------
+
+
+def test_a_task_that_is_stopped_ends_a_pause_at_once_and_calls_nothing_more(clock):
+    outage = Outage(clock, IN_DOUBT[-1], begins=50)
+    ended = outage.run(100, is_stopping=lambda: clock.now > 3, give_up_after=10_000)
+    assert (ended.error, clock.now < 6) == (None, True)
+    assert set(ended.outcomes) == set(outage.made)
+
+
+def test_a_task_that_is_stopped_lets_calls_under_way_end():
+    service = Service(turns=dict.fromkeys("abc", 20))
+    source = Source("wabcdefghi")
+    ended = run(service, source, concurrency=3, is_stopping=lambda: len(service.made) == 4)
+    assert ended == Run({item: Receipt(item) for item in "wabc"}, None)
 
 
 # ---- how many at once --------------------------------------------------------------------------------------------
@@ -384,8 +582,24 @@ def test_a_caller_that_takes_outcomes_slowly_gets_all_of_them():
 
 def test_an_error_of_the_callers_iterator_is_raised_after_the_calls_under_way():
     error = OSError("the warehouse went away")
-    service = Service(turns={"a": 20, "b": 30})
-    assert run(service, Source("ab", error), concurrency=3) == Run({"a": Receipt("a"), "b": Receipt("b")}, error)
+    service = Service(turns={"w": 0, "a": 20, "b": 30})
+
+    class LateError(Source):
+        async def __aiter__(self) -> AsyncIterator[tuple[str, str]]:
+            for item in "wab":
+                yield item, item
+            while len(service.made) < 3:
+                await asyncio.sleep(0)
+            raise error
+
+    assert run(service, LateError("wab"), concurrency=3) == Run({item: Receipt(item) for item in "wab"}, error)
+
+
+def test_an_item_that_was_not_called_before_the_callers_iterator_failed_has_no_outcome():
+    error = OSError("the warehouse went away")
+    service = Service(turns={"a": 20})
+    assert run(service, Source("ab", error), concurrency=3) == Run({"a": Receipt("a")}, error)
+    assert service.made == ["a"]
 
 
 def test_an_error_of_the_callers_iterator_stops_repeats_of_calls_that_fail():

@@ -14,12 +14,12 @@ from time import time
 from typing import Any
 
 import pytest
+from airflow_provider_leadsquared.ledgers.tables import SCHEMA_VERSION
 
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
-from airflow_provider_leadsquared.ledgers.tables import SCHEMA_VERSION
 from tests.unit.ledgers.stores import RUN, Database, entry_of
 
 

@@ -26,7 +26,7 @@ def staging():
 
 
 def row(number: int, key: str | None = None, state: State = State.UNSENT, address: str | None = None) -> StagedRow:
-    payload = Payload(b"body", ("EmailAddress", address or f"a{number}"), f"f{number}")
+    payload = Payload(b"body", (("EmailAddress", address or f"a{number}"),), f"f{number}")
     return StagedRow(Entry(number, state, key or f"k{number}", payload.fingerprint), payload)
 
 
@@ -38,7 +38,7 @@ def states(staging: StagingTable) -> Counter[State]:
 
 
 def test_rows_come_back_as_they_were_added(staging):
-    payload = Payload(b"\x00body", ("Phone", "+91-1"), "f")
+    payload = Payload(b"\x00body", (("Phone", "+91-1"),), "f")
     entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoResponse", reason="why", attempts=2, doubted_at=5.25)
     staging.add([StagedRow(entry, payload)])
     assert list(staging.to_send(10)) == [[StagedRow(entry, payload)]]
@@ -140,7 +140,7 @@ def test_an_unchanged_row_wins_over_earlier_ones(staging):
 
 def test_the_same_text_in_two_attributes_is_no_double(staging):
     staging.add(
-        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Payload(b"", (name, "1"), f"f{n}"))
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Payload(b"", ((name, "1"),), f"f{n}"))
         for n, name in enumerate(["Phone", "Mobile"])
     )
     staging.supersede()
@@ -156,7 +156,7 @@ def test_a_staging_table_leaves_no_file_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
     staging = StagingTable()
     staging.add(
-        StagedRow(Entry(n, State.UNSENT, f"k{n}", "f"), Payload(b"x" * 4_000, ("Phone", str(n)), "f"))
+        StagedRow(Entry(n, State.UNSENT, f"k{n}", "f"), Payload(b"x" * 4_000, (("Phone", str(n)),), "f"))
         for n in range(9_000)
     )
     assert list(tmp_path.iterdir()) == []
@@ -165,7 +165,7 @@ def test_a_staging_table_leaves_no_file_behind(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_named_with_the_remedy_and_without_a_value(staging):
     staging._database.execute("PRAGMA max_page_count = 5")
-    payload = Payload(b"secret" * 200, ("EmailAddress", "secret"), "f" * 32)
+    payload = Payload(b"secret" * 200, (("EmailAddress", "secret"),), "f" * 32)
     with pytest.raises(StagingError, match=r"disk is full.*TMPDIR") as caught:
         staging.add(StagedRow(Entry(row, State.UNSENT, f"k{row}", "f" * 32), payload) for row in range(1_000))
     assert "secret" not in str(caught.value)
