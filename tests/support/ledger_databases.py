@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sql_ledger, open_sync_ledger
@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from tests.support.mariadb import MariaDB
 
 CONN_ID = "ledger_database"
-ACCOUNT = Account("https://async.example.com", "https://sync.example.com", "access", "secret", "api")
+_LEADSQUARED = {
+    "conn_type": "leadsquared",
+    "host": "http://127.0.0.1:1",
+    "login": "access",
+    "password": "secret-key",
+    "extra": {"async_api_key": "async-api-key", "sync_host": "http://127.0.0.1:1"},
+}
 RUN = RunOfTask("sync", "2026-01-01", "capture")
 
 
@@ -58,12 +64,12 @@ class LedgerDatabase:
 
     def sync_ledger(self, run: RunOfTask = RUN, sync: str = "sync") -> SyncLedger:
         """Open the ledger of a sync's run."""
-        return open_sync_ledger(LedgerAddress(CONN_ID, self.table, run, sync), ACCOUNT)
+        return open_sync_ledger(LedgerAddress(CONN_ID, self.table, run, sync), LeadSquaredHook())
 
     def open_requests(self, *runs: RunOfTask, sync: str = "sync") -> OpenRequests:
         """Open the unsettled requests of a sync."""
         addresses = [LedgerAddress(CONN_ID, self.table, run, sync) for run in runs or (RUN,)]
-        return open_requests_of_sync(addresses, ACCOUNT)
+        return open_requests_of_sync(addresses, LeadSquaredHook())
 
     def select(self, query: str) -> list[tuple[Any, ...]]:
         """Return what a query finds; ``{table}`` is the ledger table."""
@@ -231,3 +237,4 @@ def _sql_mode(server: MariaDB, mode: str | None) -> Iterator[None]:
 
 def _define(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(_LEADSQUARED))

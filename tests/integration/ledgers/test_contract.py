@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.base import Ledger
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerTakenError, LedgerUnavailableError
 from tests.support.ledger_databases import RUN, LedgerDatabase, with_every_connection
 
@@ -41,6 +43,10 @@ def entry_of(row: int, state: State = State.OPEN, **changes: Any) -> Entry:
 
 def by_identity(*entries: Entry) -> dict[Identity, Entry]:
     return {entry.identity: entry for entry in entries}
+
+
+def intend(ledger: Ledger, *entries: Entry) -> None:
+    ledger.intend([(entry, Payload(b"{}", (), entry.fingerprint)) for entry in entries])
 
 
 def together(*acts: Callable[[], object]) -> list[object]:
@@ -194,9 +200,22 @@ def test_a_try_that_has_lost_its_claim_writes_no_intent(ledger_database: LedgerD
     first.write([entry_of(0)])
     second.claim("second try")
     with pytest.raises(LedgerTakenError):
-        first.write([entry_of(1, State.IN_DOUBT)], metadata={"a": 1})
+        intend(first, entry_of(1, State.IN_DOUBT))
+    assert second.load().entries == by_identity(entry_of(0))
+
+
+@with_every_connection
+def test_a_try_that_has_lost_its_claim_writes_the_receipts_that_it_still_gets(ledger_database: LedgerDatabase):
+    first, second = ledger_database.ledger(), ledger_database.ledger()
+    first.claim("first try")
+    intend(first, entry_of(0, State.IN_DOUBT), entry_of(1, State.IN_DOUBT))
+    second.claim("second try")
+    receipt = entry_of(0, request_id="r1", accepted_at=1.5)
+    with pytest.raises(LedgerTakenError):
+        first.write([receipt], metadata={"a": 1})
     records = second.load()
-    assert (records.entries, "a" in records.metadata) == (by_identity(entry_of(0)), False)
+    assert records.entries == by_identity(receipt, entry_of(1, State.IN_DOUBT))
+    assert "a" not in records.metadata
 
 
 @with_every_connection
@@ -205,7 +224,7 @@ def test_of_tries_that_claim_at_the_same_moment_one_can_write(ledger_database: L
     ledgers = [ledger_database.ledger() for _ in range(4)]
     claimed = together(*[lambda n=n: ledgers[n].claim(f"try {n}") for n in range(4)])
     assert claimed == [None] * 4
-    written = together(*[lambda n=n: ledgers[n].write([entry_of(n, State.IN_DOUBT)]) for n in range(4)])
+    written = together(*[lambda n=n: intend(ledgers[n], entry_of(n, State.IN_DOUBT)) for n in range(4)])
     winners = [number for number, outcome in enumerate(written) if outcome is None]
     assert len(winners) == 1
     assert [type(outcome) for outcome in written if outcome is not None] == [LedgerTakenError] * 3
@@ -216,7 +235,8 @@ def test_whoever_writes_while_another_claims_writes_all_or_nothing(ledger_databa
     first, second = ledger_database.ledger(), ledger_database.ledger()
     first.claim("first try")
     written, _ = together(
-        lambda: first.write([entry_of(row, State.IN_DOUBT) for row in range(200)]), lambda: second.claim("second try")
+        lambda: intend(first, *(entry_of(row, State.IN_DOUBT) for row in range(200))),
+        lambda: second.claim("second try"),
     )
     assert written is None or isinstance(written, LedgerTakenError)
     assert len(second.load().entries) == (200 if written is None else 0)
@@ -229,7 +249,7 @@ def test_runs_that_write_at_the_same_moment_do_not_stop_each_other(ledger_databa
         ledger = ledger_database.ledger(replace(RUN, map_index=index))
         ledger.claim(f"try of {index}")
         for row in range(5):
-            ledger.write([entry_of(row, State.IN_DOUBT)], metadata={"a": row})
+            intend(ledger, entry_of(row, State.IN_DOUBT))
             ledger.write([entry_of(row, State.OPEN)])
         return len(ledger.load().entries)
 

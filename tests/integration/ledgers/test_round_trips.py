@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 
 from airflow.sdk import BaseHook
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from tests.support.ledger_databases import CONN_ID, RUN, LedgerDatabase, with_every_connection
@@ -14,20 +17,22 @@ from tests.support.ledger_databases import CONN_ID, RUN, LedgerDatabase, with_ev
 ROUND_TRIPS_AT_MOST = 10
 
 
-def intents(count: int) -> list[Entry]:
-    return [Entry(row, State.IN_DOUBT, f"k{row}", f"{row:032x}", attempts=1) for row in range(count)]
-
-
-def accepted(entries: list[Entry]) -> list[Entry]:
+def intents(count: int) -> list[tuple[Entry, Payload]]:
     return [
-        replace(entry, state=State.OPEN, request_id=f"r{entry.row}", accepted_at=1_700_000_000.0) for entry in entries
+        (
+            Entry(row, State.IN_DOUBT, f"k{row}", f"{row:032x}", attempts=1),
+            Payload(b"{}", (("EmailAddress", f"lead{row}@example.com"), ("Phone", f"+91-{row}")), f"{row:032x}"),
+        )
+        for row in range(count)
     ]
 
 
-def judged(entries: list[Entry]) -> list[Entry]:
-    return [
-        replace(entry, state=State.CREATED, lead_id=f"l{entry.row}", settled_at=1_700_000_060.0) for entry in entries
-    ]
+def accepted(rows: list[tuple[Entry, Payload]]) -> list[Entry]:
+    return [replace(entry, state=State.OPEN, request_id=f"r{entry.row}", accepted_at=time.time()) for entry, _ in rows]
+
+
+def judged(entries: Iterable[Entry]) -> list[Entry]:
+    return [replace(entry, state=State.CREATED, lead_id=f"l{entry.row}", settled_at=time.time()) for entry in entries]
 
 
 @with_every_connection
@@ -35,14 +40,14 @@ def test_200_intents_of_a_capture_are_one_group(ledger_database: LedgerDatabase)
     ledger = ledger_database.ledger()
     ledger.claim("try")
     with ledger_database.trips.counted() as trips:
-        ledger.write(intents(200))
+        ledger.intend(intents(200))
     assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
 
 
 def test_600_receipts_of_a_capture_are_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.ledger()
     ledger.claim("try")
-    ledger.write(intents(600))
+    ledger.intend(intents(600))
     with ledger_database.trips.counted() as trips:
         ledger.write(accepted(intents(600)))
     assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
@@ -51,15 +56,35 @@ def test_600_receipts_of_a_capture_are_one_group(ledger_database: LedgerDatabase
 def test_200_intents_of_a_sync_are_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
     ledger.claim("try")
+    ledger.begin()
     with ledger_database.trips.counted() as trips:
-        ledger.write(intents(200))
+        ledger.intend(intents(200))
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_600_receipts_of_a_sync_are_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.claim("try")
+    ledger.begin()
+    ledger.intend(intents(600))
+    with ledger_database.trips.counted() as trips:
+        ledger.write(accepted(intents(600)))
+    assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
+
+
+def test_comparing_600_rows_of_a_sync_is_one_group(ledger_database: LedgerDatabase):
+    ledger = ledger_database.sync_ledger()
+    ledger.begin()
+    ledger.intend(intents(600))
+    with ledger_database.trips.counted() as trips:
+        ledger.compare(intents(600))
     assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
 
 
 def test_600_rows_that_a_sync_does_not_send_are_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
     ledger.claim("try")
-    entries = [replace(entry, state=State.INVALID, attempts=0) for entry in intents(600)]
+    entries = [replace(entry, state=State.INVALID, attempts=0) for entry, _ in intents(600)]
     with ledger_database.trips.counted() as trips:
         ledger.write_not_sent(entries)
     assert 1 <= trips.count <= ROUND_TRIPS_AT_MOST
@@ -68,10 +93,11 @@ def test_600_rows_that_a_sync_does_not_send_are_one_group(ledger_database: Ledge
 @with_every_connection
 def test_a_poll_with_600_verdicts_is_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
-    ledger.write(intents(600))
+    ledger.begin()
+    ledger.intend(intents(600))
     ledger.write(accepted(intents(600)))
     requests = ledger_database.open_requests(RUN)
-    entries = list(requests.load().entries.values())
+    entries = requests.load().entries.values()
     assert len(entries) == 600
     with ledger_database.trips.counted() as trips:
         requests.write(judged(entries), metadata={"polled_at": 1.0})
@@ -81,7 +107,8 @@ def test_a_poll_with_600_verdicts_is_one_group(ledger_database: LedgerDatabase):
 
 def test_reading_600_open_requests_is_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
-    ledger.write(intents(600))
+    ledger.begin()
+    ledger.intend(intents(600))
     ledger.write(accepted(intents(600)))
     requests = ledger_database.open_requests(RUN)
     requests.load()
