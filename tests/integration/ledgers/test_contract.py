@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -11,13 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseHook
 
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Ledger
+from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerTakenError, LedgerUnavailableError
-from tests.support.ledger_databases import RUN, LedgerDatabase, with_every_connection
+from airflow_provider_leadsquared.ledgers.server_clock import database_time
+from tests.support.ledger_databases import CONN_ID, RUN, LedgerDatabase, with_every_connection
 
 FULL = Entry(
     row=7,
@@ -171,6 +175,15 @@ def test_what_was_not_delivered_can_be_read_with_plain_sql(ledger_database: Ledg
     ledger_database.ledger().write([FULL, entry_of(8, State.CREATED, row_key="A-8")])
     found = ledger_database.select("SELECT row_key, state, reason FROM {table}_rejects")
     assert found == [(FULL.row_key, "rejected", FULL.reason)]
+
+
+def test_the_shared_clock_has_fractions_of_a_second(ledger_database: LedgerDatabase):
+    database = Database(BaseHook.get_hook(CONN_ID).get_conn, table=ledger_database.table)
+    before = time.time()
+    with database.reading() as connection:
+        moments = [database_time(connection) for _ in range(3)]
+    assert before - 1 < moments[0] < moments[2] < time.time() + 1
+    assert {round(moment % 1, 6) for moment in moments} != {0.0}
 
 
 # --- the claim ----------------------------------------------------------------------------------------------------
