@@ -171,7 +171,7 @@ class OpenRequests:
         counts: Counter[tuple[State, str | None]] = Counter()
         with self._database.reading() as connection:
             for line in self._database.select_in(connection, statement, table.c.scope, self._scopes):
-                state, reason_class, count = line
+                state, reason_class, count = tuple(line)
                 counts[State(state), reason_class] += count
         return counts
 

@@ -145,7 +145,7 @@ class SqlLedger:
         )
         found = self._database.select_in(connection, intents.with_for_update(), table.c.entry_id, sorted(attempts))
         # The doubt was about this very sending, unless the row was sent once more.
-        cleared = [entry_id for entry_id, begun in found if begun <= attempts[entry_id]]
+        cleared = [line.entry_id for line in found if line.attempts <= attempts[line.entry_id]]
         delete_in(connection, delete(table).where(table.c.scope == scope), table.c.entry_id, cleared)
 
     def _upsert(self, connection: Connection, entries: Mapping[str, Entry]) -> None:

@@ -129,7 +129,7 @@ class SyncLedger(SqlLedger):
 
     def row_line(self, row_key: str) -> str:
         """Return the id under which the memory knows a row key."""
-        return self._memory.row_line(self._sync_id, row_key)
+        return self._memory.row_line(self._run_of_sync.sync_id, row_key)
 
     def see_owners(self, leads: Sequence[str]) -> None:
         """Note that rows of this run are those that write some contested leads."""

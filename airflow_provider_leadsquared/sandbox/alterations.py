@@ -81,27 +81,27 @@ def _odd_status(account: Account, response: Response, shapes: tuple[str, ...]) -
     is_settled = task["TaskCurrentStep"] is None  # not so if another fault, such as flap, shows another status
     if is_settled and request.rejection:
         _show_rejection(task, request.rejection, account.settings.status_success, shapes)
-    elif is_settled and (message := task["Message"]) is not None:
-        is_text = isinstance(message, str)
-        task["Message"] = _odd_message(json.loads(message) if is_text else message, is_text, shapes)
+    elif is_settled:
+        _change_types(task, shapes)
+    if isinstance(task["Message"], str):
+        task["Message"] = _odd_text(task["Message"], shapes)
     text = (_BOM if "bom" in shapes else "") + json_text(body)
     return replace(response, body=text.encode(), status=task["Status"])
 
 
-def _odd_message(message: dict[str, Any], is_text: bool, shapes: tuple[str, ...]) -> object:
-    """Return the message of a request that succeeded, in its odd form."""
-    details = message.get("Message")
-    if isinstance(details, dict):
-        _change_types(details, shapes)
-    if not is_text:
-        return message
-    text = json_text(message)
+def _odd_text(message: str, shapes: tuple[str, ...]) -> str:
     if "encoded_twice" in shapes:
-        text = json_text(text)
-    return _BOM + text if "message_bom" in shapes else text
+        message = json_text(message)
+    return _BOM + message if "message_bom" in shapes else message
 
 
-def _change_types(details: dict[str, Any], shapes: tuple[str, ...]) -> None:
+def _change_types(task: dict[str, Any], shapes: tuple[str, ...]) -> None:
+    """Change the types of values in the message of a request that succeeded."""
+    is_text = isinstance(task["Message"], str)
+    message = json.loads(task["Message"]) if is_text else task["Message"]
+    details = message.get("Message") if isinstance(message, dict) else None
+    if not isinstance(details, dict):
+        return
     if "IsCreated" in details:
         is_created = bool(details["IsCreated"])
         forms: dict[str, object] = {
@@ -115,6 +115,7 @@ def _change_types(details: dict[str, Any], shapes: tuple[str, ...]) -> None:
         for name in ("Id", "RelatedId"):
             if isinstance(details.get(name), str):
                 details[name] = number_of(details[name])
+    task["Message"] = json_text(message) if is_text else message
 
 
 def number_of(text_id: str) -> int:

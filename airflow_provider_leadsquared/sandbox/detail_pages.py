@@ -11,6 +11,7 @@ from airflow_provider_leadsquared.sandbox.page_parts import Link, moment, note, 
 from airflow_provider_leadsquared.sandbox.queue import Request
 from airflow_provider_leadsquared.sandbox.store import Lead
 
+_FIELD_COLUMNS = ("Field", "Value")
 _BACK = '<p><a href="/">LeadSquared sandbox</a></p>'
 
 
@@ -39,7 +40,7 @@ def _lead_page(account: Account, lead: Lead) -> str:
         _BACK,
         note(f"ProspectID {lead.id}"),
         note(f"created {moment(lead.created_at)} UTC, changed {moment(lead.modified_at)} UTC"),
-        _fields("Fields", lead.values),
+        table("Fields", _FIELD_COLUMNS, [(name, _shown(value)) for name, value in lead.values.items() if value]),
         _requests(account, lead),
         table("Activities", ("Posted", "What", "Source"), activities),
     )
@@ -72,16 +73,15 @@ def _request_page(account: Account, request: Request) -> str:
     parts = (
         _BACK,
         table("Request", ("", ""), [fact for fact in facts if fact[1] not in ("", None)]),
-        _fields("Lead as sent", sent_lead(request)),
+        # An empty value is shown too: it clears the field.
+        table("Lead as sent", _FIELD_COLUMNS, [(name, _shown(value)) for name, value in sent_lead(request).items()]),
         table("Attempts", ("No.", "At", "Outcome"), [*attempts, *next_attempt]),
     )
     return page(f"Request {request.id}", "\n".join(parts))
 
 
-def _fields(title: str, values: Mapping[str, object]) -> str:
-    """Return a table of a lead's fields; a field without a value is left out."""
-    rows = [(name, json.dumps(value) if isinstance(value, dict) else value) for name, value in values.items() if value]
-    return table(title, ("Field", "Value"), rows)
+def _shown(value: object) -> object:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _pairs(values: Mapping[str, str]) -> str:

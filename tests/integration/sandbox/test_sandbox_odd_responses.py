@@ -121,6 +121,7 @@ def test_a_redirect(crm, sandbox, http):
     with pytest.raises(requests.TooManyRedirects) as caught:
         submit(crm)
     response = caught.value.response
+    assert response is not None
     assert (response.status_code, response.headers["Location"]) == (http, "https://portal.example.org/")
 
 
@@ -279,6 +280,11 @@ def test_a_rejection_inside_a_success(crm, sandbox, rejected, shape):
     )
 
 
+def test_shapes_of_a_rejection_combine_too(crm, sandbox, rejected):
+    message = odd_task(crm, sandbox, rejected, "inner_failure", "encoded_twice", "message_bom")["Message"]
+    assert json.loads(json.loads(message.removeprefix("\ufeff")))["Status"] == "Failure"
+
+
 @pytest.mark.parametrize(
     ("shape", "begins"), [("reason_in_message", '{"Status":"Error"'), ("reason_as_text", "MXUnknownAttribute")]
 )
@@ -297,6 +303,14 @@ def test_a_lead_that_was_created_is_never_shown_as_rejected(crm, sandbox, captur
 def test_a_request_that_is_not_settled_has_no_odd_message(crm, sandbox):
     task = odd_task(crm, sandbox, crm.submit(LEAD), "is_created_text", "inner_failure")
     assert (task["Status"], task["Message"]) == ("In-Queue", None)
+
+
+def test_a_request_that_failed_after_all_retries_has_no_odd_message(crm, sandbox):
+    sandbox.fault("system_errors", count=11)
+    request_id = crm.submit(LEAD)
+    sandbox.advance(40_000)
+    task = odd_task(crm, sandbox, request_id, "is_created_text", "inner_failure", "encoded_twice")
+    assert (task["Status"], task["Message"]) == ("ERROR", None)
 
 
 def test_a_flapping_status_has_no_odd_message(crm, sandbox):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import requests
+from aiohttp.test_utils import make_mocked_request
 
 from airflow_provider_leadsquared.sandbox.own_origin import Guard
 
@@ -101,17 +102,6 @@ def test_other_machines_neither_see_nor_control(monkeypatch, call):
     assert (response.status_code, "--open-control" in response.json()["error"]) == (403, True)
 
 
-class Request:
-    """A call from another machine, as far as the guard reads it."""
-
-    method = "GET"
-    remote = "192.0.2.9"
-    content_type = "application/octet-stream"
-
-    def __init__(self, **headers):
-        self.headers = headers
-
-
 @pytest.mark.parametrize(
     ("open_control", "own_names", "host", "is_allowed"),
     [
@@ -123,4 +113,5 @@ class Request:
     ],
 )
 def test_other_machines_are_served_if_opened_under_the_names_given(open_control, own_names, host, is_allowed):
-    assert (Guard(open_control, own_names).refusal(Request(Host=host)) is None) == is_allowed
+    call = make_mocked_request("GET", "/sandbox/counts", {"Host": host}).clone(remote="192.0.2.9")
+    assert (Guard(open_control, own_names).refusal(call) is None) == is_allowed

@@ -111,6 +111,16 @@ def test_a_rejection_is_recorded_with_the_lead_that_was_sent_and_the_lead_that_i
     assert shown == [(sent, known), ({"mx_Nope": "1"}, None)]
 
 
+def test_a_request_shows_values_that_clear_a_field_and_a_lead_does_not(crm, sandbox, follow):
+    request_id = crm.submit({"FirstName": "Meera", "mx_City": "", "mx_State": None})
+    sandbox.advance(1)
+    lead = follow("/view/leads/").text
+    request = requests.get(f"{sandbox.url}/view/requests/{request_id}", timeout=10).text
+    assert "<td>mx_City</td><td></td>" in request
+    assert "<td>mx_State</td><td>null</td>" in request
+    assert not any(name in lead for name in ("mx_City", "mx_State"))
+
+
 def test_a_request_shows_its_attempts_and_the_next_one(crm, sandbox, follow):
     sandbox.fault("system_errors")
     request_id = crm.submit({"FirstName": "Meera"}, LeadUpdateBehavior="DoNotUpdate")

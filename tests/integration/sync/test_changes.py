@@ -24,7 +24,7 @@ def refuse_city(sandbox, city):
 
 def night_with_a_refused_row(night, clock, warehouse, **arguments):
     output = sync(night, warehouse, **arguments)
-    with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 requests"):
+    with pytest.raises(LeadsNotDelivered, match="The CRM did not confirm 1 of 1 requests"):
         wait_for(night, clock, output)
     clock.advance(MORNING)
 
@@ -70,7 +70,7 @@ def night_with_a_failed_row(sandbox, clock, warehouse):
     """Let LeadSquared lose the night's only row, which is known sooner than that all retries ended in errors."""
     sandbox.fault("silent_loss", status="unknown", calls=1)
     output = sync(Night("1"), warehouse)
-    with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 requests .failed: 1 UnknownRequest"):
+    with pytest.raises(LeadsNotDelivered, match="The CRM did not confirm 1 of 1 requests .failed: 1 UnknownRequest"):
         wait_for(Night("1"), clock, output)
     clock.advance(MORNING)
 

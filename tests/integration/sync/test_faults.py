@@ -110,7 +110,8 @@ def test_a_retry_counts_another_attempt(sandbox, clock, no_waits, warehouse):
         sync(night, warehouse)
     sandbox.clear_faults()
     sync(night, warehouse)
-    assert warehouse.lines("attempts, state") == [(2, "open")]
+    refused = 4  # calls that one run makes for a row at the most
+    assert warehouse.lines("attempts, state") == [(refused + 1, "open")]
 
 
 def test_a_lost_response_sends_a_row_again_and_makes_one_lead(sandbox, clock, no_waits, on_sqlite):
@@ -128,7 +129,8 @@ def test_a_row_that_changed_between_two_tries_waits_if_it_was_sent(sandbox, cloc
         sync(night, on_sqlite, concurrency=1)
     sandbox.clear_faults()
     on_sqlite.fill(10, "Kochi")
-    assert sync(night, on_sqlite)["counts"] == {"read": 10, "waiting": 5, "open": 5}
+    # Five were sent with their former values, which are part of the run: they get their verdicts.
+    assert sync(night, on_sqlite)["counts"] == {"read": 15, "waiting": 5, "open": 10}
 
 
 def test_a_failing_run_shows_no_key_and_no_address_in_its_ledger(sandbox, clock, no_waits, on_sqlite):

@@ -44,7 +44,7 @@ def test_the_result_table_has_a_line_for_every_row_that_was_not_as_before(sandbo
         ("3", "rejected", "MXDuplicateEntryException"),
         ("4", "invalid", "not_an_option"),
         ("5", "superseded", "same_match_key"),
-        ("6", "waiting", "EarlierRequestOpen"),
+        ("6", "waiting", "EarlierSendingOpen"),
         ("7", "created", None),
     ]
 
