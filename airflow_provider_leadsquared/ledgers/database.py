@@ -11,10 +11,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine
+from sqlalchemy import Connection, Engine, Select, Table, create_engine
 from sqlalchemy.exc import StatementError
 from sqlalchemy.pool import SingletonThreadPool
 
@@ -66,7 +66,7 @@ class Database:
         self.tables = Tables.named(name[2], name[1])
         self._connect = connect
         self._migrations = migrations
-        self._opening = threading.RLock()
+        self._opening = threading.Lock()
         self._engine_or_none: Engine | None = None
         self._is_up_to_date = False
         self._salt: str | None = None
@@ -80,10 +80,8 @@ class Database:
         :raises LedgerDataError: The database cannot take a value.
         :raises LedgerVersionError: The tables are of another version.
         """
-        with self._named_errors():
-            self._bring_up_to_date()
-            with self._transaction() as connection:
-                yield connection
+        with self._in_tables(writes=False) as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -94,10 +92,8 @@ class Database:
         :raises LedgerDataError: The database cannot take a value.
         :raises LedgerVersionError: The tables are of another version.
         """
-        with self._named_errors():
-            self._bring_up_to_date()
-            with self._transaction(writes=True) as connection:
-                yield connection
+        with self._in_tables(writes=True) as connection:
+            yield connection
 
     def exists(self) -> bool:
         """
@@ -106,11 +102,8 @@ class Database:
         :raises LedgerUnavailableError: The database cannot be reached.
         :raises LedgerVersionError: The tables are of a version that this package cannot read.
         """
-        with self._named_errors(), self._transaction() as connection:
-            version = version_in(connection, self.tables)
-            if version is not None:
-                check_version(version, self.tables, self._migrations)
-            return version is not None
+        with self._named_errors(), self._transaction(writes=False) as connection:
+            return self._version(connection) is not None
 
     def upsert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """
@@ -120,10 +113,8 @@ class Database:
         """
         statements.upsert(connection, table, rows)
 
-    def select_in(
-        self, connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]
-    ) -> list[Row[Any]]:
-        """Return what a statement selects where a column has one of some values, in as many parts as it takes."""
+    def select_in(self, connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
+        """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
         return statements.select_in(connection, statement, column, ids)
 
     def next_numbers(self, connection: Connection, account_id: str, count: int) -> int:
@@ -142,21 +133,33 @@ class Database:
                 self._salt = str(read_metadata(connection, self.tables.metadata, TABLES)["salt"])
         return self._salt
 
-    def _bring_up_to_date(self) -> None:
-        with self._opening:
-            if self._is_up_to_date:
-                return
-            with self._transaction() as connection:
-                version = version_in(connection, self.tables)
-            if version is not None:
-                check_version(version, self.tables, self._migrations)
-            if version != FIRST_VERSION + len(self._migrations):
-                with self._transaction(writes=True) as connection:
-                    bring_up_to_date(connection, self.tables, self._migrations)
+    @contextmanager
+    def _in_tables(self, *, writes: bool) -> Iterator[Connection]:
+        """Yield a connection in a transaction on tables that are there and up to date."""
+        with self._named_errors(), ExitStack() as stack:
+            connection = stack.enter_context(self._transaction(writes=writes))
+            # Asked in the same transaction: each one takes up to three round trips.
+            if not self._is_up_to_date and self._version(connection) != self._newest:
+                stack.close()
+                with self._transaction(writes=True) as changing:
+                    bring_up_to_date(changing, self.tables, self._migrations)
+                connection = stack.enter_context(self._transaction(writes=writes))
             self._is_up_to_date = True
+            yield connection
+
+    def _version(self, connection: Connection) -> int | None:
+        """Return the version of the tables if they can be used, None if there are none."""
+        version = version_in(connection, self.tables)
+        if version is not None:
+            check_version(version, self.tables, self._migrations)
+        return version
+
+    @property
+    def _newest(self) -> int:
+        return FIRST_VERSION + len(self._migrations)
 
     @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, writes: bool) -> Iterator[Connection]:
         with self._engine().connect() as connection:
             try:
                 if connection.dialect.name == "sqlite":
@@ -200,8 +203,7 @@ class Database:
             hide_parameters=True,
             logging_name=_LOGGERS,
             pool_logging_name=_LOGGERS,
-            **_ENGINE_OPTIONS.get(dialect.partition("+")[0], {}),
-            **_DRIVER_OPTIONS.get(dialect, {}),
+            **_OPTIONS.get(dialect, {}),
         )
         if not statements.is_proven(engine.dialect):
             _log.warning(
@@ -225,15 +227,18 @@ class Database:
             raise kind(f"ledger table {self.tables.name}: {_first_line(cause)}") from None
 
 
-#: A transaction that draws a number must see what the one before has committed.
-_ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
-    "postgresql": {"isolation_level": "READ COMMITTED"},
-    "mysql": {"isolation_level": "READ COMMITTED"},
-}
-#: Saves a look-up when a connection is opened.
-_DRIVER_OPTIONS: dict[str, dict[str, Any]] = {
-    "postgresql+psycopg": {"use_native_hstore": False},
-    "postgresql+psycopg2": {"use_native_hstore": False},
+#: The same for both drivers of Postgres: a transaction that waited for another sees what that one has committed, and
+#: one look-up less when a connection is opened.
+_POSTGRES: dict[str, Any] = {"isolation_level": "READ COMMITTED", "use_native_hstore": False}
+#: What engines are created with, by driver.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "postgresql+psycopg": _POSTGRES,
+    # Many rows in one round trip; the driver would send each by itself.
+    "postgresql+psycopg2": {
+        **_POSTGRES,
+        "executemany_mode": "values_plus_batch",
+        "executemany_batch_page_size": 1_000,
+    },
 }
 
 

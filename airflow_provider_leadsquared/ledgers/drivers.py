@@ -21,6 +21,12 @@ _DIALECTS = {
     "oracledb": "oracle+oracledb",
     "cx_Oracle": "oracle+cx_oracle",
 }
+#: MySQL may cut values that are too long unless it is strict; and a transaction that waited for another must see what
+#: that one has committed.
+_MYSQL_SESSION = (
+    "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+)
 #: Where wrappers keep the driver's own connection: wrapt's, SQLAlchemy's and those of tracing libraries.
 _WRAPPED = ("__wrapped__", "driver_connection", "dbapi_connection", "_connection", "_conn")
 
@@ -97,9 +103,6 @@ def _prepare_mysqlclient(connection: Any) -> None:
         max_stmt_length = 512 * 1024
 
     connection.cursorclass = LongStatements
-    connection.set_character_set("utf8mb4")
-    if connection.get_autocommit():
-        connection.autocommit(False)
     _set_mysql_session(connection)
 
 
@@ -107,22 +110,27 @@ def _prepare_pymysql(connection: Any) -> None:
     from pymysql.cursors import Cursor
 
     connection.cursorclass = Cursor
-    connection.set_character_set("utf8mb4")
-    if connection.get_autocommit():
-        connection.autocommit(False)
     _set_mysql_session(connection)
 
 
 def _prepare_mysql_connector(connection: Any) -> None:
     connection.set_charset_collation("utf8mb4", "utf8mb4_bin")
     connection.autocommit = False
-    _set_mysql_session(connection)
+    _run_each(connection, _MYSQL_SESSION)
 
 
 def _set_mysql_session(connection: Any) -> None:
-    """Let MySQL refuse values that do not fit; without this it may cut them."""
+    if connection.character_set_name() != "utf8mb4":
+        connection.set_character_set("utf8mb4")
+    if connection.get_autocommit():
+        connection.autocommit(False)
+    _run_each(connection, _MYSQL_SESSION)
+
+
+def _run_each(connection: Any, statements: tuple[str, ...]) -> None:
     cursor = connection.cursor()
-    cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+    for statement in statements:
+        cursor.execute(statement)
     cursor.close()
 
 

@@ -56,20 +56,16 @@ def version_in(connection: Connection, tables: Tables) -> int | None:
     """
     Return the version of the tables, None where there are none, or where their creation was not finished.
 
+    :param connection: In a transaction, which is undone if there are no tables.
     :raises sqlalchemy.exc.DBAPIError: The database refuses to read them.
     """
-    metadata = tables.metadata
-    query = select(metadata.c.content).where(metadata.c.scope == TABLES, metadata.c.name == "version")
     try:
-        found = connection.execute(query).scalar_one_or_none()
+        return _read_version(connection, tables)  # one round trip; the catalogue takes more
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
         connection.rollback()  # the failed statement may have made the transaction unusable
-        if _is_there(connection, tables, metadata.name):
-            raise
-        return _version_before_3(connection, tables)
-    return None if found is None else int(json.loads(found))
+        return _version_by_catalogue(connection, tables)
 
 
 def check_version(version: int, tables: Tables, migrations: Sequence[Migration]) -> None:
@@ -95,7 +91,7 @@ def bring_up_to_date(connection: Connection, tables: Tables, migrations: Sequenc
     :raises LedgerVersionError: The tables were written by another version of this package.
     """
     with _alone(connection, tables):
-        version = version_in(connection, tables)
+        version = _version_by_catalogue(connection, tables)
         if version is None:
             _create(connection, tables, FIRST_VERSION + len(migrations))
             return
@@ -118,6 +114,20 @@ def add_column(connection: Connection, tables: Tables, table: str, column: Colum
         return
     what = CreateColumn(column).compile(dialect=connection.dialect)
     connection.execute(text(f"ALTER TABLE {altered.fullname} ADD {what}"))
+
+
+def _read_version(connection: Connection, tables: Tables) -> int | None:
+    metadata = tables.metadata
+    query = select(metadata.c.content).where(metadata.c.scope == TABLES, metadata.c.name == "version")
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else int(json.loads(found))
+
+
+def _version_by_catalogue(connection: Connection, tables: Tables) -> int | None:
+    """Return the version of the tables, without a statement that fails where there are none."""
+    if _is_there(connection, tables, tables.metadata.name):
+        return _read_version(connection, tables)
+    return _version_before_3(connection, tables)
 
 
 def _create(connection: Connection, tables: Tables, version: int) -> None:

@@ -22,6 +22,7 @@ from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.statements import delete_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,6 +51,7 @@ class SqlLedger:
         self._run = run
         self._clock = clock
         self._holder: str | None = None
+        self._generation: int | None = None
         #: The ids of receipts that have a line of their own.
         self._further: set[str] = set()
 
@@ -58,8 +60,11 @@ class SqlLedger:
         entries = self._tables.entries
         with self._database.reading() as connection:
             metadata = self._metadata(connection)
-            lines = connection.execute(select(entries).where(entries.c.scope == self._scope(_generation(metadata))))
-            found = {line.entry_id: read_entry(line) for line in lines}
+            self._generation = _generation(metadata)
+            query = select(entries).where(entries.c.scope == self._scope(self._generation))
+            found = {
+                line.entry_id: read_entry(line) for line in connection.execute(query.order_by(entries.c.written_at))
+            }
         newest: dict[Identity, Entry] = {}
         further: dict[Identity, list[Entry]] = defaultdict(list)
         for entry_id, entry in found.items():
@@ -83,8 +88,10 @@ class SqlLedger:
     def start_over(self) -> None:
         """Write into a new generation from now on; earlier ones stay in the table."""
         with self._database.writing() as connection:
-            metadata = self._metadata(connection, lock=True)
-            self._set_metadata(connection, {"generation": _generation(metadata) + 1})
+            self._confirm_claim(connection)
+            generation = _generation(self._metadata(connection, lock=True)) + 1
+            self._set_metadata(connection, {"generation": generation})
+        self._generation = generation
 
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
         """Write that rows are about to be sent, and return them as they are."""
@@ -131,7 +138,7 @@ class SqlLedger:
             return
         self._upsert(connection, receipts)
         self._further |= receipts.keys()
-        table, scope = self._tables.entries, self._scope(_generation(self._metadata(connection)))
+        table, scope = self._tables.entries, self._scope(self._present_generation(connection))
         attempts = {digest(*entry.identity): entry.attempts for entry in receipts.values()}
         intents = select(table.c.entry_id, table.c.attempts).where(
             table.c.scope == scope, table.c.state == State.IN_DOUBT.value, table.c.request_id.is_(None)
@@ -139,14 +146,13 @@ class SqlLedger:
         found = self._database.select_in(connection, intents.with_for_update(), table.c.entry_id, sorted(attempts))
         # The doubt was about this very sending, unless the row was sent once more.
         cleared = [line.entry_id for line in found if line.attempts <= attempts[line.entry_id]]
-        if cleared:
-            connection.execute(delete(table).where(table.c.scope == scope, table.c.entry_id.in_(cleared)))
+        delete_in(connection, delete(table).where(table.c.scope == scope), table.c.entry_id, cleared)
 
     def _upsert(self, connection: Connection, entries: Mapping[str, Entry]) -> None:
         """Write entries under their ids."""
         if not entries:
             return
-        run, generation = self._run, _generation(self._metadata(connection))
+        run, generation = self._run, self._present_generation(connection)
         whose = {
             "scope": self._scope(generation),
             "sync_id": self._sync_id,
@@ -159,6 +165,11 @@ class SqlLedger:
         }
         rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
         self._database.upsert(connection, self._tables.entries, rows)
+
+    def _present_generation(self, connection: Connection) -> int:
+        if self._generation is None:
+            self._generation = _generation(self._metadata(connection))
+        return self._generation
 
     def _entry_id(self, entry: Entry) -> str:
         return receipt if (receipt := receipt_id(entry)) in self._further else digest(*entry.identity)

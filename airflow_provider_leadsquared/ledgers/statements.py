@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, Select, Table, and_, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Delete, Dialect, Select, Table, and_, bindparam, delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 from sqlalchemy.sql import Executable
@@ -31,10 +31,19 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     connection.execute(_upsert(connection.dialect.name, table), ordered)
 
 
-def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Row[Any]]:
-    """Return what a statement selects where a column has one of some values, in as many parts as it takes."""
-    parts = [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)]
-    return [row for part in parts for row in connection.execute(statement.where(column.in_(part)))]
+def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
+    """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
+    return [row for part in _parts(ids) for row in connection.execute(statement.where(column.in_(part)))]
+
+
+def delete_in(connection: Connection, statement: Delete, column: Any, ids: Sequence[str]) -> None:
+    """Delete the rows of a statement in which a column has one of some values, in as many parts as it takes."""
+    for part in _parts(ids):
+        connection.execute(statement.where(column.in_(part)))
+
+
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)]
 
 
 def next_numbers(connection: Connection, counters: Table, account_id: str, count: int) -> int:

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
 
+#: Databases that no ledger is kept in, by the connection type of their hook.
+_COLUMN_STORES = {
+    "snowflake": "Snowflake",
+    "gcpbigquery": "BigQuery",
+    "redshift": "Redshift",
+    "databricks": "Databricks",
+}
+
 
 def open_ledger(
     context: Context, log: Any, *, ledger_conn_id: str | None, ledger_table: str, without_it: str
@@ -32,7 +40,7 @@ def open_ledger(
     :param ledger_conn_id: A connection to a database with a ``common.sql`` hook, None for the task state store.
     :param ledger_table: The table in that database.
     :param without_it: What a retry does without a ledger.
-    :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
     """
     if ledger_conn_id is not None:
         return open_sql_ledger(LedgerAddress.of_task(context, ledger_conn_id, ledger_table))
@@ -50,7 +58,8 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     Open the SQL ledger of a capture.
 
-    :raises ValueError: The connection has no ``common.sql`` hook, the table's name is none, or no run is named.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table is no name, or
+        no run is named.
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
@@ -133,10 +142,28 @@ def sql_hook(conn_id: str, argument: str) -> DbApiHook:
 
 
 def _database(address: LedgerAddress) -> Database:
+    # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
     from airflow_provider_leadsquared.ledgers.database import Database
 
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
+    if (store := _column_store(hook)) is not None:
+        raise ValueError(
+            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store, which is slow at single rows "
+            "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
+            "SQLite. The rows to send may come from any database"
+        )
     return Database(hook.get_conn, table=address.ledger_table)
+
+
+def _column_store(hook: DbApiHook) -> str | None:
+    """Return the name of the column store that a hook leads to, None for other databases."""
+    for base in type(hook).__mro__:
+        if (conn_type := getattr(base, "conn_type", None)) in _COLUMN_STORES:
+            return _COLUMN_STORES[conn_type]
+    connection = getattr(hook, "connection", None)  # the Postgres hook reaches Redshift too
+    extra = connection.extra_dejson if connection is not None else {}
+    is_redshift = bool(extra.get("redshift") or extra.get("redshift-serverless"))
+    return _COLUMN_STORES["redshift"] if is_redshift else None
 
 
 def _identity(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncIdentity:

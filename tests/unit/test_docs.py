@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS

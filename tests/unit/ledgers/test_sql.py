@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerUnavailableError
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from tests.unit.ledgers.stores import by_identity, entry_of
 
 

@@ -28,7 +28,7 @@ from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import Verdict
 from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
 from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies
