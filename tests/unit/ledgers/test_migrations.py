@@ -227,8 +227,8 @@ def test_tables_of_an_earlier_version_are_refused_with_the_remedy(of_old_version
     with pytest.raises(LedgerVersionError) as caught:
         of_old_version.ledger().load()
     assert str(caught.value) == (
-        f"the ledger table {of_old_version.table} is of version {version}, this package reads version {SCHEMA_VERSION}; "
-        "name another ledger_table, which begins with an empty memory"
+        f"the ledger table {of_old_version.table} is of version {version}, this package reads version "
+        f"{SCHEMA_VERSION}; name another ledger_table, which begins with an empty memory"
     )
 
 
