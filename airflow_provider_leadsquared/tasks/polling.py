@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ def poll(
     requests: Iterable[Entry],
     *,
     clock: Callable[[], float],
-    is_stopping: Callable[[], bool],
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
