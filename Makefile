@@ -90,6 +90,7 @@ test-floors: $(FLOORS_STAMP)
 
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
+	@$(MARIADB_PYTHON) -m tests.holes.check --needs mariadb
 
 holes: setup
 	@$(VENV_PYTHON) -m tests.holes.check $(ARGS)

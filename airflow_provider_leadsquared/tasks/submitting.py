@@ -118,6 +118,7 @@ class Submission:
             api=self._api.name,
             parameters=parameters,
             may_send=self._may_send,
+            is_stopping=self._is_ending,
             concurrency=concurrency,
         )
         stopped_by: ApiError | None = None

@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
 PAGE = FOLDER / "README.md"
 BEGIN, END = "<!-- holes: begin -->", "<!-- holes: end -->"
+_HEADERS = ("Point", "Test", "Needs")
 #: The copies that are tested at the same time.
 AT_ONCE = 2
 #: Seconds for the tests of one patch, and for all tests without a patch. A fault may make a test wait for ever.
@@ -51,12 +52,14 @@ class Hole:
     :param point: What would go wrong, in one sentence.
     :param tests: pytest's node ids; without a parameter one of all parameters has to fail.
     :param diff: The patch without its header.
+    :param needs: The mark of tests that are left out by default, such as ``mariadb``.
     """
 
     path: Path
     point: str
     tests: tuple[str, ...]
     diff: str
+    needs: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,15 +80,20 @@ class Hole:
         """
         header, separator, diff = path.read_text(encoding="utf-8").partition("\n---\n")
         lines = [line.partition(": ")[::2] for line in header.splitlines() if line.strip()]
-        points = [text.strip() for word, text in lines if word == "Point"]
-        tests = [text.strip() for word, text in lines if word == "Test"]
+        points, tests, needs = ([text.strip() for word, text in lines if word == name] for name in _HEADERS)
         if not separator or not diff.startswith("diff --git a/"):
             raise PatchError(f"{path.name}: after the header there must be a line --- and a diff of git diff -U1")
-        if len(points) != 1 or not points[0] or not tests or len(points) + len(tests) != len(lines):
+        if (
+            len(points) != 1
+            or not points[0]
+            or not tests
+            or len(needs) > 1
+            or len(points + tests + needs) != len(lines)
+        ):
             raise PatchError(
                 f"{path.name}: the header must have one line 'Point: …', then 'Test: …' lines, nothing else"
             )
-        return cls(path, points[0], tuple(tests), diff)
+        return cls(path, points[0], tuple(tests), diff, *needs)
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,7 @@ def check(found: Sequence[Hole], project: Path = PROJECT) -> dict[str, str]:
     """
     Check holes, and print a line for each.
 
+    :param found: Holes whose tests need the same.
     :param project: What the patches are applied to; itself it is left as it is.
     :return: What is wrong, by the name of the hole.
     """
@@ -154,7 +163,7 @@ def _check_plain(found: Sequence[Hole], plain: Path) -> dict[str, str]:
     files = list(tests.values())
     parts = [[name for file in files[part::AT_ONCE] for name in file] for part in range(min(AT_ONCE, len(files)))]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(partial(_run, plain, timeout=PLAIN_TIMEOUT), parts))
+        runs = list(pool.map(partial(_run, plain, timeout=PLAIN_TIMEOUT, needs=found[0].needs), parts))
     errors = {name: _error_of_plain(run, name) for run, part in zip(runs, parts, strict=True) for name in part}
     wrong = {}
     for hole in found:
@@ -202,7 +211,7 @@ def _try_patch(copy: Path, hole: Hole) -> tuple[str | None, str]:
     )
     if applied.returncode != 0:
         return "the patch does not apply", applied.stderr
-    run = _run(copy, hole.tests, PATCH_TIMEOUT)
+    run = _run(copy, hole.tests, PATCH_TIMEOUT, hole.needs)
     if run.code is None:
         return f"the tests did not end within {PATCH_TIMEOUT} s with the patch", run.output
     if run.not_imported:
@@ -214,11 +223,11 @@ def _try_patch(copy: Path, hole: Hole) -> tuple[str | None, str]:
     return f"not noticed by {', '.join(unnoticed)} ({', '.join(sorted(outcomes))})", run.output
 
 
-def _run(copy: Path, tests: Iterable[str], timeout: float) -> Run:
-    """Run tests in a copy of the project."""
+def _run(copy: Path, tests: Iterable[str], timeout: float, needs: str | None) -> Run:
+    """Run tests in a copy of the project, those with one mark if there is one."""
     file = copy / f".outcomes-{uuid.uuid4().hex}.json"
     environment = {**os.environ, "PYTHONPATH": str(copy)}
-    environment.pop("PYTEST_ADDOPTS", None)
+    environment["PYTEST_ADDOPTS"] = f"-m {needs}" if needs else ""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.holes.outcomes", str(file), *tests],
         cwd=copy,
@@ -286,6 +295,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one of the commands; 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.holes.check", description=__doc__)
     parser.add_argument("patch", nargs="*", help="names of patches, which may have a *; all by default")
+    parser.add_argument("--needs", help="only the patches with this header; by default those without any")
     parser.add_argument("--table", action="store_true", help="print the table instead")
     parser.add_argument("--write", action="store_true", help="put the table into README.md instead")
     options = parser.parse_args(arguments)
@@ -300,6 +310,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.table:
         print(table(found))
         return 0
+    found = [hole for hole in found if hole.needs == options.needs]
     start = time.monotonic()
     wrong = check(found) if found else {}
     print(f"{len(found)} patches in {time.monotonic() - start:.0f} s, {len(wrong)} of them wrong{':' * bool(wrong)}")

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sql_ledger, open_sync_ledger
@@ -27,9 +27,16 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import Ledger
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+    from tests.support.mariadb import MariaDB
 
 CONN_ID = "ledger_database"
-ACCOUNT = Account("https://async.example.com", "https://sync.example.com", "access", "secret", "api")
+_LEADSQUARED = {
+    "conn_type": "leadsquared",
+    "host": "http://127.0.0.1:1",
+    "login": "access",
+    "password": "secret-key",
+    "extra": {"async_api_key": "async-api-key", "sync_host": "http://127.0.0.1:1"},
+}
 RUN = RunOfTask("sync", "2026-01-01", "capture")
 
 
@@ -57,12 +64,12 @@ class LedgerDatabase:
 
     def sync_ledger(self, run: RunOfTask = RUN, sync: str = "sync") -> SyncLedger:
         """Open the ledger of a sync's run."""
-        return open_sync_ledger(LedgerAddress(CONN_ID, self.table, run, sync), ACCOUNT)
+        return open_sync_ledger(LedgerAddress(CONN_ID, self.table, run, sync), LeadSquaredHook())
 
     def open_requests(self, *runs: RunOfTask, sync: str = "sync") -> OpenRequests:
         """Open the unsettled requests of a sync."""
         addresses = [LedgerAddress(CONN_ID, self.table, run, sync) for run in runs or (RUN,)]
-        return open_requests_of_sync(addresses, ACCOUNT)
+        return open_requests_of_sync(addresses, LeadSquaredHook())
 
     def select(self, query: str) -> list[tuple[Any, ...]]:
         """Return what a query finds; ``{table}`` is the ledger table."""
@@ -82,6 +89,7 @@ class Kind:
     :param by_socket: The connection names a Unix socket in its extra, and no host.
     :param in_schema: The name of the ledger table has a schema.
     :param charset: MariaDB's character set of the database, with its collation.
+    :param sql_mode: MariaDB's mode while the test runs; ``''`` is the one that cuts long texts without an error.
     :param psycopg2: Airflow's hook finds no psycopg 3.
     """
 
@@ -90,6 +98,7 @@ class Kind:
     by_socket: bool = False
     in_schema: bool = False
     charset: str = "utf8mb4 COLLATE utf8mb4_general_ci"
+    sql_mode: str | None = None
     psycopg2: bool = False
 
 
@@ -107,20 +116,24 @@ KINDS = {
     "mysqlclient_server_side_cursor": Kind("mariadb", (("cursor", "sscursor"),)),
     "mysqlclient_socket_in_extra": Kind("mariadb", by_socket=True, in_schema=True),
     "mysqlclient_latin1_database": Kind("mariadb", charset="latin1 COLLATE latin1_swedish_ci"),
+    "mysqlclient_lax_server": Kind("mariadb", sql_mode=""),
     "mysql_connector": Kind("mariadb", (("client", "mysql-connector-python"),)),
 }
 
 
-def parameters(*kinds: str) -> list[Any]:
-    """
-    Return kinds as parameters of a fixture. Those on MariaDB are run by ``make test-mariadb`` only.
+#: Each driver once, with an ordinary connection, and everything on MariaDB, which has a time of its own.
+DRIVERS = ("sqlite", "psycopg3", "psycopg2", *(name for name, kind in KINDS.items() if kind.server == "mariadb"))
 
-    :param kinds: All by default.
-    """
+
+def parameters(kinds: Iterable[str]) -> list[Any]:
+    """Return kinds as parameters of a fixture; those on MariaDB are run by ``make test-mariadb`` only."""
     return [
-        pytest.param(name, marks=[pytest.mark.mariadb] if KINDS[name].server == "mariadb" else [])
-        for name in kinds or KINDS
+        pytest.param(name, marks=[pytest.mark.mariadb] if KINDS[name].server == "mariadb" else []) for name in kinds
     ]
+
+
+#: Runs a test, which takes the fixture ``ledger_database``, with every kind of connection, not only with each driver.
+with_every_connection = pytest.mark.parametrize("ledger_database", parameters(KINDS), indirect=True)
 
 
 @contextmanager
@@ -188,7 +201,7 @@ def _on_mariadb(request: pytest.FixtureRequest, name: str, folder: Path) -> Iter
         connection.cursor().execute(f"CREATE DATABASE {schema} CHARACTER SET {kind.charset}")
     extra = dict(kind.extra)
     socket = folder / "mariadb.sock"
-    with Proxy(server.socket, socket if kind.by_socket else None) as proxy:
+    with Proxy(server.socket, socket if kind.by_socket else None) as proxy, _sql_mode(server, kind.sql_mode):
         where = {"host": "127.0.0.1", "port": proxy.port} if proxy.port else {}
         if kind.by_socket:
             extra["unix_socket"] = str(socket)
@@ -205,5 +218,23 @@ def _on_mariadb(request: pytest.FixtureRequest, name: str, folder: Path) -> Iter
         yield LedgerDatabase(name, table, partial(server.connect, schema), proxy.trips, proxy)
 
 
+@contextmanager
+def _sql_mode(server: MariaDB, mode: str | None) -> Iterator[None]:
+    """Let new connections be in a mode of MariaDB."""
+    if mode is None:
+        yield
+        return
+    with closing(server.connect()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT @@GLOBAL.sql_mode")
+        ((before,),) = cursor.fetchall()
+        cursor.execute("SET GLOBAL sql_mode = %s", (mode,))
+        try:
+            yield
+        finally:
+            cursor.execute("SET GLOBAL sql_mode = %s", (before,))
+
+
 def _define(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_LEADSQUARED_DEFAULT", json.dumps(_LEADSQUARED))

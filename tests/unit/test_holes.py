@@ -56,9 +56,11 @@ def after():
     assert code_under_test.f() == 1
 def test_teardown(after): pass
 def test_skipped(): pytest.skip("no server")
+@pytest.mark.mariadb
+def test_marked(): assert code_under_test.f() == 1
 """
-GOOD, BLIND, RED, SETUP, TEARDOWN, SKIPPED, GONE = (
-    f"test_x.py::test_{name}" for name in ("good", "blind", "red", "setup", "teardown", "skipped", "gone")
+GOOD, BLIND, RED, SETUP, TEARDOWN, SKIPPED, MARKED, GONE = (
+    f"test_x.py::test_{name}" for name in ("good", "blind", "red", "setup", "teardown", "skipped", "marked", "gone")
 )
 
 
@@ -88,6 +90,7 @@ HOLES: dict[str, tuple[tuple[str, ...], str, str | None]] = {
     "stale": ((GOOD,), diff("return 2", old="return 3"), "the patch does not apply"),
     "red": ((RED,), diff("return 2"), f"{RED} does not pass without the patch"),
     "skipped": ((SKIPPED,), diff("return 2"), f"{SKIPPED} does not pass without the patch"),
+    "left-out": ((MARKED,), diff("return 2"), f"{MARKED} is not found without the patch"),
     "gone": ((GONE,), diff("return 2"), f"{GONE} is not found without the patch"),
 }
 
@@ -102,12 +105,20 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     helper.write_text((PROJECT / "tests" / "holes" / "outcomes.py").read_text(encoding="utf-8"), encoding="utf-8")
     (project / "code_under_test.py").write_text(CODE)
     (project / "test_x.py").write_text(TESTS)
-    (project / "pytest.ini").write_text("[pytest]\n")
+    (project / "pytest.ini").write_text("[pytest]\naddopts = -m 'not mariadb'\nmarkers = mariadb\n")
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)  # noqa: S607
     found = [Hole.read(write_hole(folder, name, *tests, change=change)) for name, (tests, change, _) in HOLES.items()]
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         return Checked(project, check(found, project))
+
+
+def test_a_patch_may_need_tests_that_are_left_out_by_default(checked: Checked, tmp_path: Path):
+    header = "Point: it breaks\nNeeds: mariadb\n"
+    found = [Hole.read(write_hole(tmp_path, "marked", MARKED, change=diff("return 2"), header=header))]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        assert check(found, checked.project) == {}
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ def test_the_project_itself_is_left_as_it_is(checked: Checked):
         ("Point: it breaks\n", (), diff("return 2")),
         ("Point: it breaks\nPoint: twice\n", (GOOD,), diff("return 2")),
         ("Point: it breaks\nAuthor: me\n", (GOOD,), diff("return 2")),
+        ("Point: it breaks\nNeeds: x\nNeeds: y\n", (GOOD,), diff("return 2")),
         ("Point: it breaks\n", (GOOD,), "nothing"),
     ],
 )
