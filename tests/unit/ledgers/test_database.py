@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -333,7 +334,7 @@ def test_tables_that_may_not_be_read_are_not_created_anew(on_postgres):
 
 
 @pytest.fixture
-def untested(sqlite, monkeypatch) -> Database:
+def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """Return a database for which there are no statements of its own."""
     monkeypatch.setattr(statements, "_UPSERTS", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})
