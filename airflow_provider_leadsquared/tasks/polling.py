@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.delivery.status_judging import (
     says_unknown,
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+from airflow_provider_leadsquared.tasks.event_loop import run_calls
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -70,7 +71,12 @@ class PollResult:
 
 
 def poll(
-    hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], *, clock: Callable[[], float]
+    hook: LeadSquaredHook,
+    ledger: VerdictLedger,
+    requests: Iterable[Entry],
+    *,
+    clock: Callable[[], float],
+    is_stopping: Callable[[], bool],
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -83,10 +89,11 @@ def poll(
     :param ledger: Where verdicts are kept.
     :param requests: The requests.
     :param clock: Tells the time on this worker, in seconds since the epoch.
+    :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
-    return _Poll(hook, ledger, requests, clock).run()
+    return _Poll(hook, ledger, requests, clock, is_stopping).run()
 
 
 class _Poll:
@@ -97,9 +104,14 @@ class _Poll:
     """
 
     def __init__(
-        self, hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], clock: Callable[[], float]
+        self,
+        hook: LeadSquaredHook,
+        ledger: VerdictLedger,
+        requests: Iterable[Entry],
+        clock: Callable[[], float],
+        is_stopping: Callable[[], bool],
     ) -> None:
-        self._hook, self._ledger, self._clock = hook, ledger, clock
+        self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unwritten: list[Entry] = []
@@ -126,9 +138,10 @@ class _Poll:
         began = self._clock()
         try:
             if due:
-                asyncio.run(self._ask(due))
-            self._judge_unknown()
-            polled_at = began + self._offset.seconds
+                run_calls(self._ask(due))
+            if not self._is_stopping():
+                self._judge_unknown()
+                polled_at = began + self._offset.seconds
         except ApiError as error:
             if not self._may_pass(error):
                 raise
@@ -149,7 +162,7 @@ class _Poll:
 
     async def _ask(self, due: Iterable[str]) -> None:
         asked = [(request_id, self._by_request[request_id].api) for request_id in due]
-        async for request_id, outcome in self._hook.get_request_statuses(asked):
+        async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
             self._receive(request_id, outcome)
             if len(self._unwritten) >= _GROUP_ROWS:
                 group, self._unwritten = self._unwritten, []
@@ -166,7 +179,7 @@ class _Poll:
         ]
         if settled:
             _, request_id, api = max(settled)
-            async for _, outcome in self._hook.get_request_statuses([(request_id, api)]):
+            async for _, outcome in self._hook.get_request_statuses([(request_id, api)], is_stopping=self._is_stopping):
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:

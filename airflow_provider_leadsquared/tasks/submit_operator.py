@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,7 +11,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
 
@@ -125,6 +125,7 @@ class SubmitOperator(BaseOperator):
         api = hook.account.api(self.api_name)
         batch = self._read_batch(hook)
         if not batch.entries and may_skip(context):
+            update_no_asset(self, "there is nothing to send")
             raise AirflowSkipException(f"{api.records} is empty: there is nothing to send")
         ledger = open_ledger(
             context,
@@ -137,8 +138,9 @@ class SubmitOperator(BaseOperator):
         self._announce(batch)
         to_send = len(batch.to_send())
         submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
-        stopped_by = asyncio.run(submission.run(parameters=self.parameters, concurrency=self.concurrency))
-        return self._conclude(context, batch, stopped_by)
+        with stops_held_back(self.on_kill) as held:
+            stopped_by = run_calls(submission.run(parameters=self.parameters, concurrency=self.concurrency))
+            return self._conclude(context, batch, stopped_by, held)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -221,7 +223,7 @@ class SubmitOperator(BaseOperator):
         if len(aside) > NAMED_ROWS:
             self.log.warning("… and %s more", f"{len(aside) - NAMED_ROWS:,}")
 
-    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None) -> dict[str, Any]:
+    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
         from airflow_provider_leadsquared.delivery.counts import Counts
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
@@ -233,6 +235,7 @@ class SubmitOperator(BaseOperator):
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
         rejects = [entry for entry in batch.entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
+        end.fail_if_stopped(held.error)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
         refused = len(rejects) - len(doubt)

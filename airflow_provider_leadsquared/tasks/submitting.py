@@ -86,7 +86,13 @@ class Submission:
 
     async def _run(self, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
         rows = self._rows()
-        outcomes = self._hook.submit_many(rows, api=self._api.name, parameters=parameters, concurrency=concurrency)
+        outcomes = self._hook.submit_many(
+            rows,
+            api=self._api.name,
+            parameters=parameters,
+            is_stopping=self._is_stopping,
+            concurrency=concurrency,
+        )
         stopped_by: ApiError | None = None
         writing: asyncio.Task[None] | None = None
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

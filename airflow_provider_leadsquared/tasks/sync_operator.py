@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from abc import abstractmethod
@@ -17,7 +16,8 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
-from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
 
@@ -128,14 +128,16 @@ class SyncOperator(BaseOperator):
             self._settle_earlier(address, hook)
         with self._read(hook, ledger, replay) as run:
             if not run.read_rows and may_skip(context):
+                update_no_asset(self, "there is nothing to send")
                 raise AirflowSkipException("the source has no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
                 return self._preview(hook, run) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
-            stopped_by = self._send(hook, ledger, run)
-            run.reload_states()
-            return self._conclude(context, run, address, stopped_by)
+            with stops_held_back(self.on_kill) as held:
+                stopped_by = self._send(hook, ledger, run)
+                run.reload_states()
+                return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -161,7 +163,8 @@ class SyncOperator(BaseOperator):
         earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
         if not earlier:
             return
-        result = poll(hook, requests, earlier, clock=time.time)
+        with stops_held_back() as held:
+            result = poll(hook, requests, earlier, clock=time.time, is_stopping=held.has_come)
         if result.trouble is not None:
             self.log.warning("LeadSquared could not be asked about requests of earlier runs: %s", result.trouble)
         self.log.info(
@@ -220,20 +223,25 @@ class SyncOperator(BaseOperator):
                 run.close()
 
     def _announce(self, run: SyncRun) -> None:
-        """Log what is about to be sent, and name some of the rows that are not."""
+        """Log what is about to be sent, each row once, and name some of the rows that are not."""
         from airflow_provider_leadsquared.delivery.states import State
 
+        counted = [
+            run.count_to_send(),
+            run.count(lambda state: state is State.UNCHANGED),
+            run.count(lambda state: state is State.WAITING),
+            run.count(lambda state: state.is_refused),
+            run.count(lambda state: state.is_set_aside),
+        ]
         self.log.info(
-            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside",
-            f"{run.read_rows:,}",
-            f"{run.count_to_send():,}",
-            f"{run.count(lambda state: state is State.UNCHANGED):,}",
-            f"{run.count(lambda state: state is State.WAITING):,}",
-            f"{run.count(lambda state: state.is_refused):,}",
-            f"{run.count(lambda state: state.is_set_aside):,}",
+            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside, "
+            "%s known from an earlier try",
+            *(f"{count:,}" for count in (run.read_rows, *counted, run.read_rows - sum(counted))),
         )
         for entry in run.examples(_NAMED_ROWS):
-            self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
+            # A row in doubt is among those that are sent now.
+            if not entry.state.is_to_send:
+                self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
 
     def _preview(self, hook: LeadSquaredHook, run: SyncRun) -> dict[str, Any]:
         """Log and return what a run would do."""
@@ -249,6 +257,7 @@ class SyncOperator(BaseOperator):
         except ApiError as error:
             self.log.info("No queue metrics, so no estimate of the time: %s", error)
         self.log.info("Dry run: nothing was sent or written. Counts: %s", counts)
+        update_no_asset(self, "a dry run changes no lead")
         if counts.reasons:
             self.log.info("Dry run: set aside or refused: %s", counts.reasons_text())
         self.log.info(
@@ -284,15 +293,16 @@ class SyncOperator(BaseOperator):
             is_stopping=lambda: self._stopping,
         )
         parameters = update_parameters(self.lead_update_behavior)
-        return asyncio.run(submission.run(parameters=parameters, concurrency=self.concurrency))
+        return run_calls(submission.run(parameters=parameters, concurrency=self.concurrency))
 
     def _conclude(
-        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None
+        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None, held: HeldBack
     ) -> dict[str, Any]:
         """Count the rows, and fail if too much is missing."""
         counts = run.counts()
         rejects = [entry for entry in run.examples(_NAMED_ROWS) if entry.state.is_reject]
         end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
+        end.fail_if_stopped(held.error)
         end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)
         end.fail_above(
             self.allowed_rejects,

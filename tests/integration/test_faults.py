@@ -201,42 +201,45 @@ def test_mx_error_in_the_queue(sandbox, clock, shape):
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_garbage_json(sandbox, clock, no_waits, accepted):
-    sandbox.fault("garbage", shape="broken_json", accepted=accepted, endpoint="capture", skip=2, calls=1)
-    task = Task()
-    with pytest.raises(LeadsUnsent, match="1 leads are not sent or in doubt"):
-        capture(task, leads(5), concurrency=1)
-    assert task.pushed["counts"] == {"read": 5, "in_doubt": 1, "open": 4}
-    receipts = capture(task, leads(5))
-    assert receipts["counts"] == {"read": 5, "open": 5}
-    assert times_sent(sandbox)["lead2@example.org"] == 2
-    assert names_stored(sandbox) == [f"lead{n}@example.org" for n in range(5)]
-
-    sandbox.fault("garbage", shape="broken_json", accepted=accepted, endpoint="capture", skip=2, calls=1)
-    task = Task()
-    for _ in range(2):
-        with pytest.raises(LeadsNotDelivered, match="so they are not repeated: u2"):
-            capture_unkeyed(task, unkeyed(5), concurrency=1)
-    assert times_sent(sandbox)["N2"] == 1
-
-    sandbox.fault("garbage", shape="broken_json", endpoint="status", calls=1)
-    waiting = Task()
-    clock.advance(10)
-    assert not poke(waiting, receipts)
-    clock.advance(30)
-    counts = wait_for(waiting, clock, receipts)["counts"]
-    assert counts["created"] + counts.get("updated", 0) == 5
+    one_response_is_lost(sandbox, clock, stored=accepted, kind="garbage", shape="broken_json", accepted=accepted)
 
 
 @pytest.mark.parametrize("shape", ["html", "empty"])
 def test_server_that_is_no_leadsquared(sandbox, clock, no_waits, shape):
-    sandbox.fault("garbage", endpoint="capture", shape=shape)
+    sandbox.fault("garbage", shape=shape)
     task = Task()
     with pytest.raises(LeadsUnsent, match="check the connection's hosts"):
         capture(task, leads(400))
-    assert len(sandbox.posts()) <= 32
+    assert len(sandbox.posts()) == 1
+    assert 120 <= sum(no_waits) <= 121
     sandbox.clear_faults()
     assert capture(task, leads(400))["counts"] == {"read": 400, "open": 400}
     assert len(names_stored(sandbox)) == 400
+
+
+def test_maintenance_page_in_the_middle(sandbox, clock, no_waits):
+    """Only the calls that are under way when it comes are left in doubt; then one call at a time tries."""
+    page = {"kind": "garbage", "shape": "html", "skip": 100}
+    sandbox.fault(**page)
+    task = Task()
+    with pytest.raises(LeadsUnsent, match="check the connection's hosts"):
+        capture_unkeyed(task, unkeyed(500))
+    assert task.pushed["counts"]["in_doubt"] <= 16
+    assert task.pushed["counts"]["open"] == 100
+    assert len(sandbox.posts()) <= 116
+    sandbox.clear_faults()
+
+    sandbox.fault(**page, calls=6)
+    assert capture(Task(), leads(500))["counts"] == {"read": 500, "open": 500}
+    assert max(times_sent(sandbox).values()) <= 2
+
+
+def test_server_that_wants_to_be_left_alone_for_an_hour(sandbox, clock, no_waits, task_log):
+    sandbox.fault("rate_limit", endpoint="capture", skip=50, calls=12)
+    sandbox.fault("retry_after", endpoint="capture", seconds=3_600, skip=50, calls=12)
+    assert capture(Task(), leads(200))["counts"] == {"read": 200, "open": 200}
+    assert 60 <= sum(no_waits) < 120
+    assert "No call for 60 s, then one to try" in task_log()
 
 
 @pytest.mark.parametrize("submit", [capture, capture_unkeyed])
