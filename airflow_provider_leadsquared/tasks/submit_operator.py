@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
+from airflow_provider_leadsquared.delivery.row_keys import is_email
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.tasks.arguments import warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
+from airflow_provider_leadsquared.tasks.records import (
+    MappedRecords,
+    prepare,
+    records_in,
+    refuse_stored_records,
+    refuse_templates,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,30 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import Ledger
 
 OnClear = Literal["resume", "resend"]
-
-
-class RecordList:
-    """
-    Records that show themselves as ``N leads`` and no more.
-
-    Airflow stores and shows the value of every template field, in the serialized DAG and in a task's rendered fields,
-    and it would render text inside records as a template.
-
-    :param records: What the author gave.
-    :param name: What several are called.
-    """
-
-    def __init__(self, records: Any, name: str) -> None:
-        self.records, self._name = records, name
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.records)
-
-    def __bool__(self) -> bool:
-        return bool(self.records)
-
-    def __repr__(self) -> str:
-        return f"{len(self.records):,} {self._name}" if isinstance(self.records, Sized) else self._name
 
 
 class SubmitOperator(BaseOperator):
@@ -65,6 +51,8 @@ class SubmitOperator(BaseOperator):
 
     #: The name of the asynchronous API.
     api_name: ClassVar[str]
+    #: The argument that takes the records.
+    records_argument: ClassVar[str] = "records"
     template_fields: Sequence[str] = (
         "records",
         "row_key",
@@ -80,6 +68,7 @@ class SubmitOperator(BaseOperator):
         *,
         records: Any,
         row_key: str | None = None,
+        hash_row_keys: bool = False,
         search_by: str | None = None,
         parameters: Mapping[str, str] | None = None,
         null_handling: NullHandling = "skip",
@@ -93,8 +82,12 @@ class SubmitOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # A mapped task's records come from another task: in data, braces are data.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            refuse_templates(records, self.records_argument)
         self.records = records
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.search_by = search_by
         self.parameters = dict(parameters or {})
         self.null_handling = null_handling
@@ -107,6 +100,16 @@ class SubmitOperator(BaseOperator):
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """
+        Set arguments of a mapped task; as Airflow's own ``partial()``.
+
+        :raises ValueError: Records are among the arguments.
+        """
+        refuse_stored_records(kwargs.get(cls.records_argument), cls.records_argument)
+        return MappedRecords(super().partial(**kwargs), cls.records_argument)
+
     @property
     def records(self) -> Any:
         """What was given for ``records``; a list comes back wrapped, so that nobody prints it."""
@@ -114,7 +117,7 @@ class SubmitOperator(BaseOperator):
 
     @records.setter
     def records(self, value: Any) -> None:
-        self._records = self._hidden(value)
+        self._records = prepare(value, async_api(self.api_name).records)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, submit, record; see the class."""
@@ -149,12 +152,6 @@ class SubmitOperator(BaseOperator):
     def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
         """Return the account's own rules for the records, None where they are not checked."""
         return None
-
-    def _hidden(self, value: Any) -> Any:
-        """Wrap a list of records, so that nobody prints it; templates, outputs and callables stay as they are."""
-        is_data = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "resolve")
-        is_wrapped = isinstance(value, RecordList)
-        return RecordList(value, async_api(self.api_name).records) if is_data and not is_wrapped else value
 
     def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
         """Make this try the ledger's only writer, and take over what earlier tries recorded that still counts."""
@@ -196,9 +193,10 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.delivery.batch import Batch
 
         return Batch.read(
-            self._records.records if isinstance(self._records, RecordList) else self._records,
+            records_in(self._records),
             api=hook.account.api(self.api_name),
             row_key=self.row_key,
+            hash_row_keys=self.hash_row_keys,
             null_handling=self.null_handling,
             search_by=self.search_by,
             require_match_key=self.require_match_key,
@@ -222,6 +220,10 @@ class SubmitOperator(BaseOperator):
             self.log.warning("Set aside %s: %s, %s", entry.name, entry.state.value, entry.reason)
         if len(aside) > NAMED_ROWS:
             self.log.warning("… and %s more", f"{len(aside) - NAMED_ROWS:,}")
+        invisible = Counter(name for payload in batch.payloads.values() for name in payload.invisible)
+        for name, count in sorted(invisible.items()):
+            self.log.warning("%s: %s values hold characters that nobody sees; they are sent so", name, f"{count:,}")
+        warn_of_email_keys(self.log, sum(is_email(entry.row_key or "") for entry in batch.entries))
 
     def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""

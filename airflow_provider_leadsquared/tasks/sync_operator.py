@@ -15,7 +15,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.arguments import update_parameters
+from airflow_provider_leadsquared.tasks.arguments import update_parameters, warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
@@ -62,6 +62,7 @@ class SyncOperator(BaseOperator):
         self,
         *,
         row_key: str | Sequence[str],
+        hash_row_keys: bool = False,
         mapping: str | Mapping[str, Any] = "*",
         constants: Mapping[str, Any] | None = None,
         policies: Mapping[str, str] | None = None,
@@ -81,6 +82,7 @@ class SyncOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.mapping = mapping
         self.constants = constants
         self.policies = policies
@@ -200,7 +202,12 @@ class SyncOperator(BaseOperator):
         try:
             with self.open_rows() as rows:
                 columns = ColumnMapping.build(
-                    self.mapping, columns=rows.columns, row_key=self.row_key, api=api, constants=self.constants
+                    self.mapping,
+                    columns=rows.columns,
+                    row_key=self.row_key,
+                    api=api,
+                    constants=self.constants,
+                    hash_row_keys=self.hash_row_keys,
                 )
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
@@ -212,6 +219,7 @@ class SyncOperator(BaseOperator):
                     clock=time.time,
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
+            warn_of_email_keys(self.log, columns.email_keys)
             for (rule, attribute), count in sorted(rules.warnings.items()):
                 self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
             yield run

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_leadsquared.api import requests, responses, texts
+from airflow_provider_leadsquared.api import requests, responses
 from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.confirmations import Confirmation
@@ -518,17 +519,6 @@ def test_no_part_of_a_value_is_left_where_a_long_text_is_cut(length):
     assert [word for word in ("Meera", "Iyer", "Pune") if word in reason and length > 4_000] == []
 
 
-def test_masking_is_given_a_bounded_text(monkeypatch):
-    lengths = []
-    mask = texts.mask_text
-    monkeypatch.setattr(texts, "mask_text", lambda text, values: lengths.append(len(text)) or mask(text, values))
-    _read_status(_task("FAILURE", StatusReason="x" * 1_000_000))
-    with pytest.raises(RejectedError):
-        _read_receipt({**DUPLICATE, "ExceptionMessage": "y " * 500_000}, 500)
-    assert lengths
-    assert max(lengths) <= texts.LONGEST_TEXT
-
-
 # --- status: whose values never appear ----------------------------------------------------------------------------
 
 
@@ -543,13 +533,36 @@ def test_a_status_shows_nothing_of_the_echoed_lead():
     assert [value for value in ("meera", "Meera", "Pune") if value in repr(status)] == []
 
 
+def test_a_key_that_a_reason_quotes_is_masked():
+    reason = f"the keys {ACCOUNT.access_key}, {ACCOUNT.secret_key} and {ACCOUNT.async_api_key} are refused"
+    status = _read_status(_task("FAILURE", StatusReason=reason))
+    assert status.reason == "the keys ***, *** and *** are refused"
+
+
+def test_a_key_that_an_error_quotes_is_masked():
+    text = f"bad query accessKey={quote(ACCOUNT.access_key, safe='')}, secretKey={ACCOUNT.secret_key}"
+    with pytest.raises(RejectedError) as caught:
+        _read_receipt({"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": text}, 500)
+    assert caught.value.reason == "bad query accessKey=***, secretKey=***"
+    assert not any(key in str(caught.value) for key in (ACCOUNT.access_key, ACCOUNT.secret_key))
+
+
+def test_what_no_ledger_can_keep_is_replaced_in_leadsquareds_texts():
+    failed = _read_status(_task("FAILURE", StatusReason="bad \0 value \ud83d"))
+    inner = {"Status": "Success", "Message": {"Id": "a\0", "RelatedId": "l\0\ud83d", "IsCreated": True}}
+    confirmed = _read_status(_task("Success", Message=inner)).confirmation
+    assert failed.reason == "bad \ufffd value \ufffd"
+    assert confirmed is not None
+    assert (confirmed.lead_id, confirmed.activity_id) == ("l\ufffd\ufffd", "a\ufffd")
+
+
 VALUE = st.text(st.characters(categories=["L", "Nd"]), min_size=3, max_size=30)
 
 
 @settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["FirstName", "LastName", "EmailAddress", "Phone", "mx_A"]), VALUE, min_size=1),
-    st.sampled_from(["{} is refused", "Duplicate entry '{}'", "MXInvalidInputException: {}", "a{}b", "{}{}"]),
+    st.sampled_from(["{} is refused", "Duplicate entry '{}'", "MXInvalidInputException: {}", "a/{}=b", "{}, {}"]),
     st.sampled_from(["FAILURE", "ERROR", "Success"]),
     st.booleans(),
 )
