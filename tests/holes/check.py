@@ -36,6 +36,8 @@ _HEADERS = ("Point", "Test", "Needs")
 AT_ONCE = 2
 #: Seconds for the tests of one patch, and for all tests without a patch. A fault may make a test wait for ever.
 PATCH_TIMEOUT, PLAIN_TIMEOUT = 180, 900
+#: What would let tests import the project from elsewhere, or compile it each time.
+LEFT_OUT = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 #: The end of pytest's output that is shown for a patch that went wrong.
 TAIL_LINES = 15
 
@@ -147,8 +149,7 @@ class Runners:
 
     def __enter__(self) -> Self:
         """Start them. They must not find the project, for they import it from copies."""
-        left_out = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-        environment = {name: value for name, value in os.environ.items() if name not in left_out}
+        environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         environment["AIRFLOW_HOME"] = str(self._folder / "airflow")
         for _ in range(AT_ONCE):
             process = subprocess.Popen(

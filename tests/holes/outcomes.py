@@ -9,6 +9,7 @@ seconds, and the files ``log`` and ``outcomes``. It answers with a line: pytest'
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -115,6 +116,7 @@ def main() -> int:
             importlib.import_module(library)
     for name in [name for name in sys.modules if name.partition(".")[0] == PROJECT]:
         del sys.modules[name]
+    gc.freeze()  # pytest collects garbage at its end, which would go through all that was imported
     for line in sys.stdin:
         job = json.loads(line)
         process = os.fork()
