@@ -26,9 +26,10 @@ from airflow_provider_leadsquared.api.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_leadsquared.api.leads import values_of
+from airflow_provider_leadsquared.api.masking import mask_text
 from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
-from airflow_provider_leadsquared.api.texts import reason_text
+from airflow_provider_leadsquared.api.texts import clean_text
 
 _NOT_LEADSQUARED = ": no response of LeadSquared's; check the connection's hosts and any proxy"
 #: A status response, its task, the task's message and that message's own: nothing that is read lies deeper.
@@ -73,7 +74,7 @@ def _is_leadsquareds(data: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
 def _raise_reported(request: Request, what: str, response: Response, kind: str | None, text: str) -> NoReturn:
     """Raise what LeadSquared's own error body reports, whatever the HTTP code."""
     code = response.status_code
-    reason = reason_text(text, values_of(request.body))
+    reason = mask_text(text, values_of(request.body), request.keys)
     # A lead's own words are masked by now: none can be taken for LeadSquared's.
     if code == 429 or names_rate_limit(reason, kind):
         raise rate_limit_error(what, text)
@@ -139,7 +140,13 @@ def error_text_in(envelope: Any, levels: int = _ENVELOPE_LEVELS) -> str:
 
 
 def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
-    """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text."""
+    """
+    Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text.
+
+    Texts are cleaned of characters that no ledger can keep.
+    """
+    if isinstance(data, str):
+        return clean_text(data)
     if not isinstance(data, dict) or not levels:
         return data
     lowered = {str(key).lower(): value for key, value in data.items()}

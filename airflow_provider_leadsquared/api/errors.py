@@ -11,6 +11,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from airflow_provider_leadsquared.api.texts import clean_text
+
+#: Characters of an attribute's name in a message; LeadSquared's own are shorter.
+_LONGEST_NAME = 100
+
 
 class LeadSquaredError(Exception):
     """The base of every error that this package raises on purpose, except for wrong arguments (``ValueError``)."""
@@ -26,7 +31,9 @@ class InvalidLeadError(LeadSquaredError, ValueError):
     """
 
     def __init__(self, attribute: str, rule: str, problem: str) -> None:
-        super().__init__(f"{attribute}: {problem}" if attribute else problem)
+        # The name is the author's or the source's, and this text goes into logs and ledgers.
+        name = clean_text(attribute[:_LONGEST_NAME])
+        super().__init__(f"{name}: {problem}" if name else problem)
         self.attribute, self.rule, self.problem = attribute, rule, problem
 
     def __reduce__(self) -> tuple[type[InvalidLeadError], tuple[str, str, str]]:

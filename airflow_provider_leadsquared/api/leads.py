@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.json_schema import first_error
-from airflow_provider_leadsquared.api.null_handling import NullHandling, text_of_null
+from airflow_provider_leadsquared.api.null_handling import NullHandling, is_null, text_of_null
 from airflow_provider_leadsquared.api.payloads import Payload
-from airflow_provider_leadsquared.api.values import check_encodable, value_text
+from airflow_provider_leadsquared.api.texts import invisible_in
+from airflow_provider_leadsquared.api.values import check_text, value_text
 
 #: A body larger than this is refused. LeadSquared documents no limit; its gateway is on AWS, whose queues take 256
 #: KiB a message, and the queue's message holds more than the body.
@@ -78,11 +79,10 @@ def encode_lead(
     """
     Check one lead and write it as LeadSquared takes it.
 
-    Text stays as it is; numbers become plain decimals; booleans ``true`` and ``false``; a date, and a datetime taken
-    to UTC (one without a zone is taken for UTC), ``YYYY-MM-DD HH:MM:SS``; a mapping becomes a custom field set.
+    Values are written as ``value_text`` writes them; a mapping becomes a custom field set.
 
     :param lead: ``{"EmailAddress": …, "mx_City": …}``, or ``[{"Attribute": …, "Value": …}, …]``.
-    :param null_handling: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
+    :param null_handling: ``skip`` leaves out attributes that are null (None, NaN, NaT, NA); ``clear`` sends them empty.
     :param search_by: The attribute by which LeadSquared shall match, where the lead itself names none.
     :param rules: The account's own rules, where they are known.
     :param parameters: The query parameters of the submission; part of the fingerprint, for they change what it does.
@@ -94,16 +94,16 @@ def encode_lead(
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "is there twice in the lead; keep one")
         if isinstance(value, str):  # first, for most are
-            texts[attribute] = check_encodable(attribute, value)
+            texts[attribute] = check_text(attribute, value)
         elif isinstance(value, Mapping):
             inner = {
-                str(name): null or "" if item is None else value_text(f"{attribute}.{name}", item)
+                str(name): null or "" if is_null(item) else value_text(f"{attribute}.{name}", item)
                 for name, item in value.items()
-                if item is not None or null is not None
+                if null is not None or not is_null(item)
             }
             if inner or null is not None:
                 texts[attribute] = inner
-        elif value is not None:
+        elif not is_null(value):
             texts[attribute] = value_text(attribute, value)
         elif null is not None:
             texts[attribute] = null
@@ -115,6 +115,12 @@ def encode_lead(
     if rules is not None:
         rules.check(texts)
     match_keys = _match_keys(texts)
+    invisible = {name: sign for name, value in texts.items() if (sign := _invisible_in(value))}
+    for name, _ in match_keys:
+        if name in invisible:
+            raise InvalidLeadError(
+                name, "text", f"holds {invisible[name]}, which nobody sees and no lead is found by; remove it"
+            )
     body = _AS_SENT.encode([_pair(name, value) for name, value in texts.items()]).encode()
     if len(body) > LARGEST_BODY:
         largest = max(texts, key=lambda name: len(str(texts[name])))
@@ -123,7 +129,7 @@ def encode_lead(
         )
     texts.pop("SearchBy", None)  # by what the lead is found does not change what is stored
     canonical = _CANONICAL.encode([texts, dict(parameters or {})]).encode()
-    return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32])
+    return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible))
 
 
 def attributes_of(payload: Payload) -> dict[str, object]:
@@ -261,6 +267,12 @@ def _in_one_spelling(name: str, texts: dict[str, str | dict[str, str]]) -> str:
     if name in _MATCH_ATTRIBUTES:
         return value.strip().translate(_SMALL_LETTERS)
     return value if value.strip() else ""
+
+
+def _invisible_in(value: str | dict[str, str]) -> str | None:
+    if isinstance(value, str):
+        return invisible_in(value)
+    return next((sign for text in value.values() if (sign := invisible_in(text))), None)
 
 
 def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:

@@ -15,11 +15,13 @@ class Payload:
         value in one spelling; empty where it creates a record at each call. Never shown.
     :param fingerprint: Hash of what a sending does: of names and values, whatever their order, and of the submission's
         parameters; not of how LeadSquared finds the record. 32 hexadecimal digits.
+    :param invisible: The attributes whose values hold characters that nobody sees; they are sent as they are.
     """
 
     body: bytes = field(repr=False)
     match_keys: tuple[tuple[str, str], ...] = field(repr=False)
     fingerprint: str
+    invisible: tuple[str, ...] = ()
 
     @property
     def match_key(self) -> tuple[str, str] | None:

@@ -34,12 +34,14 @@ class Request:
     :param url: The whole URL. Never shown: the query may hold keys.
     :param headers: Header names and values. Never shown.
     :param body: The JSON body, None for GET. Never shown.
+    :param keys: The account's credentials in all their spellings, to be masked in responses. Never shown.
     """
 
     endpoint: Endpoint
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False, default=None)
+    keys: tuple[str, ...] = field(repr=False, default=())
 
     @property
     def label(self) -> str:
@@ -146,7 +148,8 @@ def check_parameters(api: AsyncApi, parameters: Mapping[str, str]) -> dict[str, 
 
 
 def _request(account: Account, endpoint: Endpoint, query: dict[str, str], body: bytes | None = None) -> Request:
-    headers = {"Accept": "application/json"}
+    # A proxy must not give the response of an earlier call.
+    headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
     if body is not None:
         headers["Content-Type"] = "application/json"
     if endpoint.host is Host.ASYNCHRONOUS:
@@ -157,4 +160,6 @@ def _request(account: Account, endpoint: Endpoint, query: dict[str, str], body: 
         headers |= {"x-LSQ-AccessKey": account.access_key, "x-LSQ-SecretKey": account.secret_key}
     # Access keys hold a '$', which must be percent-encoded.
     text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return Request(endpoint, f"{account.url(endpoint.host)}{endpoint.path}{'?' if text else ''}{text}", headers, body)
+    url = f"{account.url(endpoint.host)}{endpoint.path}{'?' if text else ''}{text}"
+    keys = (account.access_key, account.secret_key, account.async_api_key)
+    return Request(endpoint, url, headers, body, (*keys, *(quote(key, safe="") for key in keys)))

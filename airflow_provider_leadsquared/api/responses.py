@@ -7,7 +7,7 @@ What all responses have in common is in ``envelope``. The lead that a status res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -31,14 +31,17 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.json_schema import first_error
 from airflow_provider_leadsquared.api.leads import values_of
+from airflow_provider_leadsquared.api.masking import mask_text
 from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.api.requests import Request, Response
-from airflow_provider_leadsquared.api.texts import LONGEST_TEXT, clean_text, reason_text
+from airflow_provider_leadsquared.api.texts import clean_text
 
 #: Digits of a count that is taken for one.
 _LONGEST_COUNT = 9
 
 _EXCEPTION_TYPE = re.compile(r"\b[A-Za-z_]\w{0,98}Exception\b")
+#: Characters of an error's text in which its name is searched.
+_EXAMINED = 4_000
 _APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
 
 
@@ -200,7 +203,7 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
         )
     if first_error("status", data) is not None:
         raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
-    status = _status(request_id, data["taskstatus"], api)
+    status = _status(request_id, data["taskstatus"], api, request.keys)
     return replace(status, server_time=response.server_time)
 
 
@@ -210,7 +213,8 @@ def _status_error(response: Response, request_id: str, error: ApiError) -> ApiEr
         return UnknownRequestError(
             f"{error}; LeadSquared may not know RequestId {request_id}, or the status path is another one "
             "(the connection's extra 'paths')",
-            server_time=response.server_time,
+            # The time of another server is not LeadSquared's.
+            server_time=response.server_time if isinstance(error, RejectedError) else None,
         )
     if response.status_code == 404:
         return UnexpectedResponseError(str(error))
@@ -281,13 +285,14 @@ def read_api_host(request: Request, response: Response) -> str:
     return host.split("//")[-1].split("/")[0]
 
 
-def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestStatus:
+def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Sequence[str]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
     values = values_of(unpacked(task.get("requestbody")))
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
         if is_error(inner):
-            return _failure(request_id, RequestState.FAILED, error_text_in(inner), values, exception_type_in(inner))
+            reason = error_text_in(inner)
+            return _failure(request_id, RequestState.FAILED, reason, values, keys, exception_type_in(inner))
         confirmation = api.read_confirmation(inner)
         if confirmation is not None:
             return RequestStatus(request_id, state, confirmation)
@@ -299,7 +304,7 @@ def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestS
         texts = [_text_in(task.get("statusreason")), _text_in(inner)]
         # The reason's documented place is StatusReason; a message that names an exception says more.
         first, second = reversed(texts) if kind else texts
-        return _failure(request_id, state, first or second, values, kind)
+        return _failure(request_id, state, first or second, values, keys, kind)
     return RequestStatus(request_id, state)
 
 
@@ -307,9 +312,11 @@ def _text_in(given: object) -> str:
     return given.strip() if isinstance(given, str) else error_text_in(lower_keys(given))
 
 
-def _failure(request_id: str, state: RequestState, text: str, values: list[str], kind: str | None) -> RequestStatus:
-    read = text[:LONGEST_TEXT]
+def _failure(
+    request_id: str, state: RequestState, text: str, values: list[str], keys: Sequence[str], kind: str | None
+) -> RequestStatus:
+    read = text[:_EXAMINED]
     found = _APPLICATION_ERROR.search(read) or _EXCEPTION_TYPE.search(read)
     kind = kind or (found.group() if found else None)
-    reason = reason_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values)
+    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values, keys)
     return RequestStatus(request_id, state, exception_type=kind, reason=reason)

@@ -1,23 +1,33 @@
-"""Texts that LeadSquared wrote, made fit to be kept: without characters that databases refuse, masked, and short."""
+"""Characters that texts from outside may hold, and that no log, database or person can do anything with."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from airflow_provider_leadsquared.api.masking import MASK, mask_text
-
-#: Characters of a text that are read. What is longer is no reason but a page or a dump, and masking takes time.
-LONGEST_TEXT = 4_000
-
-_BLANK = re.compile(r"[\t-\r\x85\u2028\u2029]")
-# NUL and lone surrogates are refused by Postgres; a control character may forge a line of a log.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LINE_BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+#: Control characters, and halves of surrogate pairs, which JSON may hold and UTF-8 cannot.
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: What is not seen: control characters but for tabs and line breaks, and characters without a width. The joiners
+#: U+200C and U+200D belong between the letters of several scripts and the parts of an emoji, so only others count.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
 
 
 def clean_text(text: str) -> str:
-    """Replace each character that a database or a log cannot hold: line breaks by a blank, others by U+FFFD."""
-    return _UNFIT.sub("\ufffd", _BLANK.sub(" ", text))
+    """
+    Return a text that any log and any database can keep on one line.
+
+    Tabs and line breaks become a blank, other control characters and halves of surrogate pairs U+FFFD.
+    """
+    return text if text.isprintable() else _UNREADABLE.sub("\ufffd", _LINE_BREAKS.sub(" ", text))
+
+
+def invisible_in(text: str) -> str | None:
+    """Return the first character that nobody sees, as ``U+200B``; None if every character can be seen."""
+    found = None if text.isprintable() else _INVISIBLE.search(text)
+    return f"U+{ord(found.group()):04X}" if found else None
 
 
 def clean_id(value: object) -> str | None:
@@ -27,17 +37,3 @@ def clean_id(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     return clean_text(str(value)).strip() or None
-
-
-def reason_text(text: str, values: Iterable[str]) -> str:
-    """
-    Return an error's text as it may be kept: clean, masked and cut.
-
-    :param text: What LeadSquared wrote; its first 4,000 characters are read.
-    :param values: The values of the lead that the text is about.
-    """
-    masked = mask_text(clean_text(text[:LONGEST_TEXT]), map(clean_text, values))
-    if len(text) > LONGEST_TEXT and not masked.endswith("…"):
-        # The end of what was read may be part of a value, which masking does not recognise.
-        return f"{MASK}…"
-    return masked

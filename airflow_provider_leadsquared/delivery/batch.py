@@ -63,6 +63,7 @@ class Batch:
         *,
         api: AsyncApi,
         row_key: str | None = None,
+        hash_row_keys: bool = False,
         null_handling: NullHandling = "skip",
         search_by: str | None = None,
         require_match_key: bool = True,
@@ -76,6 +77,7 @@ class Batch:
         :param api: The asynchronous API that they are sent to.
         :param row_key: The column that identifies a row to its owner. It is sent as well if it is named as a field of
             LeadSquared's (``mx_…`` or ``ProspectID``).
+        :param hash_row_keys: Name rows by a hash of their keys.
         :param null_handling: What to do with None: ``skip`` or ``clear``.
         :param search_by: The attribute by which LeadSquared shall match.
         :param require_match_key: Refuse a row that LeadSquared cannot match: sent twice, it would be there twice.
@@ -83,7 +85,7 @@ class Batch:
         :param parameters: The query parameters of each submission.
         :raises ValueError: ``records`` is no list of records, or ``row_key`` names a personal column.
         """
-        check_key_column(row_key)
+        check_key_column(row_key, is_hashed=hash_row_keys)
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
             raise ValueError(
                 f"{api.records} is a {type(records).__name__}; pass a list of {api.records}, each a dict or a list of "
@@ -93,7 +95,7 @@ class Batch:
         for row, record in enumerate(records):
             key: str | None = None
             try:
-                key, attributes = split_row_key(record, row_key)
+                key, attributes = split_row_key(record, row_key, is_hashed=hash_row_keys)
                 payload = api.encode(
                     attributes, null_handling=null_handling, search_by=search_by, rules=rules, parameters=parameters
                 )

@@ -40,11 +40,6 @@ class _NotCalledError(Exception):
     """The run ended before an item was called."""
 
 
-def is_trouble(error: ApiError) -> bool:
-    """Tell whether a failure says something about the way to LeadSquared, so that other calls may fail as well."""
-    return error.transient or isinstance(error, UnexpectedResponseError)
-
-
 class ManyCalls(Generic[Name, Item, Result]):
     """
     Make a call for each of many items, several at a time, and report each outcome as it comes.
@@ -86,6 +81,7 @@ class ManyCalls(Generic[Name, Item, Result]):
         self._trying = asyncio.Lock()
         self._repeatable_waiting = 0
         self._stopped_by: Exception | None = None
+        self._any_success = False
 
     async def run(self, items: AsyncIterator[tuple[Name, Item]]) -> AsyncGenerator[tuple[Name, Result | ApiError]]:
         """
@@ -198,7 +194,7 @@ class ManyCalls(Generic[Name, Item, Result]):
             await self._probe()
         except ApiError as failure:
             # Any other failure is about the probe itself and says nothing.
-            if is_trouble(failure):
+            if _is_of_the_way(failure):
                 self._note_failure(failure, begun)
                 return False
         return True
@@ -227,11 +223,17 @@ class ManyCalls(Generic[Name, Item, Result]):
         except ApiError as error:
             self._note_failure(error, begun)
             raise
+        self._any_success = True
         self._note_success(begun)
         return result
 
+    def _is_trouble(self, error: ApiError) -> bool:
+        """Tell whether a failure may pass, and meanwhile other calls may fail as well."""
+        # A path that responded before is there: somebody else responds now.
+        return _is_of_the_way(error) or (isinstance(error, NoSuchPathError) and self._any_success)
+
     def _note_failure(self, error: ApiError, begun: int) -> None:
-        if is_trouble(error):
+        if self._is_trouble(error):
             now = monotonic()
             self._backoff.failed(error, begun, now)
             self._stop_if_exhausted(now)
@@ -258,4 +260,9 @@ class ManyCalls(Generic[Name, Item, Result]):
         self._stopped_by = self._stopped_by or error
 
     def _is_called_again(self, item: Item, error: ApiError, doubts: int) -> bool:
-        return is_trouble(error) and (not error.in_doubt or (self._may_repeat(item) and doubts < MAX_ATTEMPTS))
+        return self._is_trouble(error) and (not error.in_doubt or (self._may_repeat(item) and doubts < MAX_ATTEMPTS))
+
+
+def _is_of_the_way(error: ApiError) -> bool:
+    """Tell whether a failure is about the way to LeadSquared, whatever the call."""
+    return error.transient or isinstance(error, UnexpectedResponseError)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.pool import SingletonThreadPool
 
 from airflow_provider_leadsquared.ledgers import drivers, statements
@@ -222,7 +222,7 @@ class Database:
             raise
         except Exception as error:
             cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
-            is_data = isinstance(cause, (ValueError, TypeError, OverflowError)) or type(cause).__name__ == "DataError"
+            is_data = isinstance(error, DataError) or isinstance(cause, (ValueError, TypeError, OverflowError))
             kind = LedgerDataError if is_data else LedgerUnavailableError
             raise kind(f"ledger table {self.tables.name}: {_first_line(cause)}") from None
 

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -210,7 +209,7 @@ def read_sending(line: Row[Any]) -> Sending:
 
 def _line_values(line: Line) -> dict[str, Any]:
     """Return a line as columns."""
-    details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and astuple(line.last)}
+    details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and _in_order(line.last)}
     values: dict[str, Any] = {
         "line_id": line.line_id,
         "kind": _NAMES[type(line)],
@@ -234,14 +233,14 @@ def _line_values(line: Line) -> dict[str, Any]:
         }
         details |= {
             "success": line.success and [line.success.no, line.success.match_keys, line.success.lead],
-            "refusal": line.refusal and astuple(line.refusal),
+            "refusal": line.refusal and _in_order(line.refusal),
             "sent": line.sent,
         }
     elif isinstance(line, KeyLine):
         values |= {"moved": line.moved, "proved": line.proved, "lead_line": line.lead}
         details |= {"kin": sorted(line.kin)}
     elif isinstance(line, LeadLine):
-        details |= {"keys": line.keys, "writers": {sync: astuple(one) for sync, one in line.writers.items()}}
+        details |= {"keys": line.keys, "writers": {sync: _in_order(one) for sync, one in line.writers.items()}}
     return {**values, "details": json.dumps({name: value for name, value in details.items() if value})}
 
 
@@ -265,6 +264,11 @@ def _line(values: dict[str, Any]) -> Line:
         return KeyLine(**common, lead=values["lead_line"], proved=values["proved"], moved=values["moved"], kin=kin)
     writers = {sync: Writer(*one) for sync, one in details.get("writers", {}).items()}
     return LeadLine(**common, keys=details.get("keys", {}), writers=writers)
+
+
+def _in_order(part: Intent | Refusal | Writer) -> list[Any]:
+    """Return the fields of a part of a line; ``dataclasses.astuple`` copies each of them, which takes long."""
+    return [getattr(part, name) for name in part.__slots__]
 
 
 def _match_keys(pairs: Iterable[Sequence[str]]) -> tuple[MatchKey, ...]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Dialect, Select, Table, and_, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects.mysql import insert as insert_on_mysql
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 from sqlalchemy.sql import Executable
@@ -55,26 +56,36 @@ def next_numbers(connection: Connection, counters: Table, account_id: str, count
     :param count: How many, at least 1.
     :return: The first of them.
     """
-    number = counters.c.no
-    if connection.dialect.name in ("sqlite", "postgresql"):
-        build = insert_on_postgres if connection.dialect.name == "postgresql" else insert_on_sqlite
+    draw = _NUMBERS.get(connection.dialect.name, _draw_on_others)
+    return draw(connection, counters, account_id, count) - count + 1
+
+
+def _draw_on_conflict(build: Any) -> Callable[[Connection, Table, str, int], int]:
+    def draw(connection: Connection, counters: Table, account_id: str, count: int) -> int:
         drawn = build(counters).values(account_id=account_id, no=count)
-        drawn = drawn.on_conflict_do_update(index_elements=["account_id"], set_={"no": number + drawn.excluded.no})
-        return int(connection.execute(drawn.returning(number)).scalar_one()) - count + 1
-    if connection.dialect.name == "mysql":
-        upsert_no = text(
-            f"INSERT INTO {counters.fullname} (account_id, no) VALUES (:account_id, :count) "  # noqa: S608 - a plain name
-            "ON DUPLICATE KEY UPDATE no = no + :count"
+        drawn = drawn.on_conflict_do_update(
+            index_elements=["account_id"], set_={"no": counters.c.no + drawn.excluded.no}
         )
-        connection.execute(upsert_no, {"account_id": account_id, "count": count})
-    else:
-        changed = connection.execute(
-            update(counters).where(counters.c.account_id == account_id).values(no=number + count)
-        )
-        if changed.rowcount == 0:
-            connection.execute(insert(counters), {"account_id": account_id, "no": count})
-    last = connection.execute(select(number).where(counters.c.account_id == account_id)).scalar_one()
-    return int(last) - count + 1
+        return int(connection.execute(drawn.returning(counters.c.no)).scalar_one())
+
+    return draw
+
+
+def _draw_on_mysql(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+    drawn = insert_on_mysql(counters).values(account_id=account_id, no=count)
+    connection.execute(drawn.on_duplicate_key_update(no=counters.c.no + count))
+    return _last_number(connection, counters, account_id)
+
+
+def _draw_on_others(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+    changed = update(counters).where(counters.c.account_id == account_id).values(no=counters.c.no + count)
+    if connection.execute(changed).rowcount == 0:
+        connection.execute(insert(counters), {"account_id": account_id, "no": count})
+    return _last_number(connection, counters, account_id)
+
+
+def _last_number(connection: Connection, counters: Table, account_id: str) -> int:
+    return int(connection.execute(select(counters.c.no).where(counters.c.account_id == account_id)).scalar_one())
 
 
 @lru_cache(maxsize=100)
@@ -83,7 +94,7 @@ def _upsert(dialect: str, table: Table) -> Executable:
     return build(table)
 
 
-def _upsert_on_conflict(build: Any) -> Any:
+def _upsert_on_conflict(build: Any) -> Callable[[Table], Executable]:
     def statement(table: Table) -> Executable:
         base = build(table)
         others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
@@ -116,6 +127,11 @@ _UPSERTS: dict[str, Callable[[Table], Executable]] = {
     "sqlite": _upsert_on_conflict(insert_on_sqlite),
     "postgresql": _upsert_on_conflict(insert_on_postgres),
     "mysql": _upsert_on_mysql,
+}
+_NUMBERS = {
+    "sqlite": _draw_on_conflict(insert_on_sqlite),
+    "postgresql": _draw_on_conflict(insert_on_postgres),
+    "mysql": _draw_on_mysql,
 }
 
 

@@ -152,6 +152,18 @@ class SyncLedger(SqlLedger):
             connection.execute(delete(table).where(table.c.scope == self._scope(), not_sent))
             while group := list(islice(entries, _GROUP_ROWS)):
                 self._write_entries(connection, group)
+                self._show_superseded(connection, [entry for entry in group if entry.state is State.SUPERSEDED])
+
+    def _show_superseded(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Let superseded rows be shown as such, not by their last sending; what is open stays in view."""
+        if not entries:
+            return
+        self._memory.draw_numbers(connection, 1)  # makes other writers wait
+        rows = {self.row_line(entry.row_key): entry for entry in entries if entry.row_key is not None}
+        loaded = self._memory.load(connection, rows)
+        for line_id, entry in rows.items():
+            loaded.memory.show_last(line_id, self._scope(), digest(*entry.identity))
+        self._memory.save(connection, loaded)
 
     # --- sending
 

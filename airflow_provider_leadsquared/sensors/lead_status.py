@@ -15,6 +15,7 @@ from airflow_provider_leadsquared.delivery.poll_plan import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
+from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ class LeadStatusSensor(BaseSensorOperator):
     LeadSquared decides a request at its first attempt or at one of ten retries. The sensor polls shortly after each of
     these times, counted from acceptance, and in between gives its slot back. What it has received survives reschedules,
     retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones belong into the
-    connection (extra ``retry_intervals``).
+    connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its responses tell.
+
+    Responses that are not LeadSquared's and errors of the status call itself decide nothing: the sensor asks again. A
+    request that LeadSquared does not know is ``failed`` (``UnknownRequest``) after the last retry, or after three hours
+    in which it is unknown while others are found; it is asked for as long as the sensor polls, and corrected if found.
 
     The task returns, also when it fails, ``{"counts": {…}, "results": [{"row", "row_key", "api", "request_id",
     "verdict", "lead_id", "reason_class", "reason"}, …]}``.
@@ -113,7 +118,16 @@ class LeadStatusSensor(BaseSensorOperator):
         if self.has_default_timeout:
             # Airflow reads the attribute after each poke. Not in __init__, which must not read the connection.
             self.timeout = self._hook.account.retry_intervals.longest + BACKLOG
-        result = poll(self._hook, awaited.ledger, awaited.requests(), clock=time.time)
+        with stops_held_back() as held:
+            result = poll(
+                self._hook,
+                awaited.ledger,
+                awaited.requests(),
+                clock=time.time,
+                is_stopping=lambda: self._stopping or held.has_come(),
+            )
+            if held.has_come():
+                self.log.info("Stopped. Counts: %s", awaited.counts(result))
         now = time.time() + result.clock_offset  # LeadSquared's clock, on which requests were accepted
         close_at = self._last_acceptance(result.open, now) + (
             float("inf") if self.close_after is None else self.close_after
@@ -127,6 +141,10 @@ class LeadStatusSensor(BaseSensorOperator):
             self._fail_as_still_open(context, awaited, result)
         self._wait(result, now, min(deadline, close_at))
         return PokeReturnValue(is_done=False)
+
+    def on_kill(self) -> None:
+        """Ask for no further request. Airflow calls this in a signal handler, where nothing else is safe."""
+        self._stopping = True
 
     @cached_property
     def _hook(self) -> LeadSquaredHook:
@@ -150,6 +168,7 @@ class LeadStatusSensor(BaseSensorOperator):
         return self._opened
 
     _opened: Awaited | None = None
+    _stopping = False
 
     def _last_acceptance(self, entries: Iterable[Entry], now: float) -> float:
         return max((entry.accepted_at or now for entry in entries), default=now)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_leadsquared.delivery.counts import Counts
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: How many rows an error or a log names one by one.
 NAMED_ROWS = 20
+#: States of rows whose lead the task has changed in the CRM, or may have changed.
+_CHANGING = (State.IN_DOUBT, State.OPEN, State.CREATED, State.UPDATED, State.FAILED)
 
 
 @dataclass(slots=True)
@@ -44,12 +48,24 @@ class TaskEnd:
         self.task.log.info("Counts: %s", self.counts)
 
     def succeed(self) -> dict[str, Any]:
-        """Put the counts into the events of the task's assets and return its output."""
+        """Put the counts into the events of the task's assets, if it may have changed a lead, and return its output."""
         output = self._output()
+        if not any(self.counts.states.get(state) for state in _CHANGING):
+            update_no_asset(self.task, "no lead was changed")
         for outlet in self.task.outlets:
             if isinstance(outlet, Asset):
                 self.context["outlet_events"][outlet].extra["counts"] = dict(output["counts"])
         return output
+
+    def fail_if_stopped(self, error: BaseException | None) -> None:
+        """
+        Push the output and raise what Airflow raised to stop the task.
+
+        :param error: Airflow's own exception, None if there is none.
+        """
+        if error is not None:
+            self._push()
+            raise error
 
     def fail_if_unsent(self, unsent: int, records: str, stopped_by: ApiError | None, *, is_stopped: bool) -> None:
         """
@@ -79,12 +95,8 @@ class TaskEnd:
             self.fail(LeadsNotDelivered, message)
 
     def fail(self, kind: type[TaskError], message: str) -> NoReturn:
-        """
-        Push the output and raise an error with the counts.
-
-        Airflow pushes a return value only if there is one, but what was accepted must be waited for all the same.
-        """
-        self.context["ti"].xcom_push(key="return_value", value=self._output())
+        """Push the output and raise an error with the counts."""
+        self._push()
         raise kind(
             message,
             counts=self.counts.as_dict(),
@@ -92,8 +104,24 @@ class TaskEnd:
             examples=[entry.name for entry in self.rejects[:NAMED_ROWS]],
         )
 
+    def _push(self) -> None:
+        """Push the output. Airflow does so only for a task that succeeds, but what was accepted must be waited for."""
+        self.context["ti"].xcom_push(key="return_value", value=self._output())
+
     def _output(self) -> dict[str, Any]:
         return {"counts": self.counts.as_dict(), **self.output}
+
+
+def update_no_asset(task: BaseOperator, why: str) -> None:
+    """
+    Let a task that succeeds update no asset. Airflow updates all that are among the task's outlets when it ends.
+
+    :param why: The reason, for the log.
+    """
+    kept = [outlet for outlet in task.outlets if not isinstance(outlet, BaseAsset) or isinstance(outlet, AssetAlias)]
+    if len(kept) < len(task.outlets):
+        task.log.info("No asset is updated: %s", why)
+        task.outlets = kept
 
 
 def may_skip(context: Context) -> bool:

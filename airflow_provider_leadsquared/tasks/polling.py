@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.delivery.status_judging import (
     says_unknown,
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+from airflow_provider_leadsquared.tasks.event_loop import run_calls
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -39,6 +40,8 @@ LAST_ATTEMPT = 60.0
 #: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
 #: within bounds in seconds.
 _TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
+#: Seconds by which two times in whole seconds may differ although they are the same.
+_SAME_SECOND = 1.0
 #: Why a request is not asked for.
 _REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
 
@@ -68,7 +71,12 @@ class PollResult:
 
 
 def poll(
-    hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], *, clock: Callable[[], float]
+    hook: LeadSquaredHook,
+    ledger: VerdictLedger,
+    requests: Iterable[Entry],
+    *,
+    clock: Callable[[], float],
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -81,10 +89,11 @@ def poll(
     :param ledger: Where verdicts are kept.
     :param requests: The requests.
     :param clock: Tells the time on this worker, in seconds since the epoch.
+    :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
-    return _Poll(hook, ledger, requests, clock).run()
+    return _Poll(hook, ledger, requests, clock, is_stopping).run()
 
 
 class _Poll:
@@ -95,9 +104,14 @@ class _Poll:
     """
 
     def __init__(
-        self, hook: LeadSquaredHook, ledger: VerdictLedger, requests: Iterable[Entry], clock: Callable[[], float]
+        self,
+        hook: LeadSquaredHook,
+        ledger: VerdictLedger,
+        requests: Iterable[Entry],
+        clock: Callable[[], float],
+        is_stopping: Callable[[], bool],
     ) -> None:
-        self._hook, self._ledger, self._clock = hook, ledger, clock
+        self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unwritten: list[Entry] = []
@@ -124,9 +138,10 @@ class _Poll:
         began = self._clock()
         try:
             if due:
-                asyncio.run(self._ask(due))
+                run_calls(self._ask(due))
             self._judge_unknown()
-            polled_at = began + self._offset.seconds
+            if not self._is_stopping():
+                polled_at = began + self._offset.seconds
         except ApiError as error:
             if not self._may_pass(error):
                 raise
@@ -139,13 +154,15 @@ class _Poll:
         return PollResult(entries, len(due), self._next_at(), self._trouble, self._offset.seconds)
 
     def _due(self) -> list[str]:
-        """Return the requests that are due, and those for which the last poll could not ask."""
+        """Return what is due, what the last poll could not ask for, and, if nothing else is open, what was lost."""
         troubled = [request_id for request_id, entry in self._by_request.items() if is_trouble(entry.reason_class)]
+        if all(entry.is_lost for entry in self._by_request.values()):
+            troubled = list(self._by_request)
         return list(dict.fromkeys([*self._plan.due(self._now()), *troubled]))
 
     async def _ask(self, due: Iterable[str]) -> None:
         asked = [(request_id, self._by_request[request_id].api) for request_id in due]
-        async for request_id, outcome in self._hook.get_request_statuses(asked):
+        async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
             self._receive(request_id, outcome)
             if len(self._unwritten) >= _GROUP_ROWS:
                 group, self._unwritten = self._unwritten, []
@@ -158,7 +175,7 @@ class _Poll:
         settled = [
             (entry.settled_at or 0.0, entry.request_id, entry.api)
             for entry in self._entries.values()
-            if entry.state.is_final and not entry.is_lost and entry.request_id is not None
+            if _is_decided(entry) and entry.request_id is not None and not entry.state.is_not_sent
         ]
         if settled:
             _, request_id, api = max(settled)
@@ -166,7 +183,7 @@ class _Poll:
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
-        self._learn_time(_server_time(outcome))
+        self._learn_time(self._server_time(request_id, outcome))
         if isinstance(outcome, UnknownRequestError):
             # Judged when all responses are there: one of them may show that the path works.
             self._unknown.append((request_id, outcome))
@@ -185,7 +202,7 @@ class _Poll:
 
     def _record(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
         entry = self._by_request[request_id]
-        server_time = _server_time(outcome)
+        server_time = self._server_time(request_id, outcome)
         now = self._now() if server_time is None else server_time
         unknown_since = entry.unknown_since if isinstance(outcome, ApiError) else None
         if says_unknown(outcome, path_works=self._path_works) and unknown_since is None:
@@ -220,21 +237,24 @@ class _Poll:
 
     def _open_requests(self) -> dict[str, Entry]:
         """Return by RequestId the requests that are open or were called lost; one for each RequestId."""
-        first: dict[str, Entry] = {}
-        for entry in sorted(self._entries.values(), key=self._accepted_at):
-            if entry.request_id is None or (entry.state.is_final and not entry.is_lost):
+        first: dict[str | None, Entry] = {}
+        # Those with a verdict come first: what another row has been told is not told twice.
+        for entry in sorted(
+            self._entries.values(), key=lambda entry: (not _is_decided(entry), self._accepted_at(entry))
+        ):
+            if entry.request_id is None or entry.state.is_not_sent or entry.reason_class == REPEATED_REQUEST_ID:
                 continue
-            if first.setdefault(entry.request_id, entry) is not entry:
+            if first.setdefault(entry.request_id, entry) is not entry and not entry.state.is_final:
                 verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
                 failed = entry.judged(verdict, self._now())
                 self._entries[entry.identity] = failed
                 self._unwritten.append(failed)
-        return first
+        return {str(request_id): entry for request_id, entry in first.items() if not _is_decided(entry)}
 
     def _may_pass(self, error: ApiError) -> bool:
         """Tell trouble on the way from wrong settings: keys, or a path at which no poll has found anything yet."""
         if isinstance(error, NoSuchPathError):
-            return self._metadata.get("polled_at") is not None
+            return self._path_works or self._metadata.get("answered_at") is not None
         return not isinstance(error, (AuthenticationError, ConfigurationError))
 
     def _now(self) -> float:
@@ -242,6 +262,13 @@ class _Poll:
 
     def _accepted_at(self, entry: Entry) -> float:
         return self._first_seen if entry.accepted_at is None else entry.accepted_at
+
+    def _server_time(self, request_id: str, outcome: RequestStatus | ApiError) -> float | None:
+        """Return the time that a response tells; None also for one that is older than the request: a stored copy."""
+        time: float | None = getattr(outcome, "server_time", None)
+        accepted_at = self._by_request[request_id].accepted_at
+        is_stale = time is not None and accepted_at is not None and time < accepted_at - _SAME_SECOND
+        return None if is_stale else time
 
     def _learn_time(self, server_time: float | None) -> None:
         if server_time is None:
@@ -255,6 +282,8 @@ class _Poll:
         metadata: dict[str, float] = {}
         if polled_at is not None:
             metadata["polled_at"] = polled_at
+        if self._path_works:
+            metadata["answered_at"] = self._now()
         if self._offset.is_known:
             metadata["clock_offset"] = self._offset.seconds
         if any(entry.accepted_at is None for entry in self._entries.values()):
@@ -262,9 +291,8 @@ class _Poll:
         return metadata
 
 
-def _server_time(outcome: RequestStatus | ApiError) -> float | None:
-    time: float | None = getattr(outcome, "server_time", None)
-    return time
+def _is_decided(entry: Entry) -> bool:
+    return entry.state.is_final and not entry.is_lost
 
 
 def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[Identity, Entry]:

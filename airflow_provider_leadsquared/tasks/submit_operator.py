@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
+from airflow_provider_leadsquared.delivery.row_keys import is_email
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.arguments import warn_of_email_keys
+from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
+from airflow_provider_leadsquared.tasks.records import (
+    MappedRecords,
+    prepare,
+    records_in,
+    refuse_stored_records,
+    refuse_templates,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,30 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import Ledger
 
 OnClear = Literal["resume", "resend"]
-
-
-class RecordList:
-    """
-    Records that show themselves as ``N leads`` and no more.
-
-    Airflow stores and shows the value of every template field, in the serialized DAG and in a task's rendered fields,
-    and it would render text inside records as a template.
-
-    :param records: What the author gave.
-    :param name: What several are called.
-    """
-
-    def __init__(self, records: Any, name: str) -> None:
-        self.records, self._name = records, name
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.records)
-
-    def __bool__(self) -> bool:
-        return bool(self.records)
-
-    def __repr__(self) -> str:
-        return f"{len(self.records):,} {self._name}" if isinstance(self.records, Sized) else self._name
 
 
 class SubmitOperator(BaseOperator):
@@ -65,6 +51,8 @@ class SubmitOperator(BaseOperator):
 
     #: The name of the asynchronous API.
     api_name: ClassVar[str]
+    #: The argument that takes the records.
+    records_argument: ClassVar[str] = "records"
     template_fields: Sequence[str] = (
         "records",
         "row_key",
@@ -80,6 +68,7 @@ class SubmitOperator(BaseOperator):
         *,
         records: Any,
         row_key: str | None = None,
+        hash_row_keys: bool = False,
         search_by: str | None = None,
         parameters: Mapping[str, str] | None = None,
         null_handling: NullHandling = "skip",
@@ -93,8 +82,12 @@ class SubmitOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # A mapped task's records come from another task: in data, braces are data.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            refuse_templates(records, self.records_argument)
         self.records = records
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.search_by = search_by
         self.parameters = dict(parameters or {})
         self.null_handling = null_handling
@@ -107,6 +100,16 @@ class SubmitOperator(BaseOperator):
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """
+        Set arguments of a mapped task; as Airflow's own ``partial()``.
+
+        :raises ValueError: Records are among the arguments.
+        """
+        refuse_stored_records(kwargs.get(cls.records_argument), cls.records_argument)
+        return MappedRecords(super().partial(**kwargs), cls.records_argument)
+
     @property
     def records(self) -> Any:
         """What was given for ``records``; a list comes back wrapped, so that nobody prints it."""
@@ -114,7 +117,7 @@ class SubmitOperator(BaseOperator):
 
     @records.setter
     def records(self, value: Any) -> None:
-        self._records = self._hidden(value)
+        self._records = prepare(value, async_api(self.api_name).records)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, submit, record; see the class."""
@@ -125,6 +128,7 @@ class SubmitOperator(BaseOperator):
         api = hook.account.api(self.api_name)
         batch = self._read_batch(hook)
         if not batch.entries and may_skip(context):
+            update_no_asset(self, "there is nothing to send")
             raise AirflowSkipException(f"{api.records} is empty: there is nothing to send")
         ledger = open_ledger(
             context,
@@ -137,8 +141,9 @@ class SubmitOperator(BaseOperator):
         self._announce(batch)
         to_send = len(batch.to_send())
         submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
-        stopped_by = asyncio.run(submission.run(parameters=self.parameters, concurrency=self.concurrency))
-        return self._conclude(context, batch, stopped_by)
+        with stops_held_back(self.on_kill) as held:
+            stopped_by = run_calls(submission.run(parameters=self.parameters, concurrency=self.concurrency))
+            return self._conclude(context, batch, stopped_by, held)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -147,12 +152,6 @@ class SubmitOperator(BaseOperator):
     def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
         """Return the account's own rules for the records, None where they are not checked."""
         return None
-
-    def _hidden(self, value: Any) -> Any:
-        """Wrap a list of records, so that nobody prints it; templates, outputs and callables stay as they are."""
-        is_data = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "resolve")
-        is_wrapped = isinstance(value, RecordList)
-        return RecordList(value, async_api(self.api_name).records) if is_data and not is_wrapped else value
 
     def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
         """Make this try the ledger's only writer, and take over what earlier tries recorded that still counts."""
@@ -200,9 +199,10 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.delivery.batch import Batch
 
         return Batch.read(
-            self._records.records if isinstance(self._records, RecordList) else self._records,
+            records_in(self._records),
             api=hook.account.api(self.api_name),
             row_key=self.row_key,
+            hash_row_keys=self.hash_row_keys,
             null_handling=self.null_handling,
             search_by=self.search_by,
             require_match_key=self.require_match_key,
@@ -226,8 +226,12 @@ class SubmitOperator(BaseOperator):
             self.log.warning("Set aside %s: %s, %s", entry.name, entry.state.value, entry.reason)
         if len(aside) > NAMED_ROWS:
             self.log.warning("… and %s more", f"{len(aside) - NAMED_ROWS:,}")
+        invisible = Counter(name for payload in batch.payloads.values() for name in payload.invisible)
+        for name, count in sorted(invisible.items()):
+            self.log.warning("%s: %s values hold characters that nobody sees; they are sent so", name, f"{count:,}")
+        warn_of_email_keys(self.log, sum(is_email(entry.row_key or "") for entry in batch.entries))
 
-    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None) -> dict[str, Any]:
+    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
         from airflow_provider_leadsquared.delivery.counts import Counts
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
@@ -240,32 +244,37 @@ class SubmitOperator(BaseOperator):
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
         rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
+        end.fail_if_stopped(held.error)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
+        refused = len(rejects) - len(doubt)
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {records} have no receipt ({counts.reasons_text()}); the rest was "
-            f"accepted. {_remedy(len(rejects) - len(doubt), doubt)}Or set allowed_rejects.",
+            f"{_missing(refused, len(doubt), counts.read, records)} ({counts.reasons_text()}); the rest was accepted. "
+            f"{_remedy(doubt, is_all=not refused)}, or set allowed_rejects.",
         )
         return end.succeed()
 
 
-def _remedy(refused: int, doubt: Sequence[str]) -> str:
-    """
-    Return what to do about rows without a receipt.
+def _missing(refused: int, in_doubt: int, read: int, records: str) -> str:
+    parts = [(refused, "were set aside or refused"), (in_doubt, "are in doubt")]
+    return " and ".join(f"{count:,} of {read:,} {records} {state}" for count, state in parts if count)
 
-    :param refused: How many were set aside or refused.
-    :param doubt: Names of those of which nobody can tell whether LeadSquared accepted them.
+
+def _remedy(doubt: Sequence[str], *, is_all: bool) -> str:
     """
-    parts = []
-    if refused:
-        parts.append("Correct the rows that were set aside or refused, and send those again. ")
-    if doubt:
-        parts.append(
-            "In doubt: LeadSquared may have accepted these and could not match them, so they are not repeated; look "
-            f"them up in the CRM: {', '.join(doubt[:NAMED_ROWS])}. "
-        )
-    return "".join(parts)
+    Return what to do about rows without a receipt; rows in doubt must not be sent again by a person either.
+
+    :param doubt: Names of the rows of which nobody can tell whether LeadSquared accepted them.
+    :param is_all: There are no others.
+    """
+    if not doubt:
+        return "Correct these rows and send them again"
+    others = "" if is_all else "Correct the rows that were set aside or refused, and send those again. "
+    return (
+        f"{others}LeadSquared may have the rows in doubt and cannot match them, so they are not repeated: "
+        f"{', '.join(doubt[:NAMED_ROWS])}. Look these up in the CRM"
+    )
 
 
 def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:

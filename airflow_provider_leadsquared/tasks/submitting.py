@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import ApiError, SendingExpiredError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.tasks.progress import Progress
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Submission:
         self._intended: dict[_Row, float] = {}
         #: Rows whose intent was too old when their turn came.
         self._expired: list[_Row] = []
+        #: Set once another try has begun: no further row is sent, and what still comes of those that were is recorded.
+        self._taken: LedgerTakenError | None = None
         self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
         self._done = self._rejected = 0
@@ -99,6 +101,8 @@ class Submission:
             await self._write([batch.withdraw(row) for batch, row in (*self._intended, *self._expired)])
             self._intended.clear()
             expired, self._expired = self._expired, []
+            if self._taken is not None:
+                raise self._taken
             if stopped_by is not None or self._is_stopping() or not expired:
                 self._report(at_once=True)
                 return stopped_by
@@ -113,7 +117,8 @@ class Submission:
             rows,
             api=self._api.name,
             parameters=parameters,
-            may_send=self._is_in_time,
+            may_send=self._may_send,
+            is_stopping=self._is_ending,
             concurrency=concurrency,
         )
         stopped_by: ApiError | None = None
@@ -145,7 +150,7 @@ class Submission:
 
         A large group's intents are written while the group before is half sent, so that sending does not wait.
         """
-        group: list[_Row] = [] if self._is_stopping() else next(groups, [])
+        group: list[_Row] = [] if self._is_ending() else next(groups, [])
         intending = asyncio.create_task(self._intend(group))
         try:
             while group:
@@ -153,7 +158,7 @@ class Submission:
                 following = next(groups, [])
                 ahead = len(group) // 2 if len(following) > _UNREPEATABLE_GROUP_ROWS else len(group) - 1
                 for position, (batch, row) in enumerate(group):
-                    if self._is_stopping():
+                    if self._is_ending():
                         return
                     if position == ahead:
                         intending = asyncio.create_task(self._intend(following))
@@ -185,16 +190,23 @@ class Submission:
         begun = _now()
         self._intended.update(dict.fromkeys(group, begun))
         rows = [(batch.intend(row), batch.payloads[row]) for batch, row in group]
-        async with self._writing:
-            entries: list[Entry] = await self._in_ledger(self._ledger.intend, rows)
+        try:
+            async with self._writing:
+                entries: list[Entry] = await self._in_ledger(self._ledger.intend, rows)
+        except LedgerTakenError as error:
+            self._taken = error
+            return set()
         for (batch, row), entry in zip(group, entries, strict=True):
             if not entry.state.is_to_send:
                 batch.hold(row, entry)
                 del self._intended[batch, row]
         return {row for row in group if row in self._intended}
 
-    def _is_in_time(self, row: _Row) -> bool:
-        return _now() - self._intended[row] <= _INTENT_SECONDS
+    def _may_send(self, row: _Row) -> bool:
+        return self._taken is None and _now() - self._intended[row] <= _INTENT_SECONDS
+
+    def _is_ending(self) -> bool:
+        return self._taken is not None or self._is_stopping()
 
     def _record(self, group: Sequence[_Outcome]) -> None:
         for (batch, row), outcome in group:
@@ -225,7 +237,10 @@ class Submission:
             self._unwritten += entries
             group = list(self._unwritten)
             if group:
-                await self._in_ledger(self._ledger.write, group)
+                try:
+                    await self._in_ledger(self._ledger.write, group)
+                except LedgerTakenError as error:  # receipts are written nevertheless
+                    self._taken = error
                 del self._unwritten[: len(group)]
 
     async def _write_behind(self, failed: asyncio.Future[None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from abc import abstractmethod
@@ -16,8 +15,9 @@ from airflow.sdk import BaseOperator
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.arguments import update_parameters
-from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip
+from airflow_provider_leadsquared.tasks.arguments import update_parameters, warn_of_email_keys
+from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
 
@@ -62,6 +62,7 @@ class SyncOperator(BaseOperator):
         self,
         *,
         row_key: str | Sequence[str],
+        hash_row_keys: bool = False,
         mapping: str | Mapping[str, Any] = "*",
         constants: Mapping[str, Any] | None = None,
         policies: Mapping[str, str] | None = None,
@@ -81,6 +82,7 @@ class SyncOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.mapping = mapping
         self.constants = constants
         self.policies = policies
@@ -130,15 +132,17 @@ class SyncOperator(BaseOperator):
             ledger.begin()  # before the query: what is sent from now on may be newer than what it returns
         with self._read(hook, ledger, replay) as run:
             if not run.read_rows and may_skip(context):
+                update_no_asset(self, "there is nothing to send")
                 raise AirflowSkipException("the source has no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
                 return self._preview(hook, run) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
-            stopped_by = self._send(hook, ledger, run)
-            run.reload_states()
-            return self._conclude(context, run, address, stopped_by)
+            with stops_held_back(self.on_kill) as held:
+                stopped_by = self._send(hook, ledger, run)
+                run.reload_states()
+                return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -164,7 +168,8 @@ class SyncOperator(BaseOperator):
         earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
         if not earlier:
             return
-        result = poll(hook, requests, earlier, clock=time.time)
+        with stops_held_back() as held:
+            result = poll(hook, requests, earlier, clock=time.time, is_stopping=held.has_come)
         if result.trouble is not None:
             self.log.warning("LeadSquared could not be asked about requests of earlier runs: %s", result.trouble)
         self.log.info(
@@ -199,7 +204,12 @@ class SyncOperator(BaseOperator):
         try:
             with self.open_rows() as rows:
                 columns = ColumnMapping.build(
-                    self.mapping, columns=rows.columns, row_key=self.row_key, api=api, constants=self.constants
+                    self.mapping,
+                    columns=rows.columns,
+                    row_key=self.row_key,
+                    api=api,
+                    constants=self.constants,
+                    hash_row_keys=self.hash_row_keys,
                 )
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
@@ -210,6 +220,7 @@ class SyncOperator(BaseOperator):
                     options=options,
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
+            warn_of_email_keys(self.log, columns.email_keys)
             for (rule, attribute), count in sorted(rules.warnings.items()):
                 self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
             yield run
@@ -221,19 +232,23 @@ class SyncOperator(BaseOperator):
                 run.close()
 
     def _announce(self, run: SyncRun) -> None:
-        """Log what is about to be sent, and name some of the rows that are not."""
+        """Log what is about to be sent, each row once, and name some of the rows that are not."""
         from airflow_provider_leadsquared.delivery.states import State
 
+        counted = [
+            run.count_to_send(),
+            run.count(lambda state: state is State.UNCHANGED),
+            run.count(lambda state: state is State.WAITING),
+            run.count(lambda state: state.is_refused),
+            run.count(lambda state: state.is_set_aside),
+        ]
         self.log.info(
-            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside",
-            f"{run.read_rows:,}",
-            f"{run.count_to_send():,}",
-            f"{run.count(lambda state: state is State.UNCHANGED):,}",
-            f"{run.count(lambda state: state is State.WAITING):,}",
-            f"{run.count(lambda state: state.is_refused):,}",
-            f"{run.count(lambda state: state.is_set_aside):,}",
+            "Read %s rows: %s to send, %s unchanged, %s wait for an earlier request, %s refused before, %s set aside, "
+            "%s known from an earlier try",
+            *(f"{count:,}" for count in (run.read_rows, *counted, run.read_rows - sum(counted))),
         )
         for entry in run.examples(_NAMED_ROWS):
+            # A row in doubt is among those that are sent now.
             if not entry.state.is_to_send:
                 self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
         if run.sent_before:
@@ -257,6 +272,7 @@ class SyncOperator(BaseOperator):
         except ApiError as error:
             self.log.info("No queue metrics, so no estimate of the time: %s", error)
         self.log.info("Dry run: nothing was sent or written. Counts: %s", counts)
+        update_no_asset(self, "a dry run changes no lead")
         if counts.reasons:
             self.log.info("Dry run: set aside or refused: %s", counts.reasons_text())
         self.log.info(
@@ -292,16 +308,17 @@ class SyncOperator(BaseOperator):
             is_stopping=lambda: self._stopping,
         )
         parameters = update_parameters(self.lead_update_behavior)
-        return asyncio.run(submission.run(parameters=parameters, concurrency=self.concurrency))
+        return run_calls(submission.run(parameters=parameters, concurrency=self.concurrency))
 
     def _conclude(
-        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None
+        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None, held: HeldBack
     ) -> dict[str, Any]:
         """Count the rows, and fail if too much is missing."""
         counts = run.counts()
         shown = [*run.examples(_NAMED_ROWS), *run.sent_before]
         rejects = [entry for entry in shown if entry.state.is_reject]
         end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
+        end.fail_if_stopped(held.error)
         end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)
         end.fail_above(
             self.allowed_rejects,

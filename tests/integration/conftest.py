@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import structlog
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 from tests import canaries
-from tests.integration.tasks import Task, VirtualTime, connect, connect_sqlite
+from tests.integration.tasks import Task, VirtualTime, before_call, connect, connect_sqlite
 
 
 @pytest.fixture
@@ -71,3 +72,20 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(f"{hook}.monotonic", lambda: elapsed[0])
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
     return waits
+
+
+@pytest.fixture
+def stop_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int, BaseException], None]]:
+    """Return a function that lets a signal's handler raise an error right before a call of many."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)}
+
+    def arrange(number: int, call: int, error: BaseException) -> None:
+        def handle(*_: object) -> None:
+            raise error
+
+        signal.signal(number, handle)
+        before_call(monkeypatch, call, lambda: signal.raise_signal(number))
+
+    yield arrange
+    for number, handler in before.items():
+        signal.signal(number, handler)

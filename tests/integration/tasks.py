@@ -145,6 +145,15 @@ def before_call(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], 
     monkeypatch.setattr(leadsquared, "send_async", counting)
 
 
+def error_of(act: Callable[[], object]) -> BaseException | None:
+    """Return what is raised, whatever it is."""
+    try:
+        act()
+    except BaseException as error:
+        return error
+    return None
+
+
 def facts_of(error: TaskError) -> dict[str, Any]:
     """Return what a task's error holds besides its message."""
     return {"counts": error.counts, "reasons": error.reasons, "examples": error.examples}

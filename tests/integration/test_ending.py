@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
-from tests.integration.tasks import Task, capture, facts_of, leads, wait_for
+from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from tests.integration.tasks import Task, capture, error_of, facts_of, leads, wait_for
 
 
 def test_leads_not_delivered_from_a_capture_has_counts_reasons_and_examples(sandbox, clock):
@@ -93,8 +99,76 @@ def test_the_event_of_a_sensors_asset_has_the_counts_by_verdict(sandbox, clock):
     assert task.events[leads_asset()].extra == {"counts": {"read": 3, "created": 2, "rejected": 1}}
 
 
+def run_with_assets(sensor_or_capture, outlets):
+    """Run an operator and return which outlets it leaves to Airflow, which updates them when the task succeeds."""
+    task = Task()
+    sensor_or_capture.outlets = outlets
+    sensor_or_capture.execute(task.context())
+    return sensor_or_capture.outlets, task.events
+
+
+@pytest.fixture
+def rejected_receipts(sandbox, clock):
+    """Return the receipts of leads that the CRM refuses."""
+    sandbox.fault("reject")
+    receipts = capture(Task(), leads(3))
+    clock.advance(10)
+    return receipts
+
+
+OUTLETS = [leads_asset(), Asset.ref(name="leads"), AssetAlias("named in the task")]
+
+
+def test_a_sensor_of_a_night_without_a_change_updates_no_asset_and_says_so(rejected_receipts, task_log):
+    sensor = LeadStatusSensor(task_id="wait", request_ids=rejected_receipts, allowed_rejects=3)
+    outlets, events = run_with_assets(sensor, OUTLETS)
+    assert (outlets, events) == ([AssetAlias("named in the task")], {})
+    assert "No asset is updated: no lead was changed" in task_log()
+
+
+def test_a_capture_without_a_lead_to_send_updates_no_asset_and_says_so(sandbox, task_log):
+    rows = [{"id": "bad", "mx_City": "Pune"}]
+    operator = LeadCaptureOperator(task_id="capture", leads=rows, row_key="id", allowed_rejects=1)
+    assert run_with_assets(operator, OUTLETS)[0] == [AssetAlias("named in the task")]
+    assert "No asset is updated: no lead was changed" in task_log()
+
+
+def test_a_capture_of_an_empty_list_says_that_no_asset_is_updated(sandbox, task_log):
+    operator = LeadCaptureOperator(task_id="capture", leads=[], outlets=OUTLETS)
+    with pytest.raises(AirflowSkipException):
+        operator.execute(Task().context())
+    assert "No asset is updated: there is nothing to send" in task_log()
+
+
+@pytest.mark.parametrize("fault", [None, "lost_response"])
+def test_a_task_that_may_have_changed_a_lead_updates_its_assets(sandbox, no_waits, task_log, fault):
+    if fault is not None:
+        sandbox.fault(fault, endpoint="capture")
+    operator = LeadCaptureOperator(
+        task_id="capture", leads=[{"FirstName": "Asha"}], require_match_key=False, allowed_rejects=1
+    )
+    assert run_with_assets(operator, OUTLETS)[0] == OUTLETS
+    assert "No asset" not in task_log()
+
+
+def test_a_night_without_a_change_says_nothing_of_assets_where_there_are_none(rejected_receipts, task_log):
+    LeadStatusSensor(task_id="wait", request_ids=rejected_receipts, allowed_rejects=3).execute(Task().context())
+    assert "asset" not in task_log()
+
+
 def test_a_task_that_fails_writes_no_event(sandbox, clock):
     task = Task()
     with pytest.raises(LeadsNotDelivered):
         capture(task, [*leads(1), {"id": "bad"}], outlets=[leads_asset()])
     assert task.events == {}
+
+
+def test_the_log_of_a_captures_retry_counts_each_row_once(sandbox, clock, stop_with, task_log):
+    error, task, rows = AirflowTaskTimeout("Timeout"), Task(), [*leads(400), {"id": "bad"}]
+    stop_with(signal.SIGALRM, 20, error)
+    assert error_of(lambda: capture(task, rows, allowed_rejects=1)) is error
+    before, accepted = len(task_log()), len(sandbox.posts())
+    capture(task, rows, allowed_rejects=1)
+    logged = task_log()[before:]
+    assert f"Read 401 leads: {400 - accepted} to send, 1 set aside, {accepted} known from an earlier try" in logged
+    assert logged.count("Set aside") == 1

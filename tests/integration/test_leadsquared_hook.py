@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 
+import aiohttp
 import pytest
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the masker that the hook's mask_secret feeds
 
@@ -22,7 +23,6 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
-from airflow_provider_leadsquared.hooks import _connections
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect
 
@@ -74,7 +74,7 @@ def test_lead_fields_come_with_types_lengths_and_options(sandbox):
 
 
 def test_an_unknown_request_has_its_own_error(sandbox):
-    with pytest.raises(UnknownRequestError, match="does not know RequestId"):
+    with pytest.raises(UnknownRequestError, match="may not know RequestId"):
         LeadSquaredHook().get_request_status(str(uuid.uuid4()))
 
 
@@ -209,6 +209,66 @@ def test_a_rate_limit_that_never_ends_ends_the_run(sandbox, no_waits):
     assert len(outcomes) <= 16
 
 
+@pytest.mark.parametrize("fault", ["rate_limit", "unavailable"])
+@pytest.mark.parametrize(
+    ("stated", "least", "most"),
+    [
+        ({"form": "seconds", "seconds": 17}, 17, 18),
+        ({"form": "date", "seconds": 17}, 16, 18),
+        ({"form": "seconds", "seconds": 3_600}, 60, 61),
+        ({"form": "far_date"}, 60, 61),
+        ({"form": "past_date"}, 0, 6),
+        ({"form": "negative"}, 0, 6),
+        ({"form": "garbage"}, 0, 6),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_retry_after_is_honoured_within_bounds_by_both_transports(sandbox, no_waits, fault, stated, least, most):
+    for endpoint in ("capture", "lead_fields"):
+        sandbox.fault(fault, endpoint=endpoint, calls=1)
+        sandbox.fault("retry_after", endpoint=endpoint, calls=1, **stated)
+    submit(1)
+    assert least <= sum(no_waits) <= most
+    no_waits.clear()
+    LeadSquaredHook().get_lead_fields()
+    assert least <= sum(no_waits) <= most
+
+
+def test_a_reading_call_that_is_made_again_is_logged(sandbox, no_waits, task_log):
+    sandbox.fault("rate_limit", endpoint="lead_fields", calls=1)
+    LeadSquaredHook().get_lead_fields()
+    assert "call limit exceeded. The next call is made in 5 s" in task_log()
+
+
+@pytest.mark.parametrize("when", ["after_response", "at_next_call"])
+def test_no_unmatched_lead_is_in_doubt_because_the_server_closes_connections_after_its_responses(sandbox, when):
+    sandbox.fault("close_connection", when=when)
+    outcomes, ended = submit(200, attributes={"FirstName": "Asha"})
+    assert ended is None
+    assert {type(outcome) for outcome in outcomes.values()} == {Receipt}
+    assert len(sandbox.posts()) == 200
+
+
+def test_connections_are_kept_no_longer_once_the_server_has_closed_one_on_a_call(sandbox, no_waits):
+    sandbox.fault("close_connection", when="at_next_call")
+    outcomes, ended = submit(200)
+    assert ended is None
+    assert sum(outcome.after_doubt for outcome in outcomes.values()) <= 16  # as many as were under way
+
+
+def test_connections_are_kept_while_the_server_keeps_them(sandbox, monkeypatch):
+    made = []
+    create = aiohttp.TCPConnector._create_connection
+
+    async def counted(*args):
+        made.append(1)
+        return await create(*args)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", counted)
+    submit(100, concurrency=4)
+    assert len(made) <= 4
+
+
 def test_refused_keys_end_the_run_with_an_outcome_for_every_lead_that_was_taken(sandbox):
     sandbox.fault("keys_revoked", endpoint="capture", skip=20)
     outcomes, ended = submit(100)
@@ -285,14 +345,14 @@ def test_whether_a_record_may_be_sent_is_asked_after_the_waiting_and_before_each
 
 def test_whether_a_record_may_be_sent_is_asked_when_there_is_a_connection(sandbox, monkeypatch):
     order = []
-    create = _connections.aiohttp.TCPConnector._create_connection
+    create = aiohttp.TCPConnector._create_connection
 
     async def connect_slowly(*args):
         connection = await create(*args)
         order.append("connected")
         return connection
 
-    monkeypatch.setattr(_connections.aiohttp.TCPConnector, "_create_connection", connect_slowly)
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connect_slowly)
     submit(1, may_send=lambda _: order.append("asked") or True)
     assert order == ["connected", "asked"]
 

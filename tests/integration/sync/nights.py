@@ -82,15 +82,15 @@ def customer(number: int, city: str = "Pune", plan: str | None = "Gold", email: 
 class Night(Task):
     """One run of the sync's DAG: its two tasks."""
 
-    def __init__(self, run_id: str, *, dag_id: str = "nightly", map_index: int = -1) -> None:
+    def __init__(self, run_id: str, *, dag_id: str = "nightly", task_id: str = "sync", map_index: int = -1) -> None:
         super().__init__()
-        self.run_id, self.dag_id, self.map_index = run_id, dag_id, map_index
+        self.run_id, self.dag_id, self.task_id, self.map_index = run_id, dag_id, task_id, map_index
 
     def context(self) -> Any:
         """Return the context of a new try of the sync's task."""
         context = super().context()
         ti = context["ti"]
-        ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, "sync", self.map_index
+        ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, self.task_id, self.map_index
         return context
 
 

@@ -67,7 +67,8 @@ def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, o
 
 
 def night_with_a_failed_row(sandbox, clock, warehouse):
-    """Let LeadSquared lose the night's only row, which is known sooner than that all retries ended in errors."""
+    """Let LeadSquared lose the night's only row, and say so."""
+    sandbox.switch(unknown_request="200")
     sandbox.fault("silent_loss", status="unknown", calls=1)
     output = sync(Night("1"), warehouse)
     with pytest.raises(LeadsNotDelivered, match="The CRM did not confirm 1 of 1 requests .failed: 1 UnknownRequest"):

@@ -8,7 +8,15 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from tests.integration.sync.nights import Night, customer, run_night, run_night_that_closes_early, sync
+from tests.integration.sync.nights import (
+    MORNING,
+    Night,
+    customer,
+    operator_for,
+    run_night,
+    run_night_that_closes_early,
+    sync,
+)
 from tests.integration.tasks import facts_of, wait_for
 
 
@@ -239,11 +247,28 @@ def test_the_event_of_the_asset_of_a_sensor_behind_a_sync_has_the_counts_by_verd
     assert night.events[leads_asset()].extra == {"counts": {"read": 3, "created": 3}}
 
 
-def test_a_dry_run_makes_no_event(sandbox, clock, on_sqlite):
+def outlets_left(night, warehouse, **arguments):
+    """Run a sync and return which outlets it leaves to Airflow, which updates them when the task succeeds."""
+    operator = operator_for(warehouse, outlets=[leads_asset()], **arguments)
+    operator.execute(night.context())
+    return operator.outlets
+
+
+def test_a_dry_run_updates_no_asset_and_says_so(sandbox, clock, on_sqlite, task_log):
     on_sqlite.fill(3)
     night = Night("1")
-    sync(night, on_sqlite, dry_run=True, outlets=[leads_asset()])
-    assert night.events == {}
+    assert (outlets_left(night, on_sqlite, dry_run=True), night.events) == ([], {})
+    assert "No asset is updated: a dry run changes no lead" in task_log()
+
+
+def test_a_night_without_a_changed_row_updates_no_asset_and_says_so(sandbox, clock, on_sqlite, task_log):
+    on_sqlite.fill(3)
+    assert outlets_left(Night("0"), on_sqlite) == [leads_asset()]
+    clock.advance(MORNING)
+    assert "No asset" not in task_log()
+    night = Night("1")
+    assert (outlets_left(night, on_sqlite), night.events) == ([], {})
+    assert "No asset is updated: no lead was changed" in task_log()
 
 
 @pytest.mark.parametrize("uri", ["leadsquared://", "leadsquared:///leads", "leadsquared://conn", "leadsquared://conn/"])

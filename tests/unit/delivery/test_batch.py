@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_every_row_that_was_read_has_an_entry_in_its_place():
         (5, "shape"),
         ("lead", "shape"),
         ([5], "shape"),
-        ({"EmailAddress": "x@example.org", "mx_A": float("nan")}, "not_finite"),
+        ({"EmailAddress": "x@example.org", "mx_A": float("inf")}, "not_finite"),
         ({"EmailAddress": "x@example.org", "mx_A": object()}, "value_type"),
         ({"emailaddress": "x@example.org"}, "attribute_name"),
         ([{"Attribute": ["Phone"], "Value": 1}], "attribute_name"),
@@ -243,6 +244,40 @@ def test_an_accepted_row_is_open_with_its_receipt():
         NOW,
         None,
     )
+
+
+def test_a_row_is_accepted_at_the_time_that_leadsquared_tells():
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
+    batch.intend(0)
+    assert batch.record(0, Receipt("r", server_time=3_600.0), 7.0).accepted_at == 3_600.0
+
+
+@pytest.mark.parametrize("sendings", [1, 2, 5])
+@pytest.mark.parametrize("kind", ["receipt", "refusal", "doubt", "not taken"])
+def test_attempts_count_every_sending(sendings, kind):
+    outcomes = {
+        "receipt": Receipt("r"),
+        "refusal": RejectedError("x", None, "x"),
+        "doubt": NoResponseError("x"),
+        "not taken": RateLimitError("x", 5.0),
+    }
+    outcome = outcomes[kind]
+    if isinstance(outcome, Receipt):
+        outcome = replace(outcome, sendings=sendings)
+    else:
+        outcome.sendings = sendings
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
+    batch.intend(0)
+    assert batch.record(0, outcome, 7.0).attempts == sendings
+
+
+def test_a_row_that_did_not_reach_a_server_was_not_sent():
+    error = NoConnectionError("x")
+    error.sendings = 0
+    batch = Batch.read([_mail(1), _mail(2)], api=LEAD_CAPTURE)
+    batch.intend(0)
+    batch.intend(1)
+    assert (batch.record(0, error, 7.0).attempts, batch.withdraw(1).attempts) == (0, 0)
 
 
 def test_an_accepted_row_is_not_sent_again():

@@ -35,7 +35,8 @@ MANY_TURNS = 200
 
 NOT_ACCEPTED = [NoConnectionError("no connection"), RateLimitError("too many calls", 1.0)]
 IN_DOUBT = [NoResponseError("no response"), ServerError("HTTP 500"), UnexpectedResponseError("a page of a proxy")]
-FATAL = [AuthenticationError("keys refused"), NoSuchPathError("no such path"), ConfigurationError("incomplete")]
+FATAL = [AuthenticationError("keys refused"), ConfigurationError("incomplete")]
+NO_PATH = NoSuchPathError("no such path")
 
 
 def name_of(error: ApiError) -> str:
@@ -180,7 +181,8 @@ def test_no_items_are_no_calls():
 def test_a_transient_failure_that_was_certainly_not_accepted_is_repeated_until_it_succeeds(error, may_repeat):
     failures = MAX_ATTEMPTS + 3
     service = Service({"a": [error] * failures + [Receipt("a")]})
-    assert run(service, "a", may_repeat=may_repeat) == Run({"a": Receipt("a")}, None)
+    sendings = failures * error.was_sent + 1
+    assert run(service, "a", may_repeat=may_repeat) == Run({"a": Receipt("a", sendings=sendings)}, None)
     assert len(service.made) == failures + 1
 
 
@@ -207,7 +209,7 @@ def test_whether_it_may_be_repeated_is_asked_of_each_item():
     async def collect() -> list[tuple[str, Outcome]]:
         return [outcome async for outcome in calls.run(aiter(Source("ab")))]
 
-    assert asyncio.run(collect()) == [("a", IN_DOUBT[0]), ("b", Receipt("b", after_doubt=True))]
+    assert asyncio.run(collect()) == [("a", IN_DOUBT[0]), ("b", Receipt("b", after_doubt=True, sendings=2))]
 
 
 @pytest.mark.parametrize("error", IN_DOUBT, ids=name_of)
@@ -231,12 +233,27 @@ def test_a_failure_that_lasts_is_not_repeated_and_the_others_go_on(error):
     assert service.made == ["a", "b", "c"]
 
 
+# ---- sendings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("last", [Receipt("a"), rejected(), NoResponseError("no response")], ids=["receipt", "no", "?"])
+def test_an_outcome_tells_how_often_its_item_was_sent(last):
+    service = Service({"a": [RateLimitError("limit", 1.0), NoConnectionError("none"), NoResponseError("?"), last]})
+    outcome = run(service, "a").outcomes["a"]
+    assert outcome.sendings == sum(1 for _ in service.made) - 1 >= 3
+
+
+def test_an_item_that_never_reached_a_server_was_not_sent():
+    service = Service({"a": [NoConnectionError("none")]})
+    assert run(service, "a", give_up_after=10).outcomes["a"].sendings == 0
+
+
 # ---- after doubt -------------------------------------------------------------------------------------------------
 
 
 def test_a_receipt_after_a_call_in_doubt_says_so():
     service = Service({"a": [IN_DOUBT[0], Receipt("a")]})
-    assert run(service, "a").outcomes == {"a": Receipt("a", after_doubt=True)}
+    assert run(service, "a").outcomes == {"a": Receipt("a", after_doubt=True, sendings=2)}
 
 
 def test_a_receipt_after_a_call_that_was_certainly_not_accepted_is_a_plain_one():
@@ -263,7 +280,7 @@ def test_a_result_that_is_no_receipt_is_handed_on_as_it_is():
     assert run(service, "a").outcomes == {"a": "status"}
 
 
-@pytest.mark.parametrize("later", FATAL, ids=name_of)
+@pytest.mark.parametrize("later", [*FATAL, NO_PATH], ids=name_of)
 def test_a_doubt_is_not_settled_by_a_later_call_that_was_certainly_not_accepted(later):
     service = Service({"a": [IN_DOUBT[0], later]})
     assert run(service, "a") == Run({"a": IN_DOUBT[0]}, later)
@@ -280,6 +297,12 @@ def test_a_fatal_error_ends_the_run_after_the_calls_under_way(error):
     assert ended == Run({item: Receipt(item) for item in "wac"} | {"b": error}, error)
     assert source.taken == ["w", "a", "b", "c"]
     assert sorted(service.made) == ["a", "b", "c", "w"]
+
+
+def test_a_path_that_is_not_there_at_the_first_call_ends_the_run():
+    service = Service({"a": [NO_PATH]})
+    assert run(service, "abc", concurrency=3) == Run({"a": NO_PATH}, NO_PATH)
+    assert service.made == ["a"]
 
 
 def test_after_a_fatal_error_no_further_item_is_taken_by_calls_that_wait_for_one():
@@ -358,7 +381,7 @@ def test_a_response_that_comes_during_a_hold_does_not_make_it_last_longer_than_a
 
 
 def test_a_hold_counts_for_giving_up(clock):
-    ended = run(Service({"a": [RateLimitError("too many calls", 3_600.0)]}), "abc", give_up_after=120)
+    ended = run(Service({"a": [RateLimitError("too many calls", 50.0)]}), "abc", give_up_after=120)
     assert isinstance(ended.error, RateLimitError)
     assert clock.now == 120
 
@@ -445,6 +468,13 @@ def test_the_first_call_of_a_run_is_made_alone(clock, error):
     assert outage.made == ["unkeyed 0"]
 
 
+@pytest.mark.parametrize("error", [*NOT_ACCEPTED, *IN_DOUBT], ids=name_of)
+def test_items_that_wait_when_a_run_is_given_up_are_not_called(clock, error):
+    outage = Outage(clock, error)
+    assert outage.run(20, give_up_after=0.5).outcomes == {"unkeyed 0": error}
+    assert outage.made == ["unkeyed 0"]
+
+
 @pytest.mark.parametrize("error", IN_DOUBT, ids=name_of)
 def test_only_the_calls_under_way_are_left_in_doubt_when_leadsquared_stops_responding(clock, error):
     outage = Outage(clock, error, begins=100)
@@ -465,8 +495,8 @@ def test_without_a_probe_one_item_at_a_time_is_risked(clock, error):
 
 def test_keyed_items_are_not_called_at_full_rate_while_leadsquared_does_not_respond(clock):
     outage = Outage(clock, IN_DOUBT[-1], begins=100)
-    outage.run(500, keyed=500)
-    assert len(outage.failed) <= 8
+    outage.run(500, keyed=500, with_probe=False)
+    assert len(outage.failed) <= 8 + 7
 
 
 @pytest.mark.parametrize("error", [*NOT_ACCEPTED, *IN_DOUBT], ids=name_of)
@@ -476,6 +506,12 @@ def test_a_run_goes_on_when_one_call_has_succeeded(clock, error):
     assert ended.error is None
     assert len(ended.outcomes) == 500
     assert all(isinstance(outcome, Receipt) for name, outcome in ended.outcomes.items() if name.startswith("keyed"))
+
+
+def test_a_missing_path_that_responded_before_is_waited_for(clock):
+    outage = Outage(clock, NoSuchPathError("HTTP 404, a page"), begins=10, lasts=30)
+    ended = outage.run(100)
+    assert ended == Run({f"unkeyed {n}": Receipt(f"unkeyed {n}") for n in range(100)}, None)
 
 
 def test_an_item_that_may_be_repeated_tries_first(clock):
@@ -493,10 +529,11 @@ def test_a_probe_is_made_only_while_an_item_could_be_left_in_doubt(clock):
     assert outage.probed_at == []
 
 
-def test_a_probe_that_says_nothing_of_leadsquared_holds_nothing_up(clock):
+@pytest.mark.parametrize("failure", [NO_PATH, *FATAL], ids=name_of)
+def test_a_probe_that_says_nothing_of_leadsquared_holds_nothing_up(clock, failure):
     class Refused(Outage):
         async def probe(self) -> None:
-            raise NoSuchPathError("this account's status path is another")
+            raise failure
 
     ended = Refused(clock, IN_DOUBT[-1], begins=10, lasts=30).run(100, keyed=100)
     assert ended.error is None

@@ -107,9 +107,9 @@ def test_only_the_migrations_that_are_missing_run(database):
 
 
 def test_new_tables_need_no_migration(database):
-    failing = Migration(SCHEMA_VERSION + 1, lambda connection, tables: 1 / 0)
-    _migrated(database, [failing]).load()
-    _migrated(database, [failing]).load()
+    twice = Migration(SCHEMA_VERSION + 1, _add_colour_once)
+    _migrated(database, [twice]).load()
+    assert database.open(migrations=[twice]).exists()
 
 
 def test_processes_that_migrate_at_the_same_moment_find_one_new_column(database):
@@ -227,8 +227,8 @@ def test_tables_of_an_earlier_version_are_refused_with_the_remedy(of_old_version
     with pytest.raises(LedgerVersionError) as caught:
         of_old_version.ledger().load()
     assert str(caught.value) == (
-        f"the ledger table {of_old_version.table} is of version {version}, this package reads version {SCHEMA_VERSION}; "
-        "name another ledger_table, which begins with an empty memory"
+        f"the ledger table {of_old_version.table} is of version {version}, this package reads version "
+        f"{SCHEMA_VERSION}; name another ledger_table, which begins with an empty memory"
     )
 
 
