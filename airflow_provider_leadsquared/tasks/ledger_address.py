@@ -74,12 +74,8 @@ class LedgerAddress:
         names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", "sent_by", "number", *_RUN)
         if unknown := [str(name) for name in given if name not in names]:
             raise ValueError(f"the address of a ledger has no {', '.join(unknown)}; it has {', '.join(names)}")
-        for name in names:
-            if (
-                name in given
-                and name not in ("map_index", "number")
-                and not (isinstance(given[name], str) and given[name])
-            ):
+        for name in set(names) & set(given) - {"map_index", "number"}:
+            if not (isinstance(given[name], str) and given[name]):
                 raise ValueError(f"{name} in the address of a ledger must be a text; leave it out for the default")
         has_run = [name for name in _RUN if name in given]
         if "run_id" in has_run and len(has_run) < len(_RUN):
