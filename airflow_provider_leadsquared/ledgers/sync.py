@@ -267,14 +267,15 @@ class SyncLedger(SqlLedger):
 
 def unsettled_values(entry: Entry) -> dict[str, Any]:
     """Return what the line of an unsettled sending has of its row's entry."""
+    is_asked_for = entry.state.is_open or entry.is_lost
     return {
         "row_no": entry.row,
         "api": entry.api,
         "request_id": entry.request_id,
         "accepted_at": timestamp(entry.accepted_at),
         "attempts": entry.attempts,
-        "reason_class": entry.reason_class if entry.state.is_open else None,
-        "reason": entry.reason if entry.state.is_open else None,
+        "reason_class": entry.reason_class if is_asked_for else None,
+        "reason": entry.reason if is_asked_for else None,
         "unknown_since": timestamp(entry.unknown_since),
     }
 
