@@ -132,9 +132,13 @@ class Batch:
                 taken.add(found.identity)
                 self.entries[row], self.payloads[row] = replace(found, row=row), payload
         gone = [entry for entry in earlier.entries.values() if entry.state.was_sent and entry.identity not in taken]
-        present = {entry.row_key for entry in self.entries if entry.row_key is not None}
+        replaced = {
+            self.entries[row].row_key
+            for row in self.payloads
+            if self.entries[row].row_key is not None and self.may_repeat(row)
+        }
         for row, entry in enumerate([*gone, *earlier.others], start=len(self.entries)):
-            if entry.state is State.IN_DOUBT and entry.row_key in present:
+            if entry.state is State.IN_DOUBT and entry.row_key in replaced:
                 entry = entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
             self.sent_before.append(replace(entry, row=row))
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -28,6 +29,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Writer,
 )
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
+from airflow_provider_leadsquared.ledgers.statements import delete_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -80,6 +82,12 @@ class MemoryStore:
         first = self._database.next_numbers(connection, self.account_id, count)
         return range(first, first + count)
 
+    def last_number(self, connection: Connection) -> int:
+        """Return the number that was taken last, 0 if none was."""
+        counters = self._tables.counters
+        found = connection.execute(select(counters.c.no).where(counters.c.account_id == self.account_id))
+        return int(found.scalar_one_or_none() or 0)
+
     def load(
         self,
         connection: Connection,
@@ -111,14 +119,13 @@ class MemoryStore:
             unsettled.update(more)
             wanted = set(lines_to_load(new.values(), more.values())) - looked_up
         draw = None if numbers is None else iter(numbers).__next__
-        memory = LeadMemory(
-            lines, unsettled, looked_up, now=self._clock(connection), settle_timeout=self._settle_timeout, draw=draw
-        )
-        return LoadedMemory(memory, stored)
+        now = self._clock(connection)
+        memory = LeadMemory(lines, unsettled, looked_up, now=now, settle_timeout=self._settle_timeout, draw=draw)
+        return LoadedMemory(memory, stored, now)
 
     def save(self, connection: Connection, loaded: LoadedMemory) -> None:
         """Write the lines that have changed."""
-        now = timestamp(self._clock(connection))
+        now = timestamp(loaded.now)
         changed = []
         for line_id, line in sorted(
             loaded.memory.lines.items()
@@ -136,9 +143,7 @@ class MemoryStore:
     def delete_sendings(self, connection: Connection, sending_ids: Sequence[str]) -> None:
         """Delete sendings that have their verdict."""
         unsettled = self._tables.unsettled
-        for start in range(0, len(sending_ids), 500):
-            part = sending_ids[start : start + 500]
-            connection.execute(delete(unsettled).where(unsettled.c.sending_id.in_(part)))
+        delete_in(connection, delete(unsettled), unsettled.c.sending_id, sending_ids)
 
     def sending_values(self, sending: Sending) -> dict[str, Any]:
         """Return a sending as the columns of its line that the memory needs."""
@@ -175,16 +180,19 @@ class MemoryStore:
         return {line.sending_id: read_sending(line) for line in found}
 
 
+@dataclass(frozen=True, slots=True)
 class LoadedMemory:
     """
     A memory, and its lines as they were stored.
 
     :param memory: The memory.
     :param stored: The columns of each line by its id.
+    :param now: When they were loaded, seconds since the epoch.
     """
 
-    def __init__(self, memory: LeadMemory, stored: dict[str, dict[str, Any]]) -> None:
-        self.memory, self.stored = memory, stored
+    memory: LeadMemory
+    stored: dict[str, dict[str, Any]]
+    now: float
 
 
 def read_sending(line: Row[Any]) -> Sending:

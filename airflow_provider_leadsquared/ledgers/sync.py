@@ -100,6 +100,11 @@ class SyncLedger(SqlLedger):
             number = self._memory.draw_numbers(connection, 1)[0]
         self._run_of_sync = replace(self._run_of_sync, started=number)
 
+    def last_number(self) -> int:
+        """Return the number of the account's last intent or verdict; a ledger with a smaller one is an older copy."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection)
+
     def earlier_entries(self) -> tuple[dict[tuple[str | None, str], Entry], list[Entry]]:
         """Return what earlier tries of this run have sent, by row key and fingerprint, and further receipts of rows."""
         records = self.load()

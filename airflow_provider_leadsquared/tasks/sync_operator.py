@@ -7,6 +7,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -142,6 +143,7 @@ class SyncOperator(BaseOperator):
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                address = replace(address, number=ledger.last_number())
                 return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:

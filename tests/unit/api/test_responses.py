@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_leadsquared.api import requests, responses, texts
+from airflow_provider_leadsquared.api import requests, responses
 from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.confirmations import Confirmation
@@ -517,17 +517,6 @@ def test_no_part_of_a_value_is_left_where_a_long_text_is_cut(length):
     lead = json.dumps([{"Attribute": "mx_Note", "Value": value}])
     reason = _read_status(_task("FAILURE", StatusReason=text + value, RequestBody=lead)).reason
     assert [word for word in ("Meera", "Iyer", "Pune") if word in reason and length > 4_000] == []
-
-
-def test_masking_is_given_a_bounded_text(monkeypatch):
-    lengths = []
-    mask = texts.mask_text
-    monkeypatch.setattr(texts, "mask_text", lambda text, values: lengths.append(len(text)) or mask(text, values))
-    _read_status(_task("FAILURE", StatusReason="x" * 1_000_000))
-    with pytest.raises(RejectedError):
-        _read_receipt({**DUPLICATE, "ExceptionMessage": "y " * 500_000}, 500)
-    assert lengths
-    assert max(lengths) <= texts.LONGEST_TEXT
 
 
 # --- status: whose values never appear ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -167,3 +168,16 @@ def test_verdicts_of_a_poll_stay_with_the_rows_that_it_has_loaded(database):
     polling.write([RECEIPT.moved(State.CREATED)])
     assert database.ledger().load().entries == {}
     assert database.select("SELECT state, generation FROM {table}") == [("created", 0)]
+
+
+def test_a_claim_waits_for_the_write_under_way(database):
+    first, second = database.ledger(), database.ledger()
+    first.claim("first try")
+    second.load()
+    with ThreadPoolExecutor(1) as thread:
+        with first._database.writing() as connection:
+            first._confirm_claim(connection)
+            claiming = thread.submit(second.claim, "second try")
+            with pytest.raises(TimeoutError):
+                claiming.result(timeout=0.2)
+        claiming.result(timeout=30)
