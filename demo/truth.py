@@ -81,7 +81,7 @@ class Fields:
     """
 
     #: As the demonstration's sandbox is set.
-    SWITCHES: Mapping[str, Any] = {"overlong": "reject"}
+    SWITCHES: Mapping[str, Any] = {"overlong": "reject", "dropdown": "reject"}
 
     def __init__(self, added: Iterable[Json] = ()) -> None:
         self._fields = Schema([LeadField.from_json(dict(one)) for one in added]).fields

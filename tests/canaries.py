@@ -14,6 +14,8 @@ from urllib.parse import quote
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
 _SETTINGS = Settings()
+#: The password of every ledger's database.
+DATABASE_PASSWORD = "invented-database-password"
 KEYS = (_SETTINGS.access_key, quote(_SETTINGS.access_key, safe=""), _SETTINGS.secret_key, _SETTINGS.api_key)
 #: The domain of every address in the tests. Addresses that a test needs elsewhere, in a name or a path, use another.
 PERSONAL = ("@example.org",)
@@ -21,7 +23,7 @@ PERSONAL = ("@example.org",)
 
 def found_in(text: str) -> list[str]:
     """Return the canaries in a text."""
-    return [canary for canary in (*KEYS, *PERSONAL) if canary in text]
+    return [canary for canary in (*KEYS, DATABASE_PASSWORD, *PERSONAL) if canary in text]
 
 
 def chain_of(error: BaseException | None) -> Iterator[str]:

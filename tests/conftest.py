@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 # Imported only now: it brings the package, and that Airflow.
 from airflow_provider_leadsquared.hooks._transport import GUARDED_LOGGERS  # noqa: E402
 from tests import canaries  # noqa: E402
+from tests.support.mariadb import MariaDB  # noqa: E402
 
 pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
 
@@ -46,6 +48,16 @@ def postgres() -> Iterator[str]:
         server = get_server(folder)
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """Return a real MariaDB that runs as long as the tests."""
+    with (
+        tempfile.TemporaryDirectory(prefix="maria") as folder,
+        MariaDB(Path(folder) / "server", canaries.DATABASE_PASSWORD) as server,
+    ):
+        yield server
 
 
 @pytest.hookimpl(wrapper=True)

@@ -41,7 +41,7 @@ class AsyncApi:
     :param status: Tells the outcome of one RequestId. Every asynchronous API has its own.
     :param metrics: Tells how busy the queue is. Not every account has it.
     :param encode: Checks one record and writes its body. Takes the record and, as keywords, ``null_handling``,
-        ``search_by`` and ``rules``, as ``encode_lead`` does; raises ``InvalidLeadError``.
+        ``search_by``, ``rules`` and ``parameters``, as ``encode_lead`` does; raises ``InvalidLeadError``.
     :param read_confirmation: Reads the inner response (keys in lower case) of a request that succeeded; None if it
         does not confirm the record.
     :param may_repeat: Whether a payload may be sent again when nobody knows if its first sending was accepted.

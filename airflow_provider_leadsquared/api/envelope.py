@@ -1,8 +1,9 @@
 """
 What every response of LeadSquared has in common: from (HTTP code, headers, bytes) to parsed JSON or a typed error.
 
-An error in the body takes precedence over the HTTP code. Names of keys are compared without case. A string may hold
-JSON. Texts that LeadSquared wrote are masked before they enter an error.
+An error in the body takes precedence over the HTTP code, if the body is LeadSquared's: other servers on the way send
+pages and JSON of their own. Names of keys are compared without case. A string may hold JSON, encoded more than once.
+Texts that LeadSquared wrote are cleaned and masked before they enter an error.
 """
 
 from __future__ import annotations
@@ -29,8 +30,15 @@ from airflow_provider_leadsquared.api.masking import mask_text
 from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
 
+_NOT_LEADSQUARED = ": no response of LeadSquared's; check the connection's hosts and any proxy"
 #: A status response, its task, the task's message and that message's own: nothing that is read lies deeper.
 _ENVELOPE_LEVELS = 4
+#: How often a JSON object may be encoded as text inside its place.
+_ENCODINGS = 3
+#: Keys whose object may come as JSON text.
+_MAY_BE_TEXT = ("message", "taskstatus")
+#: Words of an envelope's status that mean an error; the synchronous API says ``Error``.
+_ERROR_WORDS = ("ERROR", "FAILURE", "FAILED")
 
 
 def read_json(request: Request, response: Response) -> Any:
@@ -40,28 +48,34 @@ def read_json(request: Request, response: Response) -> Any:
     :raises ApiError: What the response reports.
     """
     what = f"{request.label}: HTTP {response.status_code}"
+    is_success = 200 <= response.status_code < 300
     try:
-        data = json.loads(response.body)
+        data = unpacked(json.loads(response.body))
     except (ValueError, RecursionError):
         _raise_for_code(request, what, response, "", readable=False)
     if isinstance(data, dict):
         keys = lower_keys(data)
         text = error_text_in(keys)
-        if is_error(keys):
+        if is_error(keys) and _is_leadsquareds(data, keys):
             _raise_reported(request, what, response, exception_type_in(keys), text)
-        if response.status_code != 200:
+        if is_error(keys) or not is_success:
             _raise_for_code(request, what, response, text)
-    elif response.status_code != 200:
+    elif not is_success:
         _raise_for_code(request, what, response, "")
     return data
+
+
+def _is_leadsquareds(data: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
+    """Tell LeadSquared's error body from that of a server on the way, which may say ``{"status": "error"}`` too."""
+    return "Status" in data or "ExceptionType" in data or (exception_type_in(keys) or "").startswith("MX")
 
 
 def _raise_reported(request: Request, what: str, response: Response, kind: str | None, text: str) -> NoReturn:
     """Raise what LeadSquared's own error body reports, whatever the HTTP code."""
     code = response.status_code
-    reason = mask_text(text, values_of(request.body))
+    reason = mask_text(text, values_of(request.body), request.keys)
     # A lead's own words are masked by now: none can be taken for LeadSquared's.
-    if code == 429 or names_rate_limit(reason) or names_rate_limit(kind or ""):
+    if code == 429 or names_rate_limit(reason, kind):
         raise rate_limit_error(what, text)
     if code == 401 or (code == 403 and kind is None) or names_refused_keys(kind or ""):
         raise authentication_error(request, what, text)
@@ -76,9 +90,14 @@ def _raise_reported(request: Request, what: str, response: Response, kind: str |
 def _raise_for_code(request: Request, what: str, response: Response, text: str, *, readable: bool = True) -> NoReturn:
     """Raise what the HTTP code says, where the body is not LeadSquared's own."""
     code = response.status_code
+    if not readable and response.is_html and 400 <= code < 500 and code != 429:
+        # Nobody knows whether LeadSquared got the call before the page was sent in place of its response.
+        raise UnexpectedResponseError(f"{what}, a page of {len(response.body)} bytes{_NOT_LEADSQUARED}")
+    if code == 413:
+        what = f"{what}, the body is too large for a server on the way"
     if not readable:
         what = f"{what}, {len(response.body)} bytes of {response.content_type or 'unnamed content'} that are no JSON"
-    if code == 429 or (names_rate_limit(text) and code != 200):
+    if code == 429 or (names_rate_limit(text) and code >= 400):
         raise rate_limit_error(what, text)
     if code == 404 or (code == 403 and text == "Missing Authentication Token"):
         raise NoSuchPathError(f"{what}: the host has no such path; check the connection's hosts")
@@ -86,20 +105,17 @@ def _raise_for_code(request: Request, what: str, response: Response, text: str, 
         raise authentication_error(request, what, text or response.body[:LONGEST_TEXT].decode(errors="replace"))
     if code == 403:
         raise gateway_error(what)
-    if code in (400, 413):
-        reason = "the body is too large" if code == 413 else "the body was not understood"
-        raise RejectedError(f"{what}: {reason}", None, reason)
     if code >= 500:
         raise ServerError(what)
     if 300 <= code < 400:
         raise UnexpectedResponseError(f"{what}: a redirect, not followed with keys; check the connection's hosts")
-    raise UnexpectedResponseError(f"{what}: no response of LeadSquared's; check the connection's hosts and any proxy")
+    raise UnexpectedResponseError(f"{what}{_NOT_LEADSQUARED}")
 
 
 def is_error(envelope: Mapping[str, Any]) -> bool:
     """Tell whether an envelope with lower-case keys reports an error."""
     status = envelope.get("status")
-    return bool(envelope.get("exceptiontype")) or (isinstance(status, str) and status.strip().upper() == "ERROR")
+    return bool(envelope.get("exceptiontype")) or (isinstance(status, str) and status.strip().upper() in _ERROR_WORDS)
 
 
 def exception_type_in(envelope: Mapping[str, Any]) -> str | None:
@@ -110,28 +126,37 @@ def exception_type_in(envelope: Mapping[str, Any]) -> str | None:
     return kind if isinstance(kind, str) and re.fullmatch(r"[A-Za-z_][\w.]{0,99}", kind) else "(unnamed)"
 
 
-def error_text_in(envelope: Mapping[str, Any]) -> str:
-    """Return the error's text; empty where it is none."""
-    texts = (envelope.get("exceptionmessage"), envelope.get("message"))
-    return next((text for text in texts if isinstance(text, str) and text), "")
+def error_text_in(envelope: Any, levels: int = _ENVELOPE_LEVELS) -> str:
+    """Return the error's text, also from the message inside a message; empty where there is none."""
+    if not isinstance(envelope, Mapping) or not levels:
+        return ""
+    for name in ("exceptionmessage", "message"):
+        value = envelope.get(name)
+        text = value.strip() if isinstance(value, str) else error_text_in(value, levels - 1)
+        if text:
+            return text
+    return ""
 
 
 def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
-    """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack its messages."""
+    """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text."""
     if not isinstance(data, dict) or not levels:
         return data
     lowered = {str(key).lower(): value for key, value in data.items()}
-    if "message" in lowered:
-        lowered["message"] = _parsed(lowered["message"])
+    for name in _MAY_BE_TEXT:
+        if name in lowered:
+            lowered[name] = unpacked(lowered[name])
     return {key: lower_keys(value, levels - 1) for key, value in lowered.items()}
 
 
-def _parsed(value: Any) -> Any:
-    """Unpack a JSON object inside a string; anything else comes back as it is."""
-    if isinstance(value, str):
+def unpacked(value: Any) -> Any:
+    """Return the object or list that a text holds as JSON, encoded up to three times; anything else as it is."""
+    inner = value
+    for _ in range(_ENCODINGS):
+        if not isinstance(inner, str):
+            break
         try:
-            unpacked = json.loads(value)
+            inner = json.loads(inner.removeprefix("\ufeff"))
         except (ValueError, RecursionError):
             return value
-        return unpacked if isinstance(unpacked, dict) else value
-    return value
+    return inner if isinstance(inner, (dict, list)) else value

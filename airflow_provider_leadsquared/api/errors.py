@@ -1,14 +1,20 @@
 """
 The root of all errors of this package, and the errors of a call to LeadSquared.
 
-A caller decides on the class and on two facts that every :class:`ApiError` states: may the same call be made again
-(``transient``), and may LeadSquared have taken the call although it looks failed (``in_doubt``)? No message here holds
-a key, a URL with a query, or lead data. Users import errors from ``airflow_provider_leadsquared.exceptions``.
+A caller decides on the class and on facts that every :class:`ApiError` states: may the same call be made again
+(``transient``), may LeadSquared have taken the call although it failed (``in_doubt``), was anything sent at all
+(``was_sent``)? No message here holds a key, a URL with a query, or lead data. Users import errors from
+``airflow_provider_leadsquared.exceptions``.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from airflow_provider_leadsquared.api.texts import clean_text
+
+#: Characters of an attribute's name in a message; LeadSquared's own are shorter.
+_LONGEST_NAME = 100
 
 
 class LeadSquaredError(Exception):
@@ -25,7 +31,9 @@ class InvalidLeadError(LeadSquaredError, ValueError):
     """
 
     def __init__(self, attribute: str, rule: str, problem: str) -> None:
-        super().__init__(f"{attribute}: {problem}" if attribute else problem)
+        # The name is the author's or the source's, and this text goes into logs and ledgers.
+        name = clean_text(attribute[:_LONGEST_NAME])
+        super().__init__(f"{name}: {problem}" if name else problem)
         self.attribute, self.rule, self.problem = attribute, rule, problem
 
     def __reduce__(self) -> tuple[type[InvalidLeadError], tuple[str, str, str]]:
@@ -39,12 +47,18 @@ class ApiError(LeadSquaredError):
     transient: ClassVar[bool] = False
     #: LeadSquared may have accepted what was sent.
     in_doubt: ClassVar[bool] = False
-    #: Seconds to wait before the next call, as the response states them (within bounds); None where it does not.
+    #: The call may have reached a server.
+    was_sent: ClassVar[bool] = True
+    #: Seconds to wait before the next call, from 0 to 60, as the response asks for; None where it asks for nothing.
     retry_after: float | None = None
+    #: How often the record was sent until this outcome.
+    sendings: int = 1
 
 
 class ConfigurationError(ApiError, ValueError):
     """The connection is incomplete or wrong; nothing was sent."""
+
+    was_sent = False
 
 
 class AuthenticationError(ApiError):
@@ -68,12 +82,12 @@ class WrongRegionError(AuthenticationError):
 
 
 class NoSuchPathError(ApiError):
-    """The host has no such API (404, or its gateway's 403); nothing was sent."""
+    """The host has no such API (404, or its gateway's 403); nothing was accepted."""
 
 
 class RejectedError(ApiError):
     """
-    LeadSquared refused what was sent; the same again would be refused again.
+    LeadSquared refused what was sent, in its own error format; the same again would be refused again.
 
     :param message: What was refused and why.
     :param exception_type: LeadSquared's name for it (``MX…Exception``), None where it gave none.
@@ -97,7 +111,7 @@ class RateLimitError(ApiError):
     Too many calls; nothing was accepted.
 
     :param message: What happened.
-    :param retry_after: Seconds to wait before the next call, as LeadSquared states them.
+    :param retry_after: Seconds to wait before the next call, from 0 to 60, as LeadSquared states them.
     """
 
     transient = True
@@ -122,10 +136,13 @@ class NoConnectionError(ApiError):
     """No connection was established, so nothing was sent."""
 
     transient = True
+    was_sent = False
 
 
 class SendingExpiredError(ApiError):
     """The caller's time for sending a record had passed before a connection was free; nothing was sent."""
+
+    was_sent = False
 
 
 class NoResponseError(ApiError):
@@ -136,10 +153,21 @@ class NoResponseError(ApiError):
 
 
 class UnexpectedResponseError(ApiError):
-    """A response that is not LeadSquared's: not JSON, or without what it must hold."""
+    """A response that is not LeadSquared's: a page, not JSON, an error of an unknown format, or nothing in it."""
 
     in_doubt = True
 
 
 class UnknownRequestError(ApiError):
-    """LeadSquared does not know this RequestId (not yet, no longer, or not in this account)."""
+    """
+    A status call did not find the request: LeadSquared does not know it, or what was called is no status API.
+
+    :param message: What happened.
+    :param is_certain: LeadSquared's status API says so itself. False for an error such as 404 or 400, which may also
+        mean that the path is wrong or that another server responds.
+    :param server_time: The time on LeadSquared's clock, seconds since the epoch; None where it is not known.
+    """
+
+    def __init__(self, message: str, *, is_certain: bool = False, server_time: float | None = None) -> None:
+        super().__init__(message)
+        self.is_certain, self.server_time = is_certain, server_time

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
+from airflow_provider_leadsquared.api.texts import invisible_in
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import LeadField
 
 #: Every rule that ``breaches`` can find broken.
-RULES = ("unknown_attribute", "mandatory", "read_only", "too_long", "wrong_type", "not_an_option")
+RULES = ("unknown_attribute", "mandatory", "read_only", "too_long", "wrong_type", "not_an_option", "invisible")
 
 #: What a capture takes besides the account's fields.
 _PSEUDO_ATTRIBUTES = ("ProspectID", "SearchBy", "RelatedCompanyId")
@@ -126,6 +127,8 @@ class FieldRules:
             ]
         validators = self._validators
         for name, text in texts.items():
+            if isinstance(text, str) and (sign := invisible_in(text)):
+                found.append(InvalidLeadError(name, "invisible", f"holds {sign}, a character that nobody sees"))
             validator = validators.get(name)
             if validator is not None and not (isinstance(text, str) and text in self._options.get(name, ())):
                 for error in validator.iter_errors(text):
@@ -137,9 +140,11 @@ class FieldRules:
         Check a lead, as names and texts, where it is not known whether the account has it already.
 
         :raises InvalidLeadError: The first breach; names attribute and rule, and close names of an unknown one.
+            Characters that nobody sees are no reason to refuse a lead.
         """
         for breach in self.breaches(texts, exists=None):
-            raise breach
+            if breach.rule != "invisible":
+                raise breach
 
     @cached_property
     def _validators(self) -> dict[str, Draft202012Validator]:

@@ -2,7 +2,7 @@
 From what a data engineer has to what LeadSquared takes.
 
 A lead comes as a mapping of schema names to Python values, or as the API's own list of attribute/value pairs. It
-leaves as a :class:`Payload`: the body to send, the key by which LeadSquared will match it, and a fingerprint.
+leaves as a :class:`Payload`: the body to send, the keys by which LeadSquared will match it, and a fingerprint.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Protocol
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.json_schema import first_error
-from airflow_provider_leadsquared.api.null_handling import NullHandling, text_of_null
+from airflow_provider_leadsquared.api.null_handling import NullHandling, is_null, text_of_null
 from airflow_provider_leadsquared.api.payloads import Payload
-from airflow_provider_leadsquared.api.values import check_encodable, value_text
+from airflow_provider_leadsquared.api.texts import invisible_in
+from airflow_provider_leadsquared.api.values import check_text, value_text
 
 #: A body larger than this is refused. LeadSquared documents no limit; its gateway is on AWS, whose queues take 256
 #: KiB a message, and the queue's message holds more than the body.
@@ -51,7 +53,9 @@ _SYSTEM_NAMES = {
 }
 #: The attributes by which Lead.Capture looks for an existing lead, in its order.
 _MATCH_ATTRIBUTES = ("ProspectID", "EmailAddress", "Phone")
-
+#: The lead's id as a value of SearchBy; as an attribute it is ``ProspectID``.
+_SEARCH_BY_ID = "ProspectId"
+_SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 #: How a body is written, and what is hashed of it.
 _AS_SENT, _CANONICAL = json.JSONEncoder(ensure_ascii=False), json.JSONEncoder(ensure_ascii=False, sort_keys=True)
@@ -70,17 +74,18 @@ def encode_lead(
     null_handling: NullHandling = "skip",
     search_by: str | None = None,
     rules: LeadRules | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> Payload:
     """
     Check one lead and write it as LeadSquared takes it.
 
-    Text stays as it is; numbers become plain decimals; booleans ``true`` and ``false``; a date, and a datetime taken
-    to UTC (one without a zone is taken for UTC), ``YYYY-MM-DD HH:MM:SS``; a mapping becomes a custom field set.
+    Values are written as ``value_text`` writes them; a mapping becomes a custom field set.
 
     :param lead: ``{"EmailAddress": …, "mx_City": …}``, or ``[{"Attribute": …, "Value": …}, …]``.
-    :param null_handling: ``skip`` leaves out attributes that are None; ``clear`` sends them empty.
+    :param null_handling: ``skip`` leaves out attributes that are null (None, NaN, NaT, NA); ``clear`` sends them empty.
     :param search_by: The attribute by which LeadSquared shall match, where the lead itself names none.
     :param rules: The account's own rules, where they are known.
+    :param parameters: The query parameters of the submission; part of the fingerprint, for they change what it does.
     :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
     """
     texts: dict[str, str | dict[str, str]] = {}
@@ -89,33 +94,42 @@ def encode_lead(
         if attribute in texts:
             raise InvalidLeadError(attribute, "doubled_attribute", "is there twice in the lead; keep one")
         if isinstance(value, str):  # first, for most are
-            texts[attribute] = check_encodable(attribute, value)
+            texts[attribute] = check_text(attribute, value)
         elif isinstance(value, Mapping):
             inner = {
-                str(name): null or "" if item is None else value_text(f"{attribute}.{name}", item)
+                str(name): null or "" if is_null(item) else value_text(f"{attribute}.{name}", item)
                 for name, item in value.items()
-                if item is not None or null is not None
+                if null is not None or not is_null(item)
             }
             if inner or null is not None:
                 texts[attribute] = inner
-        elif value is not None:
+        elif not is_null(value):
             texts[attribute] = value_text(attribute, value)
         elif null is not None:
             texts[attribute] = null
     _check(texts)
     if search_by and "SearchBy" not in texts:
         texts["SearchBy"] = search_by
+    if texts.get("SearchBy") == "ProspectID":
+        texts["SearchBy"] = _SEARCH_BY_ID
     if rules is not None:
         rules.check(texts)
-    match_key = _match_key(texts)
+    match_keys = _match_keys(texts)
+    invisible = {name: sign for name, value in texts.items() if (sign := _invisible_in(value))}
+    for name, _ in match_keys:
+        if name in invisible:
+            raise InvalidLeadError(
+                name, "text", f"holds {invisible[name]}, which nobody sees and no lead is found by; remove it"
+            )
     body = _AS_SENT.encode([_pair(name, value) for name, value in texts.items()]).encode()
     if len(body) > LARGEST_BODY:
         largest = max(texts, key=lambda name: len(str(texts[name])))
         raise InvalidLeadError(
             largest, "too_large", f"the lead is {len(body):,} bytes, the limit is {LARGEST_BODY:,}; shorten this value"
         )
-    canonical = _CANONICAL.encode(texts).encode()
-    return Payload(body, match_key, hashlib.sha256(canonical).hexdigest()[:32])
+    texts.pop("SearchBy", None)  # by what the lead is found does not change what is stored
+    canonical = _CANONICAL.encode([texts, dict(parameters or {})]).encode()
+    return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible))
 
 
 def attributes_of(payload: Payload) -> dict[str, object]:
@@ -225,25 +239,40 @@ def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[s
     return where, str(error.validator), "is an empty field set; leave it out"
 
 
-def _match_key(texts: dict[str, str | dict[str, str]]) -> tuple[str, str] | None:
-    """Tell by what LeadSquared will match: the order of its page, SearchBy unless all three are there."""
-    present = [name for name in _MATCH_ATTRIBUTES if _in_one_spelling(name, texts)]
+def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there."""
+    present = [name for name in _MATCH_ATTRIBUTES if name in texts and _in_one_spelling(name, texts)]
     wanted = texts.get("SearchBy")
     if wanted:
-        # The lead id is spelled ProspectId as a SearchBy value and ProspectID as an attribute.
-        name = "ProspectID" if wanted == "ProspectId" else str(wanted)
+        name = "ProspectID" if wanted == _SEARCH_BY_ID else str(wanted)
         if name not in texts:
             shown = repr(name) if name in _SYSTEM_NAMES.values() or name.startswith("mx_") else "an attribute"
             raise InvalidLeadError("SearchBy", "search_by", f"names {shown}, which the lead does not have")
         if len(present) < len(_MATCH_ATTRIBUTES):
             present = [name] if _in_one_spelling(name, texts) else []
-    return (present[0], _in_one_spelling(present[0], texts)) if present else None
+    return tuple((name, _in_one_spelling(name, texts)) for name in present)
 
 
 def _in_one_spelling(name: str, texts: dict[str, str | dict[str, str]]) -> str:
-    """Return a value as LeadSquared compares it; empty where there is nothing to match by."""
-    value = str(texts.get(name) or "").strip().casefold()
-    return re.sub(r"[\s().-]", "", value) if name == "Phone" else value
+    """
+    Return a value in the one spelling in which it is compared; empty where there is nothing to match by.
+
+    Two spellings are taken for one key only where they cannot be two records: ASCII letters of a lead's id and of an
+    e-mail address in either case, and what people write between the digits of a phone. A wrong guess would leave out
+    a row for ever, so any other attribute, and any other letter, is compared as it is.
+    """
+    value = str(texts.get(name) or "")
+    if name == "Phone":
+        return re.sub(r"[\s().-]", "", value)
+    if name in _MATCH_ATTRIBUTES:
+        return value.strip().translate(_SMALL_LETTERS)
+    return value if value.strip() else ""
+
+
+def _invisible_in(value: str | dict[str, str]) -> str | None:
+    if isinstance(value, str):
+        return invisible_in(value)
+    return next((sign for text in value.values() if (sign := invisible_in(text))), None)
 
 
 def _pair(name: str, value: str | dict[str, str]) -> dict[str, Any]:

@@ -11,11 +11,19 @@ class Payload:
     A checked record, ready to be sent.
 
     :param body: The JSON body, UTF-8. Never shown.
-    :param match_key: The attribute and value by which LeadSquared looks for an existing record, the value in one
-        spelling; None where it creates a record at each call. Never shown.
-    :param fingerprint: Hash of names and values, whatever their order; 32 hexadecimal digits.
+    :param match_keys: The attributes and values by which LeadSquared looks for an existing record, in its order, each
+        value in one spelling; empty where it creates a record at each call. Never shown.
+    :param fingerprint: Hash of what a sending does: of names and values, whatever their order, and of the submission's
+        parameters; not of how LeadSquared finds the record. 32 hexadecimal digits.
+    :param invisible: The attributes whose values hold characters that nobody sees; they are sent as they are.
     """
 
     body: bytes = field(repr=False)
-    match_key: tuple[str, str] | None = field(repr=False)
+    match_keys: tuple[tuple[str, str], ...] = field(repr=False)
     fingerprint: str
+    invisible: tuple[str, ...] = ()
+
+    @property
+    def match_key(self) -> tuple[str, str] | None:
+        """The match key that LeadSquared tries first; None where there is none. Never shown."""
+        return self.match_keys[0] if self.match_keys else None

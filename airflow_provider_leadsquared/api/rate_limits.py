@@ -13,8 +13,13 @@ RATE_WINDOW = 5.0
 #: Seconds that a server may ask to wait at the most. Our own figure: after it one call finds out whether to wait on.
 LONGEST_HOLD = 60.0
 
-_NAMES = re.compile(r"exceeded the limit|rate ?limit|throttl|too many requests|limit exceeded", re.IGNORECASE)
-_WINDOW = re.compile(r"in (\d{1,300}) second", re.IGNORECASE)
+# Whole words only: a field may be called mx_Throttle_Plan.
+_WORDS = re.compile(
+    r"\b(exceeded the limit|rate ?limit(s|ed|ing)?|throttl(ed|ing)|too many requests|limit exceeded)\b", re.IGNORECASE
+)
+_NAMES = re.compile(r"rate_?limit|throttl", re.IGNORECASE)
+_WINDOW = re.compile(r"\bin (\d{1,300}) second", re.IGNORECASE)
+_CALLS_IN_WINDOW = re.compile(r"\bexceeded the limit of \d{1,300} in \d{1,300} second", re.IGNORECASE)
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
@@ -23,27 +28,30 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     Return how long a server asks to wait before the next call (the ``Retry-After`` header).
 
     :param headers: The response's headers.
-    :param now: Seconds since the epoch, for a date in a response that has no date of its own.
+    :param now: Seconds since the epoch, for a date in a response that has no ``Date`` of its own.
     :return: Seconds from 0 to :data:`LONGEST_HOLD`; None if the header is missing or holds neither seconds nor a date.
     """
     text = header(headers, "Retry-After")
     if _SECONDS.fullmatch(text):
         return min(float(text), LONGEST_HOLD)
-    until = parse_http_date(text)
+    until, sent_at = parse_http_date(text), server_time(headers)
     if until is None:
         return None
     # A server's date counts on the server's own clock, which may differ from ours.
-    sent_at = server_time(headers)
     return min(max(until - (now if sent_at is None else sent_at), 0.0), LONGEST_HOLD)
 
 
-def names_rate_limit(text: str) -> bool:
+def names_rate_limit(text: str, exception_type: str | None = None) -> bool:
     """
-    Tell whether a text speaks of a rate limit. An HTTP 429 is one whatever its text.
+    Tell whether an error is a rate limit. An HTTP 429 is one whatever its text.
 
-    :param text: An error's text or its exception type; a lead's own values are masked in it.
+    :param text: The error's text; a lead's own values are masked in it.
+    :param exception_type: The error's name. One that names no rate limit is none, unless the text names a number of
+        calls and a window: any other text may be about a field or a value.
     """
-    return _NAMES.search(text) is not None
+    if exception_type is None:
+        return _WORDS.search(text) is not None
+    return _NAMES.search(exception_type) is not None or _CALLS_IN_WINDOW.search(text) is not None
 
 
 def rate_limit_error(what: str, text: str) -> RateLimitError:

@@ -7,6 +7,7 @@ readers in ``responses`` as a :class:`Response`.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from airflow_provider_leadsquared.api.endpoints import (
     Host,
     KeyPair,
 )
+from airflow_provider_leadsquared.api.http_dates import server_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Request:
     :param url: The whole URL. Never shown: the query may hold keys.
     :param headers: Header names and values. Never shown.
     :param body: The JSON body, None for GET. Never shown.
+    :param keys: The account's credentials in all their spellings, to be masked in responses. Never shown.
     """
 
     endpoint: Endpoint
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False, default=None)
+    keys: tuple[str, ...] = field(repr=False, default=())
 
     @property
     def label(self) -> str:
@@ -60,6 +64,24 @@ class Response:
     body: bytes = field(repr=False)
     content_type: str = ""
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def server_time(self) -> float | None:
+        """The time on the server's clock (``Date``), whole seconds since the epoch; None where it is not given."""
+        return server_time(self.headers)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for people. LeadSquared sends none: a server on the way does."""
+        return self._begins_with(b"<") or self.content_type == "text/html"
+
+    @property
+    def may_be_leadsquareds(self) -> bool:
+        """Whether the body is an object, or empty; pages and plain texts are of a server on the way."""
+        return not self.body.strip() or self._begins_with(b"{")
+
+    def _begins_with(self, sign: bytes) -> bool:
+        return self.body[:1_000].removeprefix(codecs.BOM_UTF8).lstrip().startswith(sign)
 
 
 def submit(account: Account, api: AsyncApi, body: bytes, parameters: Mapping[str, str] | None = None) -> Request:
@@ -126,7 +148,8 @@ def check_parameters(api: AsyncApi, parameters: Mapping[str, str]) -> dict[str, 
 
 
 def _request(account: Account, endpoint: Endpoint, query: dict[str, str], body: bytes | None = None) -> Request:
-    headers = {"Accept": "application/json"}
+    # A proxy must not give the response of an earlier call.
+    headers = {"Accept": "application/json", "Cache-Control": "no-cache"}
     if body is not None:
         headers["Content-Type"] = "application/json"
     if endpoint.host is Host.ASYNCHRONOUS:
@@ -137,4 +160,6 @@ def _request(account: Account, endpoint: Endpoint, query: dict[str, str], body: 
         headers |= {"x-LSQ-AccessKey": account.access_key, "x-LSQ-SecretKey": account.secret_key}
     # Access keys hold a '$', which must be percent-encoded.
     text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return Request(endpoint, f"{account.url(endpoint.host)}{endpoint.path}{'?' if text else ''}{text}", headers, body)
+    url = f"{account.url(endpoint.host)}{endpoint.path}{'?' if text else ''}{text}"
+    keys = (account.access_key, account.secret_key, account.async_api_key)
+    return Request(endpoint, url, headers, body, (*keys, *(quote(key, safe="") for key in keys)))

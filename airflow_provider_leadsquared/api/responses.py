@@ -7,8 +7,8 @@ What all responses have in common is in ``envelope``. The lead that a status res
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,8 +20,10 @@ from airflow_provider_leadsquared.api.envelope import (
     is_error,
     lower_keys,
     read_json,
+    unpacked,
 )
 from airflow_provider_leadsquared.api.errors import (
+    ApiError,
     NoSuchPathError,
     RejectedError,
     UnexpectedResponseError,
@@ -30,8 +32,12 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.api.json_schema import first_error
 from airflow_provider_leadsquared.api.leads import values_of
 from airflow_provider_leadsquared.api.masking import mask_text
+from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.api.requests import Request, Response
+from airflow_provider_leadsquared.api.texts import clean_text
 
+#: Characters of an error's text that are read: what is longer is a page or a dump.
+LONGEST_TEXT = 4_000
 #: Digits of a count that is taken for one.
 _LONGEST_COUNT = 9
 
@@ -64,10 +70,14 @@ class Receipt:
 
     :param request_id: The RequestId under which to ask for the outcome.
     :param after_doubt: An earlier sending of the same lead got no response, and may have been accepted too.
+    :param server_time: When it was accepted on LeadSquared's clock, seconds since the epoch; None if it is not known.
+    :param sendings: How often the lead was sent until it was accepted.
     """
 
     request_id: str
     after_doubt: bool = False
+    server_time: float | None = None
+    sendings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class RequestStatus:
     :param confirmation: The CRM's own yes, where there is one.
     :param exception_type: LeadSquared's name for what went wrong, None where it named nothing.
     :param reason: LeadSquared's text on what went wrong, masked; empty where there is none.
+    :param server_time: The time on LeadSquared's clock, seconds since the epoch; None where it is not known.
     """
 
     request_id: str
@@ -87,6 +98,7 @@ class RequestStatus:
     confirmation: Confirmation | None = None
     exception_type: str | None = None
     reason: str = ""
+    server_time: float | None = None
 
     @property
     def is_application_error(self) -> bool:
@@ -145,9 +157,10 @@ def read_receipt(request: Request, response: Response) -> Receipt:
     :raises ApiError: What the response reports. Without a RequestId nothing counts as accepted.
     """
     data = lower_keys(read_json(request, response))
-    if first_error("acceptance", data) is not None:
+    request_id = None if first_error("acceptance", data) is not None else parse_request_id(data["requestid"])
+    if request_id is None:
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without a RequestId")
-    return Receipt(data["requestid"])
+    return Receipt(request_id, server_time=response.server_time)
 
 
 def read_capture(request: Request, response: Response) -> Confirmation:
@@ -169,32 +182,47 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
 
     :param request_id: The request that was asked for.
     :param api: The API that it was submitted to.
-    :raises UnknownRequestError: LeadSquared does not know the request.
-    :raises UnexpectedResponseError: The response is about another request, or cannot be understood.
+    :raises UnknownRequestError: LeadSquared does not know the request, or the call failed in a way that may mean so.
+    :raises UnexpectedResponseError: The response is about another request, or is not LeadSquared's.
     :raises ApiError: What the response reports.
     """
-    unknown = f"LeadSquared does not know RequestId {request_id}: lost, long past, or of another account"
     try:
         data = lower_keys(read_json(request, response))
-    except RejectedError:
-        # The RequestId is all that such a call holds, so that is what was refused.
-        raise UnknownRequestError(unknown) from None
-    except NoSuchPathError as error:
-        if response.status_code == 404:
-            raise UnknownRequestError(unknown) from None
-        raise NoSuchPathError(
-            f"{error}; this account's status path may differ, set it in the connection's extra 'paths'"
-        ) from None
+    except (RejectedError, NoSuchPathError, UnexpectedResponseError) as error:
+        raise _status_error(response, request_id, error) from None
     if not isinstance(data, dict):
         raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
     echoed = data.get("requestid")
-    if echoed is not None and not (isinstance(echoed, str) and echoed.lower() == request_id.lower()):
+    if echoed is not None and (parse_request_id(echoed) or "").lower() != request_id.lower():
         raise UnexpectedResponseError(f"{request.label}: the response is about another request than {request_id}")
     if data.get("taskstatus") is None:
-        raise UnknownRequestError(unknown)
+        raise UnknownRequestError(
+            f"LeadSquared does not know RequestId {request_id}: lost, long past, or of another account",
+            is_certain=echoed is not None or "taskstatus" in data,
+            server_time=response.server_time,
+        )
     if first_error("status", data) is not None:
         raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
-    return _status(request_id, data["taskstatus"], api)
+    status = _status(request_id, data["taskstatus"], api, request.keys)
+    return replace(status, server_time=response.server_time)
+
+
+def _status_error(response: Response, request_id: str, error: ApiError) -> ApiError:
+    """Return what the error of a status call means: the RequestId is all that such a call holds."""
+    if isinstance(error, RejectedError) or (response.status_code in (400, 404) and response.may_be_leadsquareds):
+        return UnknownRequestError(
+            f"{error}; LeadSquared may not know RequestId {request_id}, or the status path is another one "
+            "(the connection's extra 'paths')",
+            # The time of another server is not LeadSquared's.
+            server_time=response.server_time if isinstance(error, RejectedError) else None,
+        )
+    if response.status_code == 404:
+        return UnexpectedResponseError(str(error))
+    if isinstance(error, NoSuchPathError):
+        return NoSuchPathError(
+            f"{error}; this account's status path may differ, set it in the connection's extra 'paths'"
+        )
+    return error
 
 
 def read_metrics(request: Request, response: Response) -> QueueMetrics:
@@ -220,15 +248,15 @@ def read_lead_fields(request: Request, response: Response) -> tuple[LeadField, .
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without lead fields")
     return tuple(
         LeadField(
-            schema_name=item["SchemaName"],
-            display_name=item.get("DisplayName") or item["SchemaName"],
+            schema_name=clean_text(item["SchemaName"]),
+            display_name=clean_text(item.get("DisplayName") or item["SchemaName"]),
             data_type=item["DataType"],
             render_type=item.get("RenderTypeTextValue") or "",
             is_mandatory=bool(item.get("IsMandatory")),
             max_length=int(item["MaxLength"]) if item.get("MaxLength") else None,
             lock_after_create=item.get("LockAfterCreate") or 0,
             is_identifier=bool(item.get("IsLeadIdentifier")),
-            options=tuple(option["Value"] for option in item.get("Options") or ()),
+            options=tuple(clean_text(option["Value"]) for option in item.get("Options") or ()),
             min_length=_count(item.get("RangeMin")),
         )
         for item in data
@@ -257,13 +285,14 @@ def read_api_host(request: Request, response: Response) -> str:
     return host.split("//")[-1].split("/")[0]
 
 
-def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestStatus:
+def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Sequence[str]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
-    values = values_of(task.get("requestbody"))
+    values = values_of(unpacked(task.get("requestbody")))
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
         if is_error(inner):
-            return _failure(request_id, RequestState.FAILED, error_text_in(inner), values, exception_type_in(inner))
+            reason = error_text_in(inner)
+            return _failure(request_id, RequestState.FAILED, reason, values, keys, exception_type_in(inner))
         confirmation = api.read_confirmation(inner)
         if confirmation is not None:
             return RequestStatus(request_id, state, confirmation)
@@ -271,12 +300,23 @@ def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi) -> RequestS
         # The outer status alone is no confirmation: only the inner response is the CRM's.
         return RequestStatus(request_id, RequestState.UNKNOWN, reason="says Success, but not what was captured")
     if state in (RequestState.FAILED, RequestState.ERROR):
-        return _failure(request_id, state, str(task.get("statusreason") or ""), values, None)
+        kind = exception_type_in(inner) if isinstance(inner, dict) else None
+        texts = [_text_in(task.get("statusreason")), _text_in(inner)]
+        # The reason's documented place is StatusReason; a message that names an exception says more.
+        first, second = reversed(texts) if kind else texts
+        return _failure(request_id, state, first or second, values, keys, kind)
     return RequestStatus(request_id, state)
 
 
-def _failure(request_id: str, state: RequestState, text: str, values: list[str], kind: str | None) -> RequestStatus:
+def _text_in(given: object) -> str:
+    return given.strip() if isinstance(given, str) else error_text_in(lower_keys(given))
+
+
+def _failure(
+    request_id: str, state: RequestState, text: str, values: list[str], keys: Sequence[str], kind: str | None
+) -> RequestStatus:
+    text = text[:LONGEST_TEXT]
     found = _APPLICATION_ERROR.search(text) or _EXCEPTION_TYPE.search(text)
     kind = kind or (found.group() if found else None)
-    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values)
+    reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values, keys)
     return RequestStatus(request_id, state, exception_type=kind, reason=reason)

@@ -8,9 +8,9 @@ last of several rows with one match key is sent, and a row is recognised by what
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_leadsquared.api.async_apis import AsyncApi
 from airflow_provider_leadsquared.api.errors import ApiError, InvalidLeadError, RejectedError
@@ -22,6 +22,20 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY, check_key_column, split_row_key
 from airflow_provider_leadsquared.delivery.states import State
 
+_OTHER_VALUES = "its sending is in doubt, but the row has other values now, which are sent"
+
+
+class Records(Protocol):
+    """What a ledger holds of a run."""
+
+    @property
+    def entries(self) -> Mapping[Identity, Entry]:
+        """The newest entry of each row."""
+
+    @property
+    def others(self) -> Sequence[Entry]:
+        """Further receipts of rows."""
+
 
 @dataclass(slots=True, eq=False)
 class Batch:
@@ -31,12 +45,14 @@ class Batch:
     :param entries: One entry per row that was read, in order.
     :param payloads: What is sent for the rows that passed the checks, by row. Never shown.
     :param api: The asynchronous API that they are sent to.
+    :param sent_before: What earlier tries sent and is not among the rows now, and further receipts of rows.
     """
 
     entries: list[Entry]
     payloads: dict[int, Payload] = field(repr=False)
     api: AsyncApi
     _doubted: set[int] = field(default_factory=set)
+    sent_before: list[Entry] = field(default_factory=list)
     #: Rows refused for a doubled row key, as they were before: an earlier try may have sent them.
     _refused: dict[int, tuple[Entry, Payload]] = field(default_factory=dict, repr=False)
 
@@ -47,10 +63,12 @@ class Batch:
         *,
         api: AsyncApi,
         row_key: str | None = None,
+        hash_row_keys: bool = False,
         null_handling: NullHandling = "skip",
         search_by: str | None = None,
         require_match_key: bool = True,
         rules: LeadRules | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> Batch:
         """
         Check every row; what is wrong with one is in its entry and stops no other.
@@ -59,13 +77,15 @@ class Batch:
         :param api: The asynchronous API that they are sent to.
         :param row_key: The column that identifies a row to its owner. It is sent as well if it is named as a field of
             LeadSquared's (``mx_…`` or ``ProspectID``).
+        :param hash_row_keys: Name rows by a hash of their keys.
         :param null_handling: What to do with None: ``skip`` or ``clear``.
         :param search_by: The attribute by which LeadSquared shall match.
         :param require_match_key: Refuse a row that LeadSquared cannot match: sent twice, it would be there twice.
         :param rules: The account's own rules, where they are known.
+        :param parameters: The query parameters of each submission.
         :raises ValueError: ``records`` is no list of records, or ``row_key`` names a personal column.
         """
-        check_key_column(row_key)
+        check_key_column(row_key, is_hashed=hash_row_keys)
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
             raise ValueError(
                 f"{api.records} is a {type(records).__name__}; pass a list of {api.records}, each a dict or a list of "
@@ -75,8 +95,10 @@ class Batch:
         for row, record in enumerate(records):
             key: str | None = None
             try:
-                key, attributes = split_row_key(record, row_key)
-                payload = api.encode(attributes, null_handling=null_handling, search_by=search_by, rules=rules)
+                key, attributes = split_row_key(record, row_key, is_hashed=hash_row_keys)
+                payload = api.encode(
+                    attributes, null_handling=null_handling, search_by=search_by, rules=rules, parameters=parameters
+                )
                 if require_match_key:
                     check_match_key(payload, api)
             except InvalidLeadError as error:
@@ -89,31 +111,53 @@ class Batch:
         batch._number_copies()
         return batch
 
-    def resume(self, earlier: Mapping[Identity, Entry]) -> None:
+    def resume(self, earlier: Records) -> None:
         """
-        Take over what earlier tries recorded about these rows.
+        Take over what earlier tries recorded: about these rows, and about what is not among them any more.
 
-        :param earlier: The ledger's entries. Rows that are not among this run's are left out.
+        :param earlier: What the ledger holds.
         """
+        taken: set[Identity] = set()
         for row in self.payloads:
-            found = earlier.get(self.entries[row].identity)
-            if found is not None and self.entries[row].state is State.UNSENT:
+            found = earlier.entries.get(self.entries[row].identity)
+            if found is not None and self.entries[row].state.is_to_send:
+                taken.add(found.identity)
                 self.entries[row] = replace(found, row=row)
                 if found.state is State.IN_DOUBT:
                     self._doubted.add(row)
-        taken: set[Identity] = set()
         for row, (entry, payload) in self._refused.items():
-            found = earlier.get(entry.identity)
+            found = earlier.entries.get(entry.identity)
             # What LeadSquared has accepted stays what it is, although its key is doubled now.
             if found is not None and found.request_id is not None and found.identity not in taken:
                 taken.add(found.identity)
                 self.entries[row], self.payloads[row] = replace(found, row=row), payload
+        gone = [entry for entry in earlier.entries.values() if entry.state.was_sent and entry.identity not in taken]
+        replaced = {
+            self.entries[row].row_key
+            for row in self.payloads
+            if self.entries[row].row_key is not None and self.may_repeat(row)
+        }
+        for row, entry in enumerate([*gone, *earlier.others], start=len(self.entries)):
+            if entry.state is State.IN_DOUBT and entry.row_key in replaced:
+                entry = entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
+            self.sent_before.append(replace(entry, row=row))
 
-    def doubt_all(self) -> None:
-        """Record that an earlier try may have sent any of these rows, and that it is not known which."""
-        for row in self.payloads:
-            self._doubted.add(row)
+    @property
+    def all_entries(self) -> list[Entry]:
+        """The rows that were read, and what earlier tries sent beside them."""
+        return [*self.entries, *self.sent_before]
+
+    def doubt_all(self) -> list[Entry]:
+        """
+        Record that an earlier try may have sent any of these rows, and that it is not known which.
+
+        :return: The rows, to be written: they stay in doubt in the tries that follow.
+        """
+        self._doubted.update(self.payloads)
+        return [
             self._set(row, replace(self.entries[row], state=State.IN_DOUBT, reason_class="LedgerLost"))
+            for row in self.payloads
+        ]
 
     def to_send(self) -> list[int]:
         """
@@ -138,14 +182,17 @@ class Batch:
         Record the outcome of a row's sending.
 
         :param outcome: LeadSquared's receipt, or why there is none.
-        :param now: Seconds since the epoch.
+        :param now: Seconds since the epoch, for a receipt that does not tell LeadSquared's time.
         """
         entry = self.entries[row]
+        # One sending was counted when it was intended.
+        entry = replace(entry, attempts=entry.attempts + outcome.sendings - 1)
         if isinstance(outcome, (Receipt, RejectedError)) and outcome.after_doubt:
             entry = replace(entry, doubted_at=now)
         if isinstance(outcome, Receipt):
+            accepted_at = now if outcome.server_time is None else outcome.server_time
             entry = entry.moved(
-                State.OPEN, request_id=outcome.request_id, accepted_at=now, reason_class=None, reason=None
+                State.OPEN, request_id=outcome.request_id, accepted_at=accepted_at, reason_class=None, reason=None
             )
         elif isinstance(outcome, RejectedError):
             kind = outcome.exception_type or "RefusedAtSubmission"
@@ -157,9 +204,19 @@ class Batch:
             entry = entry.moved(self._unsettled(row), reason_class=type(outcome).__name__, reason=str(outcome))
         return self._set(row, entry)
 
+    def hold(self, row: int, entry: Entry) -> None:
+        """
+        Record that the ledger did not let a row be sent: another run has sent to its lead.
+
+        :param entry: The row's entry as the ledger has it, ``waiting``.
+        """
+        self._set(row, entry)
+
     def withdraw(self, row: int) -> Entry:
         """Record that a row was not sent after all."""
-        return self._set(row, self.entries[row].moved(self._unsettled(row), reason_class="Stopped", reason=None))
+        entry = self.entries[row]
+        attempts = entry.attempts - 1
+        return self._set(row, entry.moved(self._unsettled(row), reason_class="Stopped", reason=None, attempts=attempts))
 
     def _unsettled(self, row: int) -> State:
         return State.IN_DOUBT if row in self._doubted else State.UNSENT

@@ -74,7 +74,7 @@ class Counts:
 
     @property
     def rejects(self) -> int:
-        """Rows that the CRM did not take: invalid, in doubt, rejected or failed."""
+        """Rows that are not in the CRM, or of which nobody can tell: invalid, in doubt, rejected or failed."""
         return sum(count for state, count in self.states.items() if state.is_reject)
 
     def are_within(self, allowed: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.delivery.status_judging import Verdict
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, Verdict
 
 #: What a row is recognised by between tries: its key, what is sent (or its RequestId), and which of several equal rows.
 Identity = tuple[str | None, str, int]
@@ -24,14 +24,15 @@ class Entry:
     :param fingerprint: Hash of what is sent; empty where only the receipt is known.
     :param copy: Number of this row among rows that are equal in all of this, from 0.
     :param request_id: LeadSquared's RequestId, once it has accepted the row.
-    :param accepted_at: When LeadSquared accepted it, seconds since the epoch.
+    :param accepted_at: When LeadSquared accepted it, seconds since the epoch; on its own clock where that is known.
     :param settled_at: When its verdict was received, seconds since the epoch.
     :param lead_id: The lead in the CRM.
     :param reason_class: Why it is in this state, in one word.
     :param reason: Why, as a text without personal data.
-    :param attempts: How many sendings were begun.
+    :param attempts: How often it was sent, or may have been.
     :param doubted_at: When a sending before the last got no response; LeadSquared may be at work on that one too.
     :param api: The asynchronous API that the row is sent to.
+    :param unknown_since: Since when no poll has found the request, on LeadSquared's clock; None if the last one did.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Entry:
     attempts: int = 0
     doubted_at: float | None = None
     api: str = LEAD_CAPTURE.name
+    unknown_since: float | None = None
 
     def moved(self, state: State, **changes: Any) -> Entry:
         """
@@ -60,14 +62,22 @@ class Entry:
             raise ValueError(f"row {self.row} is {self.state.value} and cannot become {state.value}")
         return replace(self, state=state, **changes)
 
-    def judged(self, verdict: Verdict, now: float) -> Entry:
+    @property
+    def is_lost(self) -> bool:
+        """Whether the verdict is that LeadSquared lost the request: the only one that a later poll may replace."""
+        return self.state is State.FAILED and self.reason_class == UNKNOWN_REQUEST
+
+    def judged(self, verdict: Verdict, now: float, *, unknown_since: float | None = None) -> Entry:
         """
         Return the entry with what a poll showed.
 
         :param now: Seconds since the epoch.
+        :param unknown_since: Since when no poll has found the request; None if this one did.
         """
-        return self.moved(
+        known = replace(self, state=State.OPEN) if self.is_lost else self
+        return known.moved(
             verdict.state,
+            unknown_since=unknown_since,
             lead_id=verdict.lead_id,
             reason_class=verdict.reason_class,
             reason=verdict.reason,

@@ -98,14 +98,19 @@ class State(StrEnum):
         return not (self.is_set_aside or self.is_confirmed or self.is_open)
 
     @property
+    def was_sent(self) -> bool:
+        """Whether the row was sent, or may have been."""
+        return self.description.sent != "no"
+
+    @property
     def is_replaceable(self) -> bool:
-        """Whether a later row with the same match key takes the row's place."""
-        return self.is_to_send or self.description.group is Group.UNCHANGED
+        """Whether a later row of the same person takes the row's place: this run has not sent it, nor refused it."""
+        return self.is_to_send or self.description.group in (Group.UNCHANGED, Group.HELD) or self is State.SUPERSEDED
 
     @property
     def competes(self) -> bool:
-        """Whether the row counts when the last of several rows with one match key is looked for."""
-        return not (self.is_set_aside and self.is_reject)
+        """Whether the row counts when the last of several rows of one person is searched: the CRM may take it."""
+        return self not in (State.INVALID, State.REJECTED)
 
     @property
     def needs_reason(self) -> bool:
@@ -136,10 +141,16 @@ TABLE: dict[State, Description] = {
     State.INVALID: Description(
         Group.SET_ASIDE, "no", "refused by our own check: schema, no match key, row key twice", is_reject=True
     ),
-    State.SUPERSEDED: Description(Group.SET_ASIDE, "no", "a later row of the same run has the same match key"),
-    State.UNCHANGED: Description(Group.UNCHANGED, "no", "the CRM has confirmed these very values before"),
+    State.SUPERSEDED: Description(
+        Group.SET_ASIDE, "no", "another row is the same person: a later one of the run, or one that writes this lead"
+    ),
+    State.UNCHANGED: Description(
+        Group.UNCHANGED,
+        "no",
+        "its lead has these values: the CRM confirmed them, and nothing was sent to it since",
+    ),
     State.WAITING: Description(
-        Group.HELD, "no", "an earlier request for the same lead is not settled; the next run sends the newest value"
+        Group.HELD, "no", "an earlier sending for its lead is not settled; the next run sends the newest value"
     ),
     State.UNSENT: Description(
         Group.TO_SEND, "no", "not accepted by LeadSquared so far; the next try sends it", (State.IN_DOUBT,)
@@ -148,7 +159,7 @@ TABLE: dict[State, Description] = {
         Group.TO_SEND,
         "maybe",
         "about to be sent, or sent without a response",
-        (State.IN_DOUBT, State.UNSENT, State.OPEN, State.REJECTED),
+        (State.IN_DOUBT, State.UNSENT, State.WAITING, State.SUPERSEDED, State.OPEN, State.REJECTED),
         is_reject=True,
     ),
     State.OPEN: Description(

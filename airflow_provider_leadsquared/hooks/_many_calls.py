@@ -137,23 +137,30 @@ class ManyCalls(Generic[Name, Item, Result]):
         """Call one item until there is an outcome that stays; None if it was not called."""
         doubts: list[ApiError] = []
         last: ApiError | None = None
+        sendings = 0
         while True:
             try:
                 result = await self._call_in_turn(name, item)
             except _NotCalledError:
                 break
             except RejectedError as error:
-                error.after_doubt = bool(doubts)
+                error.after_doubt, error.sendings = bool(doubts), sendings + 1
                 return error
             except ApiError as error:
                 last = error
+                sendings += error.was_sent
                 doubts += [error] if error.in_doubt else []
                 if self._has_ended or not self._is_called_again(item, error, len(doubts)):
                     break
             else:
-                return replace(result, after_doubt=True) if doubts and isinstance(result, Receipt) else result
+                if isinstance(result, Receipt) and sendings:
+                    return replace(result, after_doubt=bool(doubts), sendings=sendings + 1)
+                return result
         # That a later call was certainly not accepted does not settle the doubt about an earlier one.
-        return doubts[-1] if doubts else last
+        outcome = doubts[-1] if doubts else last
+        if outcome is not None:
+            outcome.sendings = sendings
+        return outcome
 
     async def _call_in_turn(self, name: Name, item: Item) -> Result:
         """

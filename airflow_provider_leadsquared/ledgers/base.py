@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 
 
@@ -16,10 +17,12 @@ class Records:
 
     :param entries: The newest entry of each row.
     :param metadata: Small facts about the run as a whole, by name: JSON values.
+    :param others: Further receipts of rows: a try that was given up got them after another try had sent the row again.
     """
 
     entries: Mapping[Identity, Entry] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    others: Sequence[Entry] = ()
 
 
 class VerdictLedger(Protocol):
@@ -50,6 +53,15 @@ class Ledger(VerdictLedger, Protocol):
         Make one try the only writer of entries: the holder before it can write no more.
 
         :param holder: Names the try, differently from any other.
+        """
+
+    def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
+        """
+        Write that rows are about to be sent; that is durable when this returns.
+
+        :param rows: The rows, ``in_doubt``, and what is sent.
+        :return: The entries as they were written. One that is ``waiting`` must not be sent.
+        :raises LedgerTakenError: Another try has claimed the ledger since this one did; nothing was written.
         """
 
     def start_over(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.ledgers.base import Records
 
@@ -22,6 +23,12 @@ class InProcessLedger:
 
     def claim(self, holder: str) -> None:
         """Do nothing: no other process can reach this memory."""
+
+    def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
+        """Keep intents in memory."""
+        entries = [entry for entry, _ in rows]
+        self.write(entries)
+        return entries
 
     def start_over(self) -> None:
         """Forget all entries."""

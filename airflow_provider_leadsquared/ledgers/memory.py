@@ -1,68 +1,264 @@
-"""What a sync knows of one lead: its last sending under a row key, and the value confirmed before that."""
+"""
+The rules by which syncs remember leads, as pure functions of lines and sendings.
+
+LeadSquared matches by e-mail, phone or id, so what it holds is known by lead, not by row. The rules were found and
+checked with a model of interleaved runs; ``docs/architecture.md`` lists them as R1 to R10. In short: a row is unchanged
+only if the newest confirmed sending to its lead had its values and nothing made that lead doubtful since; it waits
+while a sending that may concern its lead is not settled; and an intent is refused if anything that concerns the row was
+intended since the try began.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.memory_lines import (
+    Intent,
+    LeadLine,
+    MemoryRow,
+    Refusal,
+    RowLine,
+    Sending,
+    Success,
+    Writer,
+)
+from airflow_provider_leadsquared.ledgers.memory_routes import Route, Routes
+
+#: Seconds after which another run's intent is taken for an aborted one's. It is posted within 60 s or withdrawn
+#: (``tasks.submitting``); the rest is for clocks that do not run alike.
+INTENT_TIMEOUT = 90.0
+#: Seconds for which a row that was last seen in another partition is the one that writes its lead: a nightly run late.
+OWNER_TIMEOUT = 36 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class LeadMemory:
+class RunOfSync:
     """
-    What a sync knows of the lead under one key.
+    Which run of which sync asks.
 
-    :param last: The last entry that was sent, or about to be; None if its line was deleted.
-    :param own: This very run of the task wrote it.
-    :param confirmed_before: Fingerprint of what LeadSquared had confirmed before that; None if that is not known.
-    :param written_at: When the entry was last written, seconds since the epoch.
+    :param sync_id: The sync.
+    :param scope: The run of the task.
+    :param try_id: The try.
+    :param partition: The task instance among those that share the sync's rows.
+    :param started: The number at which the try began, before its query.
     """
 
-    last: Entry | None
-    own: bool = False
-    confirmed_before: str | None = None
-    written_at: float | None = None
+    sync_id: str
+    scope: str
+    try_id: str
+    partition: str
+    started: int
 
-    def is_of(self, row: Entry) -> bool:
-        """Tell whether the last sending was this run's, of the same values."""
-        return self.own and self.last is not None and self.last.fingerprint == row.fingerprint
 
-    @property
-    def confirmed(self) -> str | None:
-        """
-        The fingerprint of what the CRM holds, None where it is not known.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    What the memory says of one row.
 
-        A refused value has changed nothing. One that failed, or of which nothing was heard, may have.
-        """
-        if self.last is None:
+    :param person: Rows of a run with the same value are one person.
+    :param state: ``unsent`` if it is to be sent; ``waiting``; ``unchanged``; or ``superseded`` by the row ``owner``,
+        unless that one is in this run, too.
+    :param lead: The lead that it is known to reach: the id of its line.
+    :param refusal: Its refusal, if LeadSquared refused these very values and no match key has moved since.
+    :param owner: The row line that writes its lead from another partition.
+    :param is_owner_here: Whether this row is the one that writes a contested lead.
+    """
+
+    person: str
+    state: State
+    lead: str | None = None
+    refusal: Refusal | None = None
+    owner: str | None = None
+    is_owner_here: bool = False
+
+
+class LeadMemory(Routes):
+    """The rules over the lines that are loaded."""
+
+    # --- comparing
+
+    def compare(self, row: MemoryRow, run: RunOfSync) -> Finding:
+        """Return what is known of a row (R3, R4, R6 to R9)."""
+        route = self._route(row)
+        lead = None if route.lead is None else route.lead.line_id
+        person = lead or row.match_keys[0][1]
+        refusal = self._refusal(row)
+        writer = None if route.lead is None else route.lead.writers.get(run.sync_id)
+        is_owner_here = writer is not None and writer.is_contested and writer.row_line == row.row_line
+        state, owner = self._state(row, run, route, writer)
+        return Finding(person, state, lead, refusal, owner, is_owner_here)
+
+    def _state(self, row: MemoryRow, run: RunOfSync, route: Route, writer: Writer | None) -> tuple[State, str | None]:
+        doubtful = 0
+        for line in route.lines:
+            for sending in self._unsettled(line):
+                if not self._may_repeat(sending, row, run):
+                    return State.WAITING, None
+                doubtful = max(doubtful, sending.no)
+            doubtful = max(doubtful, line.dirty)
+        if writer is None:
+            return State.UNSENT, None
+        if writer.fingerprint == row.fingerprint and writer.no > doubtful:
+            return State.UNCHANGED, None
+        is_of_other_row = writer.row_line != row.row_line and self._row(row.row_line).sent == row.fingerprint
+        is_elsewhere = writer.partition != run.partition and self._now - writer.seen_at < OWNER_TIMEOUT
+        if is_of_other_row and is_elsewhere:
+            return State.SUPERSEDED, writer.row_line
+        return State.UNSENT, None
+
+    def _may_repeat(self, sending: Sending, row: MemoryRow, run: RunOfSync) -> bool:
+        """Tell whether an unsettled sending is this row's own doubt, of the same values, and no other run is at it."""
+        is_own = sending.row.row_line == row.row_line and sending.row.fingerprint == row.fingerprint
+        is_over = sending.scope == run.scope or self._now - sending.intended_at > INTENT_TIMEOUT
+        return sending.state is State.IN_DOUBT and is_own and is_over
+
+    def _refusal(self, row: MemoryRow) -> Refusal | None:
+        known = self._row(row.row_line)
+        refusal = known.refusal
+        if refusal is None or refusal.fingerprint != row.fingerprint:
             return None
-        if self.last.state.is_confirmed:
-            return self.last.fingerprint
-        changed_nothing = self.last.state in (State.REJECTED, State.UNSENT) and self.last.doubted_at is None
-        return self.confirmed_before if changed_nothing else None
-
-    @property
-    def doubted_at(self) -> float | None:
-        """When a sending under this key last went without a response, seconds since the epoch."""
-        if self.last is None:
+        if known.success is not None and known.success.no > refusal.no:
             return None
-        return self.written_at if self.last.state is State.IN_DOUBT else self.last.doubted_at
+        moved = max(self._key(key).moved for _, key in row.match_keys)
+        return refusal if moved <= refusal.no else None
 
-    def blocks(self, row: Entry, *, now: float, settle_timeout: float) -> str | None:
+    def see_owner(self, lead: str, run: RunOfSync) -> None:
+        """Note that the row that writes a contested lead was seen in this run (R8)."""
+        writer = self._lead(lead).writers.get(run.sync_id)
+        if writer is not None:
+            writer.seen_at, writer.partition = self._now, run.partition
+
+    def show_last(self, row_line: str, scope: str, entry_id: str) -> None:
+        """Let a line of the result table stand for a row that was sent before and has nothing under way."""
+        line = self.lines.get(row_line)
+        if isinstance(line, RowLine) and not line.unsettled:
+            line.last_scope, line.last_entry = scope, entry_id
+
+    # --- sending
+
+    def intend(self, row: MemoryRow, run: RunOfSync, *, no: int, sending_id: str, entry_id: str) -> Sending | None:
         """
-        Return why a row must wait: LeadSquared may still work off an earlier sending, and so overwrite a newer value.
+        Note that a row is about to be sent (R1).
 
-        That is so while its request is open. A sending in doubt holds back other values only: the same may go again.
-
-        :param now: Seconds since the epoch.
-        :param settle_timeout: Seconds after which a sending without a verdict is ruled out.
+        :param no: The number of the group of intents.
+        :param sending_id: Names the sending.
+        :param entry_id: The row's line in the result table.
+        :return: None if something that concerns the row was intended since the try began.
         """
-        if self.last is None:
-            return None
-        if self.last.state is State.OPEN and now - (self.last.accepted_at or now) < settle_timeout:
-            return "an earlier request for this lead is open; the next run sends the newest value"
-        has_other_values = self.last.fingerprint != row.fingerprint
-        if has_other_values and self.doubted_at is not None and now - self.doubted_at < settle_timeout:
-            return "an earlier sending for this lead is in doubt; a later run sends the newest value"
-        return None
+        route = self._route(row)
+        for line in route.lines:
+            is_own = line.last is not None and (line.last.try_id, line.last.row_line) == (run.try_id, row.row_line)
+            if line.no > run.started and not is_own:
+                return None
+        sending = Sending(
+            sending_id,
+            no,
+            run.sync_id,
+            row,
+            run.try_id,
+            run.scope,
+            entry_id,
+            run.partition,
+            self._now,
+            tuple(line.line_id for line in route.lines),
+            route.leads,
+        )
+        intent = Intent(run.try_id, row.row_line, row.fingerprint)
+        for line in route.lines:
+            line.no = line.touched = no
+            line.last = intent
+            if sending_id not in line.unsettled:
+                line.unsettled.append(sending_id)
+        known = self._row(row.row_line)
+        known.sync_id, known.row_key, known.sent = run.sync_id, row.row_key, row.fingerprint
+        known.last_scope, known.last_entry = run.scope, entry_id
+        self.sendings[sending_id] = sending
+        return sending
+
+    def add(self, sending: Sending) -> None:
+        """Note a sending that may have been taken beside the one that is known."""
+        self.sendings[sending.sending_id] = sending
+        for line_id in sending.lines:
+            line = self.lines[line_id]
+            if sending.sending_id not in line.unsettled:
+                line.unsettled.append(sending.sending_id)
+
+    # --- verdicts
+
+    def settle(
+        self, sending: Sending, state: State, *, lead: str | None = None, refusal: Refusal | None = None
+    ) -> None:
+        """
+        Note what became of a sending (R5), also of one that was not waited for any more.
+
+        :param sending: The sending.
+        :param state: Its verdict; ``unsent`` if it was certainly not taken.
+        :param lead: The lead that it reached: the id of its line. Needed if it is confirmed.
+        :param refusal: Why it was rejected. Needed if it is.
+        """
+        lines = [self.lines[line_id] for line_id in sending.lines]
+        fingerprint = sending.row.fingerprint
+        is_overtaken = any(
+            line.no > sending.no and line.last is not None and line.last.fingerprint != fingerprint for line in lines
+        )
+        known = self._row(sending.row.row_line)
+        if state is State.REJECTED and refusal is not None and (known.refusal is None or known.refusal.no < sending.no):
+            known.refusal = refusal
+        if state is State.FAILED:
+            self._doubt(sending)
+            number = self._next() if is_overtaken else sending.no
+            for line in lines:
+                line.dirty = max(line.dirty, number)
+        if state.is_confirmed and lead is not None:
+            self._confirm(sending, state, lead, known, is_overtaken=is_overtaken)
+        number = self._next()
+        for line in lines:
+            line.touched = number
+            if sending.sending_id in line.unsettled:
+                line.unsettled.remove(sending.sending_id)
+        self.sendings.pop(sending.sending_id, None)
+
+    def _confirm(self, sending: Sending, state: State, lead: str, known: RowLine, *, is_overtaken: bool) -> None:
+        line = self._lead(lead)
+        row = sending.row
+        others = [self.sendings[one] for one in line.unsettled if one in self.sendings]
+        is_written = line.touched > sending.no and any(
+            writer.fingerprint != row.fingerprint for writer in line.writers.values()
+        )
+        is_written |= any(other.row.fingerprint != row.fingerprint for other in others)
+        is_unforeseen = lead not in sending.leads and is_written
+        if is_overtaken or is_unforeseen:
+            line.dirty = self._next()
+        writer = line.writers.get(sending.sync_id)
+        if writer is None or writer.no < sending.no or (is_unforeseen and writer.no == sending.no):
+            is_contested = writer is not None and (writer.is_contested or writer.row_line != row.row_line)
+            line.writers[sending.sync_id] = Writer(
+                sending.no, row.fingerprint, row.row_line, sending.intended_at, sending.partition, is_contested
+            )
+            self._move_keys(line, sending, is_new=state is State.CREATED)
+        if known.success is None or known.success.no < sending.no:
+            known.success = Success(sending.no, row.match_keys, lead)
+        line.touched = self._next()
+
+    def _move_keys(self, lead: LeadLine, sending: Sending, *, is_new: bool) -> None:
+        """Give a lead the match keys of a confirmed sending: its former ones lead nowhere, nor do others' lead here."""
+        row = sending.row
+        if not (row.moves_keys or is_new or len(row.match_keys) == 1):
+            # An existing lead kept what it had, and it is not known which of these keys found it.
+            for _, key in row.match_keys:
+                if self._key(key).lead == lead.line_id:
+                    self._key(key).proved = sending.no
+            return
+        for attribute, key in row.match_keys:
+            former, line = lead.keys.get(attribute), self._key(key)
+            if former is not None and former != key and self._key(former).lead == lead.line_id:
+                self._key(former).lead, self._key(former).moved = None, self._next()
+            if line.lead not in (None, lead.line_id):
+                other = self._lead(line.lead)
+                if other.keys.get(attribute) == key:
+                    del other.keys[attribute]
+            if line.lead != lead.line_id:
+                line.lead, line.moved = lead.line_id, self._next()
+            line.proved = sending.no
+            lead.keys[attribute] = key

@@ -1,85 +1,161 @@
-"""The open requests of a sync, whichever of its runs sent them."""
+"""The open requests of a sync, whichever of its runs and tries sent them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, or_, select
 
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
-from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.states import State, names_of
 from airflow_provider_leadsquared.ledgers.base import Records
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask, digest, read_entry, timestamp
-from airflow_provider_leadsquared.ledgers.tables import SqlTables
+from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
+from airflow_provider_leadsquared.ledgers.database import Database
+from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
+from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore, read_sending
+from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, refusal_of, unsettled_values
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+#: Seconds for which a request that LeadSquared seems to have lost is still asked for.
+_LOST_SECONDS = 7 * 86_400.0
 
 
 class OpenRequests:
     """
     A :class:`VerdictLedger` of the open requests of a sync, whichever run sent them.
 
-    :param connect: Opens a DB-API connection that is not in autocommit mode.
-    :param placeholder: The driver's sign for a parameter.
-    :param table: The ledger table.
-    :param sync: Names the sync.
+    :param database: The ledger's database.
+    :param identity: Which sync it is.
     :param runs: The runs whose verdicts are counted, and under the first of which the time of the last poll is kept.
-    :param clock: Tells the time in seconds since the epoch.
+    :param settle_timeout: Seconds for which an unsettled sending keeps other values back.
+    :param clock: Tells the time in seconds since the epoch, for the times in the result table.
+    :param shared_clock: Tells the time on a clock that all writers share.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        database: Database,
         *,
-        placeholder: str,
-        table: str,
-        sync: str,
+        identity: SyncIdentity,
         runs: Sequence[RunOfTask],
+        settle_timeout: float,
         clock: Callable[[], float],
+        shared_clock: Callable[[Connection], float],
     ) -> None:
-        self._tables = SqlTables(connect, placeholder=placeholder, table=table)
-        self._clock = clock
-        self._sync_id = digest(sync)
+        self._database, self._tables, self._clock = database, database.tables, clock
+        self._memory = MemoryStore(
+            database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
+        )
+        self._sync_id = digest(identity.sync)
         self._metadata_scope = runs[0].scope if runs else self._sync_id
         self._scopes = [digest(run.scope, 0) for run in runs]
         self._runs = {(run.dag_id, run.run_id, run.task_id) for run in runs}
+        self._sending_of: dict[Identity, str] = {}
         self._scope_of: dict[Identity, str] = {}
         self._run_of: dict[Identity, tuple[str, str, str]] = {}
 
     def load(self) -> Records:
-        """Return the requests without a verdict."""
-        with self._tables.transaction() as cursor:
-            metadata = self._tables.metadata(cursor, self._metadata_scope)
-            lines = self._tables.execute(cursor, "select_open", (self._sync_id,)).fetchall()
-        entries = {}
-        for *line, scope, dag_id, run_id, task_id in lines:
-            entry = read_entry(line)
-            entries[entry.identity] = entry
-            self._scope_of[entry.identity] = scope
-            self._run_of[entry.identity] = dag_id, run_id, task_id
-        return Records(entries, metadata)
+        """Return the requests without a verdict, and those that LeadSquared seems to have lost of late."""
+        unsettled, entries = self._tables.unsettled, self._tables.entries
+        since = timestamp(self._clock() - _LOST_SECONDS)
+        is_open = unsettled.c.state == State.OPEN.value
+        is_lost = and_(unsettled.c.state == State.FAILED.value, unsettled.c.accepted_at >= since)
+        own = and_(unsettled.c.scope == entries.c.scope, unsettled.c.entry_id == entries.c.entry_id)
+        statement = (
+            select(unsettled, entries.c.dag_id, entries.c.run_id, entries.c.task_id)
+            .select_from(unsettled.outerjoin(entries, own))
+            .where(unsettled.c.sync_id == self._sync_id, or_(is_open, is_lost))
+        )
+        found: dict[Identity, Entry] = {}
+        with self._database.reading() as connection:
+            metadata = read_metadata(connection, self._tables.metadata, self._metadata_scope)
+            for line in connection.execute(statement):
+                entry = _entry(line)
+                found[entry.identity] = entry
+                self._sending_of[entry.identity] = line.sending_id
+                self._scope_of[entry.identity] = line.scope
+                self._run_of[entry.identity] = line.dag_id, line.run_id, line.task_id
+        return Records(found, metadata)
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write what was received about loaded requests into their own lines; a verdict that is there stays."""
-        now = timestamp(self._clock())
-        lines = [
-            (
-                entry.state.value,
-                timestamp(entry.settled_at),
-                entry.lead_id,
-                entry.reason_class,
-                entry.reason,
-                now,
-                self._scope_of[entry.identity],
-                digest(*entry.identity),
-            )
-            for entry in entries
+        """Write what was received about loaded requests; a verdict that is there stays."""
+        received = {self._sending_of[entry.identity]: entry for entry in entries}
+        with self._database.writing() as connection:
+            if received:
+                self._write_received(connection, received)
+            write_metadata(connection, self._tables.metadata, self._metadata_scope, metadata or {})
+
+    def _write_received(self, connection: Connection, received: dict[str, Entry]) -> None:
+        # First of all, for it makes other writers wait.
+        numbers = self._memory.draw_numbers(connection, NUMBERS_PER_VERDICT * len(received))
+        unsettled = self._tables.unsettled
+        lines = self._database.select_in(connection, select(unsettled), unsettled.c.sending_id, list(received))
+        sendings = {line.sending_id: read_sending(line) for line in lines}
+        received = {sending_id: received[sending_id] for sending_id in sendings}
+        ids = {line for sending in sendings.values() for line in sending.lines}
+        ids |= {self._memory.lead_line(entry.lead_id) for entry in received.values() if entry.lead_id}
+        loaded = self._memory.load(connection, ids, sendings=sendings.values(), numbers=numbers)
+        for sending_id, entry in received.items():
+            sending = sendings[sending_id]
+            if entry.state.is_final and entry.state is not sending.state:
+                lead = self._memory.lead_line(entry.lead_id) if entry.lead_id else None
+                loaded.memory.settle(sending, entry.state, lead=lead, refusal=refusal_of(entry, sending))
+        self._memory.save(connection, loaded)
+        kept = [
+            {**dict(line._mapping), **unsettled_values(entry), "state": entry.state.value}
+            for line in lines
+            if not (entry := received[line.sending_id]).state.is_final or entry.is_lost
         ]
-        # Sorted, so that concurrent writers lock the rows in the same order (no deadlock).
-        lines.sort(key=itemgetter(-2, -1))
-        with self._tables.transaction() as cursor:
-            if lines:
-                self._tables.execute_each(cursor, "settle_entry", lines)
-            self._tables.set_metadata(cursor, self._metadata_scope, metadata or {})
+        self._memory.add_sendings(connection, kept)
+        gone = set(received) - {line["sending_id"] for line in kept}
+        self._memory.delete_sendings(connection, sorted(gone))
+        self._update_results(connection, lines, received)
+
+    def _update_results(self, connection: Connection, lines: Sequence[Row[Any]], received: dict[str, Entry]) -> None:
+        """Write what was received into the result table; a row's further receipt gets a line of its own."""
+        table = self._tables.entries
+        own_ids = {line.sending_id: digest(line.row_key, line.fingerprint, 0, line.request_id) for line in lines}
+        statement = select(table).where(table.c.scope.in_({line.scope for line in lines}))
+        ids = sorted({line.entry_id for line in lines} | set(own_ids.values()))
+        found = self._database.select_in(connection, statement, table.c.entry_id, ids)
+        results = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
+        now = timestamp(self._clock())
+        changed = []
+        for line in lines:
+            entry, own_id = received[line.sending_id], own_ids[line.sending_id]
+            result = results.get((line.scope, line.entry_id))
+            if result is None or result["request_id"] != entry.request_id:
+                # The row was sent again, and has another receipt there.
+                result = results.get((line.scope, own_id)) or (result and {**result, "entry_id": own_id})
+            if result is None:  # deleted by a person
+                continue
+            changed.append(
+                {
+                    **result,
+                    "request_id": entry.request_id,
+                    "accepted_at": timestamp(entry.accepted_at),
+                    "state": entry.state.value,
+                    "settled_at": timestamp(entry.settled_at),
+                    "lead_id": entry.lead_id,
+                    "reason_class": entry.reason_class,
+                    "reason": entry.reason,
+                    "unknown_since": timestamp(entry.unknown_since),
+                    "written_at": now,
+                }
+            )
+        self._database.upsert(connection, table, changed)
+
+    def is_older_than(self, number: int) -> bool:
+        """Tell whether the ledger lacks what was written up to some number: a backup of it was restored."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection) < number
 
     def is_of_runs(self, entry: Entry) -> bool:
         """Tell whether a loaded request belongs to one of the runs."""
@@ -91,13 +167,48 @@ class OpenRequests:
 
     def count(self) -> Counter[tuple[State, str | None]]:
         """Count the requests of the runs by state and reason class."""
+        table = self._tables.entries
+        statement = (
+            select(table.c.state, table.c.reason_class, func.count())
+            .where(table.c.request_id.is_not(None))
+            .group_by(table.c.state, table.c.reason_class)
+        )
         counts: Counter[tuple[State, str | None]] = Counter()
-        with self._tables.transaction() as cursor:
-            for state, reason_class, count in self._tables.execute_in(cursor, "count_judged", (), self._scopes):
+        with self._database.reading() as connection:
+            for line in self._database.select_in(connection, statement, table.c.scope, self._scopes):
+                state, reason_class, count = tuple(line)
                 counts[State(state), reason_class] += count
         return counts
 
     def refused(self) -> list[Entry]:
         """Return the requests of the runs that were rejected or failed."""
-        with self._tables.transaction() as cursor:
-            return [read_entry(line) for line in self._tables.execute_in(cursor, "select_refused", (), self._scopes)]
+        table = self._tables.entries
+        statement = (
+            select(table)
+            .where(table.c.request_id.is_not(None), table.c.state.in_(names_of(lambda state: state.is_refused)))
+            .order_by(table.c.row_no)
+        )
+        with self._database.reading() as connection:
+            found = self._database.select_in(connection, statement, table.c.scope, self._scopes)
+        return [read_entry(line) for line in found]
+
+
+def _entry(line: Row[Any]) -> Entry:
+    """
+    Read an open request; it is known by its RequestId.
+
+    Several sendings of one row may be open: a try that was given up got its receipt after another had sent it again.
+    """
+    entry = Entry(
+        line.row_no,
+        State.OPEN,
+        line.row_key,
+        request_id=line.request_id,
+        accepted_at=seconds_of(line.accepted_at),
+        reason_class=line.reason_class,
+        reason=line.reason,
+        attempts=line.attempts,
+        api=line.api,
+        unknown_since=seconds_of(line.unknown_since),
+    )
+    return replace(entry, state=State(line.state))

@@ -1,189 +1,200 @@
 """
-The ledger in a table of any SQL database.
+The ledger in tables of a SQL database.
 
-The table is also the result table: one line per row of each run, with its verdict. A change is one transaction, in
-which entries replace their earlier version. The claim on a run is a line that the transaction touches first, so a try
-that has lost it writes nothing.
+The result table has one line per row of each run, with its verdict. A change is one transaction, in which entries
+replace their earlier version. The claim on a run is a line that the transaction locks first, so a try that has lost it
+records no intent. It may still record receipts: LeadSquared has these rows, whoever sends them next. Each such receipt
+has a line of its own, so that it replaces no other receipt of the same row.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.delivery.entry import Entry
+from sqlalchemy import delete, select
+
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
+from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from airflow_provider_leadsquared.ledgers.tables import SqlTables
+from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.statements import delete_in
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
-@dataclass(frozen=True, slots=True)
-class RunOfTask:
-    """
-    Whose entries these are.
+    from airflow_provider_leadsquared.api.payloads import Payload
+    from airflow_provider_leadsquared.ledgers.database import Database
+    from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 
-    :param dag_id: The DAG.
-    :param run_id: The DAG run.
-    :param task_id: The task that sends.
-    :param map_index: Which of a mapped task's instances, -1 for a task that is not mapped.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int = -1
-
-    @property
-    def scope(self) -> str:
-        """What the run's metadata are kept under, and its entries with their generation."""
-        return digest(self.dag_id, self.run_id, self.task_id, self.map_index)
+_TAKEN = "another try of this task has begun; this one stops sending"
 
 
 class SqlLedger:
     """
     A :class:`Ledger` of one task instance.
 
-    :param connect: Opens a DB-API connection that is not in autocommit mode.
-    :param placeholder: The driver's sign for a parameter, ``?`` or ``%s``.
-    :param table: The ledger table, with its schema if need be; it is created on first use.
+    :param database: The ledger's database, whose tables are created on first use.
     :param run: Whose entries to read and write.
     :param clock: Tells the time in seconds since the epoch.
-    :raises ValueError: ``table`` is no plain name.
     """
 
     #: The sync that the entries belong to, None for those of a plain capture.
     _sync_id: str | None = None
 
-    def __init__(
-        self,
-        connect: Callable[[], Any],
-        *,
-        placeholder: str,
-        table: str,
-        run: RunOfTask,
-        clock: Callable[[], float],
-    ) -> None:
-        self._tables = SqlTables(connect, placeholder=placeholder, table=table)
+    def __init__(self, database: Database, *, run: RunOfTask, clock: Callable[[], float]) -> None:
+        self._database, self._tables = database, database.tables
         self._run = run
         self._clock = clock
         self._holder: str | None = None
+        self._generation: int | None = None
+        #: The ids of receipts that have a line of their own.
+        self._further: set[str] = set()
 
     def load(self) -> Records:
         """Return all that was written in the present generation."""
-        with self._tables.transaction() as cursor:
-            metadata = self._tables.metadata(cursor, self._run.scope)
-            self._tables.execute(cursor, "select_entries", (self._entry_scope(metadata),))
-            entries = [read_entry(line) for line in cursor.fetchall()]
-        return Records({entry.identity: entry for entry in entries}, metadata)
+        entries = self._tables.entries
+        with self._database.reading() as connection:
+            metadata = self._metadata(connection)
+            self._generation = _generation(metadata)
+            query = select(entries).where(entries.c.scope == self._scope(self._generation))
+            found = {
+                line.entry_id: read_entry(line) for line in connection.execute(query.order_by(entries.c.written_at))
+            }
+        newest: dict[Identity, Entry] = {}
+        further: dict[Identity, list[Entry]] = defaultdict(list)
+        for entry_id, entry in found.items():
+            if entry_id == digest(*entry.identity):
+                newest[entry.identity] = entry
+            else:
+                self._further.add(entry_id)
+                further[entry.identity].append(entry)
+        for identity, receipts in further.items():
+            if identity not in newest or not _is_receipt(newest[identity]):
+                # The row itself has no receipt: it is not sent again, because of this one.
+                newest[identity] = receipts.pop()
+        return Records(newest, metadata, [entry for receipts in further.values() for entry in receipts])
 
     def claim(self, holder: str) -> None:
-        """Make ``holder`` the only writer, once transactions of the one before have ended."""
-        with self._tables.transaction() as cursor:
-            self._tables.set_metadata(cursor, self._run.scope, {"holder": holder})
+        """Make ``holder`` the only writer of intents, once transactions of the one before have ended."""
+        with self._database.writing() as connection:
+            self._set_metadata(connection, {"holder": holder})
         self._holder = holder
 
     def start_over(self) -> None:
         """Write into a new generation from now on; earlier ones stay in the table."""
-        with self._tables.transaction() as cursor:
-            generation = self._tables.metadata(cursor, self._run.scope).get("generation", 0)
-            self._tables.set_metadata(cursor, self._run.scope, {"generation": generation + 1})
+        with self._database.writing() as connection:
+            self._confirm_claim(connection)
+            generation = _generation(self._metadata(connection, lock=True)) + 1
+            self._set_metadata(connection, {"generation": generation})
+        self._generation = generation
+
+    def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
+        """Write that rows are about to be sent, and return them as they are."""
+        entries = [entry for entry, _ in rows]
+        with self._database.writing() as connection:
+            self._confirm_claim(connection)
+            self._write_entries(connection, entries)
+        return entries
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace entries and metadata in one transaction."""
-        newest = list({entry.identity: entry for entry in entries}.values())
-        with self._tables.transaction() as cursor:
-            self._confirm_claim(cursor)
-            if newest:
-                self._write_entries(cursor, newest)
-            self._tables.set_metadata(cursor, self._run.scope, metadata or {})
+        """
+        Replace entries and metadata in one transaction.
 
-    def _confirm_claim(self, cursor: Any) -> None:
-        if self._holder is None:
-            return
-        holder = json.dumps(self._holder)
-        self._tables.execute(cursor, "confirm_holder", (holder, self._run.scope, holder))
-        if cursor.rowcount == 0:
-            raise LedgerTakenError("another try of this task has begun; this one stops sending")
+        :raises LedgerTakenError: Another try has claimed the ledger since this one did. Receipts among the entries were
+            written nevertheless, and nothing else.
+        """
+        entries = list(entries)
+        with self._database.writing() as connection:
+            is_taken = not self._holds_claim(connection)
+            if is_taken:
+                self._write_late_receipts(connection, entries)
+            else:
+                self._write_entries(connection, entries)
+                self._set_metadata(connection, metadata or {})
+        if is_taken:
+            raise LedgerTakenError(_TAKEN)
 
-    def _write_entries(self, cursor: Any, entries: Sequence[Entry]) -> None:
+    def _holds_claim(self, connection: Connection) -> bool:
+        """Tell whether no other try has claimed the ledger; until the transaction ends, none can."""
+        return self._holder is None or self._metadata(connection, lock=True).get("holder") == self._holder
+
+    def _confirm_claim(self, connection: Connection) -> None:
+        if not self._holds_claim(connection):
+            raise LedgerTakenError(_TAKEN)
+
+    def _write_entries(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Put entries in the place of their earlier versions."""
-        metadata = self._tables.metadata(cursor, self._run.scope)
-        run = self._run
-        scope = self._entry_scope(metadata)
-        now = timestamp(self._clock())
-        whose = (self._sync_id, run.dag_id, run.run_id, run.task_id, run.map_index, metadata.get("generation", 0))
-        lines = [
-            (
-                scope,
-                digest(*entry.identity),
-                *whose,
-                entry.row,
-                entry.state.value,
-                entry.row_key,
-                entry.fingerprint,
-                entry.copy,
-                entry.request_id,
-                timestamp(entry.accepted_at),
-                timestamp(entry.settled_at),
-                entry.lead_id,
-                entry.reason_class,
-                entry.reason,
-                entry.attempts,
-                timestamp(entry.doubted_at),
-                entry.api,
-                now,
-            )
-            for entry in entries
-        ]
-        self._tables.execute_in(cursor, "delete_entries", (scope,), [line[1] for line in lines])
-        self._tables.execute_in(cursor, "insert_entries", (), lines)
+        self._upsert(connection, {self._entry_id(entry): entry for entry in entries})
 
-    def _entry_scope(self, metadata: Mapping[str, Any]) -> str:
-        return digest(self._run.scope, metadata.get("generation", 0))
+    def _write_late_receipts(self, connection: Connection, entries: Iterable[Entry]) -> None:
+        """Write receipts that came after another try took over, each into a line of its own."""
+        receipts = {receipt_id(entry): entry for entry in entries if _is_receipt(entry)}
+        if not receipts:
+            return
+        self._upsert(connection, receipts)
+        self._further |= receipts.keys()
+        table, scope = self._tables.entries, self._scope(self._present_generation(connection))
+        attempts = {digest(*entry.identity): entry.attempts for entry in receipts.values()}
+        intents = select(table.c.entry_id, table.c.attempts).where(
+            table.c.scope == scope, table.c.state == State.IN_DOUBT.value, table.c.request_id.is_(None)
+        )
+        found = self._database.select_in(connection, intents.with_for_update(), table.c.entry_id, sorted(attempts))
+        # The doubt was about this very sending, unless the row was sent once more.
+        cleared = [line.entry_id for line in found if line.attempts <= attempts[line.entry_id]]
+        delete_in(connection, delete(table).where(table.c.scope == scope), table.c.entry_id, cleared)
+
+    def _upsert(self, connection: Connection, entries: Mapping[str, Entry]) -> None:
+        """Write entries under their ids."""
+        if not entries:
+            return
+        run, generation = self._run, self._present_generation(connection)
+        whose = {
+            "scope": self._scope(generation),
+            "sync_id": self._sync_id,
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+            "task_id": run.task_id,
+            "map_index": run.map_index,
+            "generation": generation,
+            "written_at": timestamp(self._clock()),
+        }
+        rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
+        self._database.upsert(connection, self._tables.entries, rows)
+
+    def _present_generation(self, connection: Connection) -> int:
+        if self._generation is None:
+            self._generation = _generation(self._metadata(connection))
+        return self._generation
+
+    def _entry_id(self, entry: Entry) -> str:
+        if self._further and (receipt := receipt_id(entry)) in self._further:
+            return receipt
+        return digest(*entry.identity)
+
+    def _metadata(self, connection: Connection, *, lock: bool = False) -> dict[str, Any]:
+        return read_metadata(connection, self._tables.metadata, self._run.scope, lock=lock)
+
+    def _set_metadata(self, connection: Connection, metadata: Mapping[str, Any]) -> None:
+        write_metadata(connection, self._tables.metadata, self._run.scope, metadata)
+
+    def _scope(self, generation: int = 0) -> str:
+        return digest(self._run.scope, generation)
 
 
-def digest(*parts: Any) -> str:
-    """Return an id made of what identifies something; 32 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+def _generation(metadata: Mapping[str, Any]) -> int:
+    return int(metadata.get("generation", 0))
 
 
-def timestamp(seconds: float | None) -> str | None:
-    """Write a moment as every database reads it: UTC, with microseconds."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+def _is_receipt(entry: Entry) -> bool:
+    """Tell whether LeadSquared has answered for this row."""
+    return entry.request_id is not None or entry.state.is_confirmed or entry.state.is_refused
 
 
-def seconds_of(moment: Any) -> float | None:
-    """Read a moment as a database returns it, as seconds since the epoch."""
-    if moment is None:
-        return None
-    parsed = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-
-
-def read_entry(line: Sequence[Any]) -> Entry:
-    """Read an entry from its columns, in the order in which every statement selects them."""
-    row, state, row_key, fingerprint, copy, request_id, accepted_at, settled_at, *others = line
-    lead_id, reason_class, reason, attempts, doubted_at, api = others
-    return Entry(
-        row,
-        State(state),
-        row_key,
-        fingerprint,
-        copy,
-        request_id,
-        seconds_of(accepted_at),
-        seconds_of(settled_at),
-        lead_id,
-        reason_class,
-        reason,
-        attempts,
-        seconds_of(doubted_at),
-        api,
-    )
+def receipt_id(entry: Entry) -> str:
+    """Return the id of a receipt that has a line of its own, because another try has sent its row again."""
+    return digest(*entry.identity, entry.request_id)

@@ -1,148 +1,290 @@
 """
-The ledger of a sync: a SQL ledger whose runs remember what the runs before them brought about.
+The ledger of a sync: a SQL ledger whose runs remember, by lead, what the runs before them brought about.
 
-For each key one line points to the last entry that was sent under it, by whichever run, and keeps what LeadSquared had
-confirmed before. The line moves in the transaction that writes the intent, so memory and result table never disagree.
+Memory and result table change in one transaction, so they never disagree.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.delivery.entry import Entry
-from airflow_provider_leadsquared.delivery.states import State
+from sqlalchemy import delete, select
+
+from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.delivery.states import State, names_of
+from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
+from airflow_provider_leadsquared.ledgers.database import Database
+from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.ledgers.sql import (
-    RunOfTask,
-    SqlLedger,
-    digest,
-    read_entry,
-    seconds_of,
-)
+from airflow_provider_leadsquared.ledgers.memory import Finding, RunOfSync
+from airflow_provider_leadsquared.ledgers.memory_lines import MemoryRow, Refusal, Sending
+from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.sql import SqlLedger
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 #: Rows that are not sent are written so many at a time.
 _GROUP_ROWS = 1_000
+#: The reason class of a row that waits because another run has sent something for its lead.
+OTHER_RUN = "OtherRun"
+_OTHER_RUN = "another run has sent something for this lead since this one began; the next run sends the newest value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncIdentity:
+    """
+    Which sync a ledger is opened for.
+
+    :param sync: Names the sync: runs under one name share what they know of rows.
+    :param account: Names the account: syncs into one account share what they know of leads.
+    :param moves_keys: Whether an existing lead gets the match keys that are sent.
+    """
+
+    sync: str
+    account: str
+    moves_keys: bool = True
 
 
 class SyncLedger(SqlLedger):
     """
     The ledger of one run of a sync.
 
-    :param connect: Opens a DB-API connection that is not in autocommit mode.
-    :param placeholder: The driver's sign for a parameter.
-    :param table: The ledger table.
+    :param database: The ledger's database.
     :param run: Whose entries to write.
-    :param sync: Names the sync: runs under one name share their memory.
-    :param settle_timeout: Seconds for which an unsettled sending keeps a newer value back.
-    :param clock: Tells the time in seconds since the epoch.
+    :param identity: Which sync it is.
+    :param settle_timeout: Seconds for which an unsettled sending keeps other values back.
+    :param clock: Tells the time in seconds since the epoch, for the times in the result table.
+    :param shared_clock: Tells the time on a clock that all writers share.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        database: Database,
         *,
-        placeholder: str,
-        table: str,
         run: RunOfTask,
-        sync: str,
+        identity: SyncIdentity,
         settle_timeout: float,
         clock: Callable[[], float],
+        shared_clock: Callable[[Connection], float],
     ) -> None:
-        super().__init__(connect, placeholder=placeholder, table=table, run=run, clock=clock)
-        self._sync_id = digest(sync)
-        self._settle_timeout = settle_timeout
-        #: When the doubts were written that rows were compared with, by key.
-        self._doubts: dict[str, float | None] = {}
+        super().__init__(database, run=run, clock=clock)
+        self._identity = identity
+        self._sync_id = digest(identity.sync)
+        self._memory = MemoryStore(
+            database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
+        )
+        self._run_of_sync = RunOfSync(
+            self._sync_id, self._scope(), uuid.uuid4().hex, digest(run.dag_id, run.task_id, run.map_index), 0
+        )
+        #: The sendings of this try that have no outcome yet, by their row.
+        self._sendings: dict[Identity, Sending] = {}
 
     def exists(self) -> bool:
         """Tell whether there is anything to remember, and create no table."""
-        return self._tables.exist()
+        return self._database.exists()
 
-    def recall(self, row_keys: Iterable[str]) -> dict[str, LeadMemory]:
-        """Return what is known of the leads under some row keys; those without a line were never sent."""
-        with self._tables.transaction() as cursor:
-            known = self._recall(cursor, row_keys)
-        self._doubts.update({key: one.written_at for key, one in known.items() if _is_in_doubt(one)})
-        return known
+    def begin(self) -> None:
+        """
+        Begin a try: what other runs intend from now on, this one does not overwrite.
 
-    def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace entries and metadata; where another run has taken a row, what was learnt of others is kept."""
-        entries = list(entries)
-        try:
-            super().write(entries, metadata=metadata)
-        except LedgerTakenError:
-            super().write([entry for entry in entries if entry.state is not State.IN_DOUBT], metadata=metadata)
-            raise
+        To be called before the source is read.
+        """
+        with self._database.writing() as connection:
+            number = self._memory.draw_numbers(connection, 1)[0]
+        self._run_of_sync = replace(self._run_of_sync, started=number)
+
+    def last_number(self) -> int:
+        """Return the number of the account's last intent or verdict; a ledger with a smaller one is an older copy."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection)
+
+    def earlier_entries(self) -> tuple[dict[tuple[str | None, str], Entry], list[Entry]]:
+        """Return what earlier tries of this run have sent, by row key and fingerprint, and further receipts of rows."""
+        records = self.load()
+        entries = {
+            (entry.row_key, entry.fingerprint): entry for entry in records.entries.values() if entry.state.was_sent
+        }
+        return entries, list(records.others)
+
+    def states_of(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return rows of this run as the result table has them; those that it does not have are left out."""
+        rows = {digest(*entry.identity): entry.row for entry in entries}
+        table = self._tables.entries
+        statement = select(table).where(table.c.scope == self._scope())
+        with self._database.reading() as connection:
+            found = self._database.select_in(connection, statement, table.c.entry_id, list(rows))
+        return [replace(read_entry(line), row=rows[line.entry_id]) for line in found]
+
+    # --- comparing
+
+    def compare(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Finding]:
+        """Return what is known of the leads of some rows, in order."""
+        asked = [self._memory_row(entry, payload) for entry, payload in rows]
+        ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
+        with self._database.reading() as connection:
+            memory = self._memory.load(connection, ids).memory
+        return [memory.compare(row, self._run_of_sync) for row in asked]
+
+    def row_line(self, row_key: str) -> str:
+        """Return the id under which the memory knows a row key."""
+        return self._memory.row_line(self._run_of_sync.sync_id, row_key)
+
+    def see_owners(self, leads: Sequence[str]) -> None:
+        """Note that rows of this run are those that write some contested leads."""
+        if not leads:
+            return
+        with self._database.writing() as connection:
+            self._memory.draw_numbers(connection, 1)
+            loaded = self._memory.load(connection, leads)
+            for lead in leads:
+                loaded.memory.see_owner(lead, self._run_of_sync)
+            self._memory.save(connection, loaded)
 
     def write_not_sent(self, entries: Iterable[Entry]) -> None:
-        """
-        Replace what this run wrote about rows that it does not send.
-
-        A superseded row's lead gets the values of another, so what the CRM holds for its own key is not known any more.
-        """
+        """Replace what this run wrote about rows that it does not send."""
         entries = iter(entries)
-        with self._tables.transaction() as cursor:
-            self._confirm_claim(cursor)
-            self._tables.execute(cursor, "delete_not_sent", (self._entry_scope({}),))
+        table = self._tables.entries
+        not_sent = table.c.state.in_(names_of(lambda state: state.is_not_sent))
+        with self._database.writing() as connection:
+            self._confirm_claim(connection)
+            connection.execute(delete(table).where(table.c.scope == self._scope(), not_sent))
             while group := list(islice(entries, _GROUP_ROWS)):
-                super()._write_entries(cursor, group)
-                overtaken = {
-                    entry.row_key: entry for entry in group if entry.state is State.SUPERSEDED and entry.row_key
-                }
-                known = self._recall(cursor, overtaken)
-                now = self._clock()
-                settled = {
-                    key: overtaken[key]
-                    for key, one in known.items()
-                    if one.blocks(overtaken[key], now=now, settle_timeout=self._settle_timeout) is None
-                }
-                self._point_to(cursor, settled, dict.fromkeys(settled))
+                self._write_entries(connection, group)
+                self._show_superseded(connection, [entry for entry in group if entry.state is State.SUPERSEDED])
 
-    def _write_entries(self, cursor: Any, entries: Sequence[Entry]) -> None:
-        intents = {
-            entry.row_key: entry for entry in entries if entry.state is State.IN_DOUBT and entry.row_key is not None
-        }
-        known = self._recall(cursor, intents)
-        super()._write_entries(cursor, entries)
-        for key, entry in intents.items():
-            if key in known and not known[key].is_of(entry):
-                self._check_not_taken(entry, known[key])
-        self._point_to(cursor, intents, {key: one.confirmed for key, one in known.items()})
+    def _show_superseded(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Let superseded rows be shown as such, not by their last sending; what is open stays in view."""
+        if not entries:
+            return
+        self._memory.draw_numbers(connection, 1)  # makes other writers wait
+        rows = {self.row_line(entry.row_key): entry for entry in entries if entry.row_key is not None}
+        loaded = self._memory.load(connection, rows)
+        for line_id, entry in rows.items():
+            loaded.memory.show_last(line_id, self._scope(), digest(*entry.identity))
+        self._memory.save(connection, loaded)
 
-    def _point_to(self, cursor: Any, entries: Mapping[str, Entry], confirmed: Mapping[str, str | None]) -> None:
-        """Let keys remember these entries as their last, and what was confirmed before them."""
-        scope = self._entry_scope({})
-        lines = [
-            (self._sync_id, digest(key), key, confirmed.get(key), scope, digest(*entry.identity))
-            for key, entry in entries.items()
-        ]
-        self._tables.execute_in(cursor, "delete_leads", (self._sync_id,), [line[1] for line in lines])
-        self._tables.execute_in(cursor, "insert_leads", (), lines)
+    # --- sending
 
-    def _check_not_taken(self, entry: Entry, known: LeadMemory) -> None:
-        """Refuse a row that another run has sent since this one compared it."""
-        is_blocked = known.blocks(entry, now=self._clock(), settle_timeout=self._settle_timeout) is not None
-        is_being_sent = _is_in_doubt(known) and self._doubts.get(entry.row_key or "") != known.written_at
-        if is_blocked or is_being_sent:
-            raise LedgerTakenError(
-                f"another run of this sync has just sent the row with key {entry.row_key}; this one stops sending. Set "
-                "max_active_runs=1, and give mapped tasks queries that share no row"
-            )
+    def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
+        """Write intents; a row whose lead another run has sent to since this try began becomes ``waiting``."""
+        asked = [self._memory_row(entry, payload) for entry, payload in rows]
+        ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
+        intended: list[Entry] = []
+        sendings: dict[Identity, Sending] = {}
+        with self._database.writing() as connection:
+            self._confirm_claim(connection)
+            # The first number is for a sending of the same values that was repeated within one call.
+            no = self._memory.draw_numbers(connection, 2)[1]
+            loaded = self._memory.load(connection, ids)
+            for (entry, _), row in zip(rows, asked, strict=True):
+                # The same when a transaction is repeated whose end nobody heard of.
+                sending_id = digest(self._run_of_sync.try_id, *entry.identity, entry.attempts)
+                sending = loaded.memory.intend(
+                    row, self._run_of_sync, no=no, sending_id=sending_id, entry_id=digest(*entry.identity)
+                )
+                if sending is not None:
+                    sendings[entry.identity] = sending
+                    intended.append(entry)
+                else:
+                    intended.append(entry.moved(State.WAITING, reason_class=OTHER_RUN, reason=_OTHER_RUN))
+            self._write_entries(connection, intended)
+            entries = {entry.identity: entry for entry in intended}
+            lines = [self._unsettled(sending, entries[one]) for one, sending in sendings.items()]
+            self._memory.add_sendings(connection, lines)
+            self._memory.save(connection, loaded)
+        self._sendings.update(sendings)
+        return intended
 
-    def _recall(self, cursor: Any, keys: Iterable[str]) -> dict[str, LeadMemory]:
-        own = self._entry_scope({})
-        ids = [digest(key) for key in keys]
-        lines = self._tables.execute_in(cursor, "select_memory", (self._sync_id,), ids)
-        return {
-            key: LeadMemory(
-                None if last[1] is None else read_entry(last), scope == own, confirmed_before, seconds_of(written_at)
-            )
-            for key, confirmed_before, scope, *last, written_at in lines
-        }
+    def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
+        """
+        Write what became of rows, and metadata.
+
+        A try that was given up may still write its receipts: LeadSquared has these rows, whoever sends them next.
+
+        :raises LedgerTakenError: This try was given up.
+        """
+        newest = list({entry.identity: entry for entry in entries}.values())
+        with self._database.writing() as connection:
+            is_taken = not self._holds_claim(connection)
+            if is_taken:
+                self._write_late_receipts(connection, newest)
+            else:
+                self._write_entries(connection, newest)
+                self._set_metadata(connection, metadata or {})
+            if newest:
+                self._note_outcomes(connection, newest)
+        for entry in newest:
+            if not _is_doubt(entry):
+                self._sendings.pop(entry.identity, None)
+        if is_taken:
+            raise LedgerTakenError("another try of this task has begun; this one stops sending")
+
+    def _note_outcomes(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Let the memory know of outcomes."""
+        known = [(entry, self._sendings[entry.identity]) for entry in entries if entry.identity in self._sendings]
+        settled = [(entry, sending) for entry, sending in known if not (entry.state.is_open or _is_doubt(entry))]
+        repeated = [(entry, sending) for entry, sending in known if entry.doubted_at is not None]
+        opened = [(entry, sending) for entry, sending in known if entry.state.is_open]
+        lines = []
+        for entry, sending in opened:
+            sending.state = State.OPEN
+            lines.append(self._unsettled(sending, entry))
+        if settled or repeated:
+            numbers = self._memory.draw_numbers(connection, NUMBERS_PER_VERDICT * (len(settled) + 1))
+            ids = {line for _, sending in (*settled, *repeated) for line in sending.lines}
+            loaded = self._memory.load(connection, ids, numbers=numbers)
+            for entry, sending in repeated:
+                doubt_id = digest(sending.sending_id, "doubt")
+                doubt = replace(sending, sending_id=doubt_id, no=sending.no - 1, state=State.IN_DOUBT)
+                loaded.memory.add(doubt)
+                lines.append(self._unsettled(doubt, replace(entry, request_id=None, accepted_at=None)))
+            for entry, sending in settled:
+                loaded.memory.settle(sending, entry.state, refusal=refusal_of(entry, sending))
+            self._memory.save(connection, loaded)
+            self._memory.delete_sendings(connection, [sending.sending_id for _, sending in settled])
+        self._memory.add_sendings(connection, lines)
+
+    def _unsettled(self, sending: Sending, entry: Entry) -> dict[str, Any]:
+        return {**self._memory.sending_values(sending), **unsettled_values(entry)}
+
+    def _memory_row(self, entry: Entry, payload: Payload) -> MemoryRow:
+        row_key = entry.row_key or ""
+        return MemoryRow(
+            self.row_line(row_key),
+            row_key,
+            self._memory.key_lines(payload.match_keys),
+            payload.fingerprint,
+            self._identity.moves_keys,
+        )
 
 
-def _is_in_doubt(known: LeadMemory) -> bool:
-    return known.last is not None and known.last.state is State.IN_DOUBT
+def unsettled_values(entry: Entry) -> dict[str, Any]:
+    """Return what the line of an unsettled sending has of its row's entry."""
+    return {
+        "row_no": entry.row,
+        "api": entry.api,
+        "request_id": entry.request_id,
+        "accepted_at": timestamp(entry.accepted_at),
+        "attempts": entry.attempts,
+        "reason_class": entry.reason_class if entry.state.is_open else None,
+        "reason": entry.reason if entry.state.is_open else None,
+        "unknown_since": timestamp(entry.unknown_since),
+    }
+
+
+def refusal_of(entry: Entry, sending: Sending) -> Refusal | None:
+    """Return why LeadSquared rejected a row, None if it did not."""
+    if entry.state is not State.REJECTED:
+        return None
+    return Refusal(sending.no, sending.row.fingerprint, entry.settled_at or 0.0, entry.reason_class, entry.reason)
+
+
+def _is_doubt(entry: Entry) -> bool:
+    return entry.state is State.IN_DOUBT

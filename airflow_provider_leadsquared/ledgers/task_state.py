@@ -9,11 +9,12 @@ without deleting anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
@@ -80,6 +81,12 @@ class TaskStateLedger:
         """Note the holder. Airflow itself cuts a try off from the store once the next one has begun."""
         self._set_metadata(self._metadata() | {"holder": holder})
         self._holder = holder
+
+    def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
+        """Append intents."""
+        entries = [entry for entry, _ in rows]
+        self.write(entries)
+        return entries
 
     def start_over(self) -> None:
         """Write chunks under a new generation from now on."""

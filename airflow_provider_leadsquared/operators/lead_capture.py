@@ -30,16 +30,19 @@ class LeadCaptureOperator(SubmitOperator):
          "ledger": {…}}  # its address, if it is in SQL: the sensor writes each row's verdict there
 
     :param leads: A list of leads, each ``{"EmailAddress": …, "mx_City": …}`` or the API's list of attribute/value
-        pairs; another task's output; or a callable that takes ``context`` and ``jinja_env`` and returns a list, which
-        keeps lead data out of XCom. (templated, but text inside leads is never rendered)
+        pairs; a data frame of pandas or polars; another task's output; or a function that returns any of these when
+        the task runs, which keeps lead data out of XCom and out of the DAG's file. It may take nothing, ``context``
+        or ``**context``. (templated, but text inside leads is never rendered)
     :param row_key: The column that identifies a row to its owner in logs, receipts and results. It is sent only if it
         is named like a field of LeadSquared's (``mx_…`` or ``ProspectID``). (templated)
+    :param hash_row_keys: Name rows by the SHA-256 of their keys, so that ``row_key`` may be an e-mail address or phone.
     :param search_by: The attribute by which LeadSquared looks for an existing lead; by default it tries the lead id,
         then the e-mail address, then the phone.
     :param lead_update_behavior: What happens to an existing lead: ``DoNotUpdate``, ``UpdateOnlyEmptyFields``,
         ``DoNotUpdateUniqueFields``, or None to overwrite what is sent. LeadSquared documents it for its synchronous
         call and says the asynchronous one works alike.
-    :param null_handling: What to do with None: ``skip`` leaves the attribute out, ``clear`` empties it.
+    :param null_handling: What to do with nulls (None, NaN, NaT, NA): ``skip`` leaves the attribute out, ``clear``
+        empties it.
     :param require_match_key: Refuse rows that LeadSquared cannot match to a lead. If False they are sent, and one whose
         sending is in doubt is never sent again.
     :param check_fields: Ask the account for its lead fields first (one call), and set aside rows that the CRM would
@@ -55,10 +58,12 @@ class LeadCaptureOperator(SubmitOperator):
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :raises LeadsNotDelivered: More rows were set aside than allowed; the rest was sent. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
-    :raises ValueError: An argument is wrong; nothing was sent.
+    :raises ValueError: An argument is wrong; nothing was sent. When the DAG is parsed: leads that are written in its
+        file hold ``{{ … }}``, or stand in ``.partial()`` or ``.expand()``, which would store them.
     """
 
     api_name = LEAD_CAPTURE.name
+    records_argument = "leads"
     template_fields: Sequence[str] = ("leads", *SubmitOperator.template_fields[1:])
 
     def __init__(

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
         # Events are logged at DEBUG, so that they do not appear in the log of another program that uses the sandbox.
         logging.getLogger(__package__).setLevel(logging.DEBUG)
-    server = Server(Account(settings, added, clock), arguments["open_control"])
+    server = Server(Account(settings, added, clock), arguments["open_control"], arguments["own_name"])
     try:
         asyncio.run(_serve(server, arguments["host"], arguments["port"], arguments["port_file"]))
     except (OSError, OverflowError) as error:
@@ -88,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fields", type=Path, help="JSON file with a list of additional lead fields")
     parser.add_argument(
         "--open-control", action="store_true", help="let other machines use the page and everything under /sandbox/"
+    )
+    parser.add_argument(
+        "--own-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name by which page and controls may be called, beside localhost and IP addresses; can be repeated",
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="log one line per event, without keys and lead data"

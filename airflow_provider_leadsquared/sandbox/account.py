@@ -10,7 +10,7 @@ from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.capture import CaptureResult, Pair, capture
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.faults import Faults
-from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema
+from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema, match_form
 from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome, Queue, Request, new_request_id
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.settings import Settings
@@ -38,7 +38,7 @@ class Account:
     def reset(self) -> None:
         """Delete everything except the clock, and set every switch to its value at the start."""
         self.settings = self._initial_settings
-        self.store = Store()
+        self.store = Store(self._match_form)
         self.queue = Queue(self._process, self.clock.real_time)
         self.faults = Faults()
         self.posts: list[Post] = []
@@ -74,6 +74,7 @@ class Account:
         changed = self.settings.changed(switches)
         self.run_due()
         self.settings = changed
+        self.store.forget_indexes()
 
     def move_clock(self, seconds: float = 0.0, speed: float | None = None) -> None:
         """
@@ -127,6 +128,9 @@ class Account:
             return True
         self._calls.append(now)
         return False
+
+    def _match_form(self, field: str, value: str) -> str:
+        return match_form(self.schema.fields.get(field), value, self.settings)
 
     def _process(self, request: Request, at: float) -> Mapping[str, object]:
         return request.api.handler.process(self, request, at)

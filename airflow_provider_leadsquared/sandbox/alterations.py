@@ -7,19 +7,18 @@ A changed response still has one meaning: a lead that was created is never shown
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
-from email.utils import formatdate
 from typing import Any
 
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.faults import Fault
-from airflow_provider_leadsquared.sandbox.responses import COMPLETED, Response, json_text
+from airflow_provider_leadsquared.sandbox.responses import COMPLETED, Response, http_date, json_text
 
 _BOM = "\ufeff"
-_FAR_DATE = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
 def altered(account: Account, response: Response, fault: Fault | None) -> Response:
@@ -53,9 +52,9 @@ def with_retry_after(response: Response, parameters: Mapping[str, Any], account:
     seconds, now = parameters["seconds"], account.server_time() or account.clock.now()
     values = {
         "seconds": str(seconds),
-        "date": formatdate(now + seconds, usegmt=True),
-        "past_date": formatdate(now - seconds, usegmt=True),
-        "far_date": _FAR_DATE,
+        "date": http_date(now + seconds),
+        "past_date": http_date(now - seconds),
+        "far_date": http_date(math.inf),
         "zero": "0",
         "negative": f"-{seconds}",
         "fraction": f"{seconds}.5",
@@ -76,33 +75,33 @@ def _odd_receipt(body: dict[str, Any], shapes: tuple[str, ...]) -> str:
 def _odd_status(account: Account, response: Response, shapes: tuple[str, ...]) -> Response:
     body = json.loads(response.body)
     task = body.get("TaskStatus")
-    request = account.queue.requests.get(response.request_id or "")
+    request = account.queue.request(response.request_id or "")
     if task is None or request is None:
         return response
     is_settled = task["TaskCurrentStep"] is None  # not so if another fault, such as flap, shows another status
     if is_settled and request.rejection:
         _show_rejection(task, request.rejection, account.settings.status_success, shapes)
-    elif is_settled and (message := task["Message"]) is not None:
-        is_text = isinstance(message, str)
-        task["Message"] = _odd_message(json.loads(message) if is_text else message, is_text, shapes)
+    elif is_settled:
+        _change_types(task, shapes)
+    if isinstance(task["Message"], str):
+        task["Message"] = _odd_text(task["Message"], shapes)
     text = (_BOM if "bom" in shapes else "") + json_text(body)
     return replace(response, body=text.encode(), status=task["Status"])
 
 
-def _odd_message(message: dict[str, Any], is_text: bool, shapes: tuple[str, ...]) -> object:
-    """Return the message of a request that succeeded, in its odd form."""
-    details = message.get("Message")
-    if isinstance(details, dict):
-        _change_types(details, shapes)
-    if not is_text:
-        return message
-    text = json_text(message)
+def _odd_text(message: str, shapes: tuple[str, ...]) -> str:
     if "encoded_twice" in shapes:
-        text = json_text(text)
-    return _BOM + text if "message_bom" in shapes else text
+        message = json_text(message)
+    return _BOM + message if "message_bom" in shapes else message
 
 
-def _change_types(details: dict[str, Any], shapes: tuple[str, ...]) -> None:
+def _change_types(task: dict[str, Any], shapes: tuple[str, ...]) -> None:
+    """Change the types of values in the message of a request that succeeded."""
+    is_text = isinstance(task["Message"], str)
+    message = json.loads(task["Message"]) if is_text else task["Message"]
+    details = message.get("Message") if isinstance(message, dict) else None
+    if not isinstance(details, dict):
+        return
     if "IsCreated" in details:
         is_created = bool(details["IsCreated"])
         forms: dict[str, object] = {
@@ -116,6 +115,7 @@ def _change_types(details: dict[str, Any], shapes: tuple[str, ...]) -> None:
         for name in ("Id", "RelatedId"):
             if isinstance(details.get(name), str):
                 details[name] = number_of(details[name])
+    task["Message"] = json_text(message) if is_text else message
 
 
 def number_of(text_id: str) -> int:

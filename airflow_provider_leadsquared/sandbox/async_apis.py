@@ -103,6 +103,17 @@ class AsyncApi:
     """Paths of the GET that shows the metrics of the queue. May be empty."""
     handler: Handler
 
+    def read_lead(self, body: str) -> Mapping[str, str | None] | None:
+        """
+        Return attributes and values of the lead in a body, None if it has none or cannot be read.
+
+        :param body: The submitted text.
+        """
+        try:
+            return self.handler.read_lead(body)
+        except ValueError:
+            return None
+
     def endpoint_name(self, action: str) -> str:
         """
         Return the name of an endpoint in faults and records: ``<name>.<action>``.

@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input
+from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input, lead_not_found
 from airflow_provider_leadsquared.sandbox.fields import (
     SOURCE_FIELDS,
     Schema,
@@ -190,27 +190,43 @@ def _match(
     """Return the lead to update, or None and the visitor's id that the new lead gets (None: a new id)."""
     prospect, search_by = pseudo.get("ProspectID", ""), pseudo.get("SearchBy", "")
     email, phone = values.get("EmailAddress", ""), values.get("Phone", "")
-    visitor = prospect if prospect in store.visitors else None
+    visitor = store.visitor(prospect)
 
     if search_by and not (prospect and email and phone):  # rules 11 and 12
-        found = _search(store, schema, search_by, prospect, values)
+        found = _search(store, schema, settings, search_by, prospect, values)
         return found, None if found else visitor
 
-    if (lead := store.leads.get(prospect)) is not None:  # rules 4 to 6
-        differs = email and str(email).casefold() != str(lead.values.get("EmailAddress", "")).casefold()
+    if (lead := _lead_by_id(store, settings, prospect)) is not None:  # rules 4 to 6
+        differs = email and str(email).lower() != str(lead.values.get("EmailAddress", "")).lower()
         return (None, None) if differs else (lead, None)
+    if not (settings.phone_match == "fallback" or (settings.phone_match == "alone" and not email)):
+        phone = ""
     for field, value in (("EmailAddress", email), ("Phone", phone)):  # rules 2, 7 and 9
         if value and (found := store.find(field, str(value))):
             return found, None
     return None, visitor  # rules 1, 3 and 8
 
 
-def _search(store: Store, schema: Schema, search_by: str, prospect: str, values: Mapping[str, Value]) -> Lead | None:
+def _lead_by_id(store: Store, settings: Settings, lead_id: str) -> Lead | None:
+    """Return the lead that an id leads to, None if there is none; raise MXError if its lead is gone."""
+    lead = store.lead(lead_id)
+    if lead is None and store.was_removed(lead_id):
+        match settings.merged_capture:
+            case "reject":
+                raise lead_not_found()
+            case "survivor":
+                return store.survivor(lead_id)
+    return lead
+
+
+def _search(
+    store: Store, schema: Schema, settings: Settings, search_by: str, prospect: str, values: Mapping[str, Value]
+) -> Lead | None:
     # The lead's id is searched as "ProspectId", although it is sent as "ProspectID".
     wanted = prospect if search_by == "ProspectId" else values.get(search_by, "")
     if (search_by != "ProspectId" and search_by not in schema.fields) or not isinstance(wanted, str) or not wanted:
         raise MXError("MXInvalidInputException", "Invalid SearchBy value provided")
-    return store.leads.get(wanted) if search_by == "ProspectId" else store.find(search_by, wanted)
+    return _lead_by_id(store, settings, wanted) if search_by == "ProspectId" else store.find(search_by, wanted)
 
 
 def _changes(lead: Lead, values: Mapping[str, Value], behavior: str | None, settings: Settings) -> dict[str, Value]:
@@ -246,4 +262,5 @@ def _reject_duplicate(
         holder = store.find(name, value) if isinstance(value, str) and value else None
         if holder is not None and holder is not lead:
             store.post_activity(holder, at, source, is_duplicate=True)  # rule 13
-            raise MXError("MXDuplicateEntryException", f"Duplicate entry '{value}' for key 'UQ_Prospect_Base_{name}'")
+            text = f"Duplicate entry '{value}' for key 'UQ_Prospect_Base_{name}'"
+            raise MXError("MXDuplicateEntryException", text, holder.id)

@@ -40,7 +40,7 @@ class Control:
             "polls": len(account.polls),
             "leads": len(account.store.leads),
             "activities": len(account.store.activities),
-            "visitors": len(account.store.visitors),
+            "visitors": account.store.visitor_count,
             "requests": len(account.queue.requests),
             "states": {state.value: account.queue.counts[state] for state in State},
         }
@@ -74,9 +74,9 @@ class Control:
         found: _Entry | None
         match collection:
             case "requests":
-                found = self.account.queue.requests.get(entry_id)
+                found = self.account.queue.request(entry_id)
             case "leads":
-                found = self.account.store.leads.get(entry_id)
+                found = self.account.store.lead(entry_id)
             case _:
                 raise ValueError("only requests and leads can be found by id")
         return found.as_json() if found else None
@@ -151,10 +151,34 @@ class Control:
         ids = _object(raw).get("ids")
         if not isinstance(ids, list) or not all(isinstance(one, str) and one for one in ids):
             raise ValueError("ids must be a list of texts")
-        if taken := [one for one in ids if one in self.account.store.leads]:
+        if taken := [one for one in ids if self.account.store.lead(one)]:
             raise ValueError(f"{taken[0]} is already a lead")
-        self.account.store.visitors.update(ids)
-        return {"visitors": len(self.account.store.visitors)}
+        for one in ids:
+            self.account.store.add_visitor(one)
+        return {"visitors": self.account.store.visitor_count}
+
+    def merge_leads(self, raw: object) -> dict[str, object]:
+        """
+        Merge a lead into another, or delete it.
+
+        :param raw: The decoded JSON object: ``lead``, the id of the lead that goes, and ``into``, the id of the lead
+            that gets its activities and the values of its own empty fields; null deletes.
+        :return: How many leads there are.
+        :raises ValueError: If there is no such lead, or both are the same.
+        """
+        ids, store = _object(raw), self.account.store
+        now = self.account.run_due()
+        if set(ids) != {"lead", "into"}:
+            raise ValueError("a merge has the ids lead and into; into may be null")
+        leads = {name: store.lead(str(one)) for name, one in ids.items() if one is not None}
+        for name, lead in leads.items():
+            if lead is None:
+                raise ValueError(f"there is no lead with the id given as {name}")
+        gone, kept = leads.get("lead"), leads.get("into")
+        if gone is None or gone is kept:
+            raise ValueError("lead and into must be two leads")
+        store.remove(gone, kept, now)
+        return {"leads": len(store.leads)}
 
     def reset(self) -> dict[str, object]:
         """Delete everything except the clock, and set every switch to its value at the start."""
@@ -170,9 +194,9 @@ class Control:
             case "polls":
                 return account.polls
             case "requests":
-                return account.queue.requests.values()
+                return account.queue.requests
             case "leads":
-                return account.store.leads.values()
+                return account.store.leads
             case "activities":
                 return account.store.activities
             case _:

@@ -51,9 +51,10 @@ class Endpoint:
         :param body: The body, empty if the call had none.
         """
         try:
-            return self.api.handler.read_lead(body.decode()) if self.api else read_lead(body.decode())
-        except ValueError:
+            text = body.decode()
+        except UnicodeDecodeError:
             return None
+        return self.api.read_lead(text) if self.api else read_lead(text)
 
 
 _LEADS = "/v2/LeadManagement.svc"

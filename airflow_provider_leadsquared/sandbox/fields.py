@@ -162,6 +162,23 @@ def stored_form(field: LeadField, value: str, settings: Settings) -> str:
     return typed
 
 
+def match_form(field: LeadField | None, value: str, settings: Settings) -> str:
+    """
+    Return a stored value in the form in which it is compared when leads are searched.
+
+    Letters are made small and nothing more: ``straße@example.org`` is not ``strasse@example.org``.
+
+    :param field: The field, None if the account does not have it.
+    :param value: The stored value.
+    :param settings: ``phone_spelling``: whether phones are compared as they are spelled; ``value_case``: whether letter
+        case counts in values other than e-mail addresses.
+    """
+    data_type = field.data_type if field else "Text"
+    if field and data_type == "Phone" and settings.phone_spelling != "keep":
+        return _phone(field, value, settings.country_code) or value
+    return value.lower() if settings.value_case == "ignore" or data_type == "Email" else value
+
+
 def stored_field_set(field: LeadField, members: Mapping[str, str]) -> dict[str, str]:
     """
     Return the members of a custom field set in the form in which the account stores them.
@@ -191,7 +208,8 @@ def _typed(field: LeadField, value: str, settings: Settings) -> str | None:
     """Return the value in the stored form of the field's type, None if it is not of that type."""
     match field.data_type:
         case "Phone":
-            return _phone(field, value, settings.country_code)
+            normal = _phone(field, value, settings.country_code)
+            return normal if normal is None or settings.phone_spelling == "normalise" else value
         case "Email":
             return value.strip() if _EMAIL_SHAPE.fullmatch(value.strip()) else None
         case "Number":

@@ -186,6 +186,25 @@ class Sandbox:
         """
         self._run(lambda: self._control.add_visitors({"ids": list(ids)}))
 
+    def merge_leads(self, lead_id: str, into: str) -> None:
+        """
+        Merge a lead into another, as a user of the CRM does.
+
+        :param lead_id: Id of the lead that goes.
+        :param into: Id of the lead that gets its activities and the values of its own empty fields.
+        :raises ValueError: If there is no such lead, or both are the same.
+        """
+        self._run(lambda: self._control.merge_leads({"lead": lead_id, "into": into}))
+
+    def delete_lead(self, lead_id: str) -> None:
+        """
+        Delete a lead, as a user of the CRM does.
+
+        :param lead_id: Its id.
+        :raises ValueError: If there is no such lead.
+        """
+        self._run(lambda: self._control.merge_leads({"lead": lead_id, "into": None}))
+
     def reset(self) -> None:
         """Delete everything except the clock, and set every switch to its value at the start."""
         self._run(self._control.reset)

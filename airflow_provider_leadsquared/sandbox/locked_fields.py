@@ -25,7 +25,7 @@ def without_locked_fields(
         if schema.fields[name].lock_after_create and _would_change(lead.values.get(name, ""), value)
     ]
     if locked and settings.locked == "reject":
-        raise MXError("MXInvalidInputException", f"{locked[0]} is locked after the lead is created.")
+        raise MXError("MXInvalidInputException", f"{locked[0]} is locked after the lead is created.", lead.id)
     return {name: value for name, value in changes.items() if name not in locked}
 
 

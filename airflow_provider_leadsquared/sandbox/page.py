@@ -1,34 +1,16 @@
-"""The HTML page that shows the state of the sandbox."""
+"""The first page of the sandbox: queue, latest leads, recent rejected requests, faults."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from html import escape
 from itertools import islice
 
 from airflow_provider_leadsquared.sandbox.account import Account
-from airflow_provider_leadsquared.sandbox.queue import State
-from airflow_provider_leadsquared.sandbox.store import Lead
+from airflow_provider_leadsquared.sandbox.page_parts import Link, moment, note, page, table
+from airflow_provider_leadsquared.sandbox.queue import Request, State
 
 _ROWS = 10
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --quiet: #888; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin: 0; }
-h2 { font-size: 1rem; margin: 2rem 0 .4rem; }
-p { margin: .2rem 0; color: var(--quiet); }
-ul { display: flex; flex-wrap: wrap; gap: .6rem; padding: 0; margin: 1.2rem 0; list-style: none; }
-li { border: 1px solid var(--line); border-radius: .5rem; padding: .4rem .9rem; min-width: 6.5rem; }
-li b { display: block; font-size: 1.4rem; font-variant-numeric: tabular-nums; }
-li span { color: var(--quiet); }
-div { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; color: var(--quiet); }
-th, td { padding: .25rem 1rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-code { font-size: .85em; }
-"""
 
 
 def render(account: Account, url: str) -> str:
@@ -49,32 +31,94 @@ def render(account: Account, url: str) -> str:
         ("polls", len(account.polls)),
     ]
     figures = "".join(f"<li><b>{value}</b><span>{escape(label)}</span></li>" for label, value in tiles)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
-<meta name="viewport" content="width=device-width"><title>LeadSquared sandbox</title><style>{_STYLE}</style></head>
-<body><h1>LeadSquared sandbox</h1>
-<p>{escape(url)} &middot; {_time(now)} UTC, {escape(speed)}</p>
-<p>{pending} requests pending, all attempted in {delay} s; {rate:.1f} attempts per minute</p>
-<ul>{figures}</ul>
-{_tables(account, now)}
-</body></html>
-"""
+    parts = (
+        note(f"{url} · {moment(now)} UTC, {speed}"),
+        note(f"{pending} requests pending, all attempted in {delay} s; {rate:.1f} attempts per minute"),
+        f"<ul>{figures}</ul>",
+        _upcoming(account, now),
+        _rejected(account),
+        _latest_leads(account),
+        _faults(account),
+    )
+    return page("LeadSquared sandbox", "\n".join(parts), is_refreshed=True)
 
 
-def _tables(account: Account, now: float) -> str:
-    upcoming = [
-        (request.id, request.state, len(request.attempts), _duration_until(request.next_attempt_at, now))
+def name_of(values: Mapping[str, object]) -> str:
+    """
+    Return what people call a lead: its name, or else what it is found by. Empty if it has neither.
+
+    :param values: Attributes and values of the lead.
+    """
+    name = f"{values.get('FirstName') or ''} {values.get('LastName') or ''}".strip()
+    return name or str(values.get("EmailAddress") or values.get("Phone") or values.get("ProspectID") or "")
+
+
+def sent_lead(request: Request) -> Mapping[str, str | None]:
+    """
+    Return the lead of a request as it was sent, empty if the body has none.
+
+    :param request: The request.
+    """
+    return request.api.read_lead(request.body) or {}
+
+
+def lead_link(account: Account, lead_id: str | None) -> Link | str:
+    """
+    Return a link to a lead that shows its number and name, an empty text if there is no such lead.
+
+    :param account: The account.
+    :param lead_id: The id of the lead.
+    """
+    lead = account.store.lead(lead_id) if lead_id else None
+    return Link("leads", lead.id, f"{lead.number} {name_of(lead.values)}".strip()) if lead else ""
+
+
+def _upcoming(account: Account, now: float) -> str:
+    rows = [
+        (
+            Link("requests", request.id, request.id),
+            name_of(sent_lead(request)),
+            request.state,
+            len(request.attempts),
+            _duration_until(request.next_attempt_at, now),
+        )
         for request in account.queue.upcoming(_ROWS)
     ]
-    rejected = [
-        (_time(request.settled_at), request.id, str(request.rejection))
+    return table("Next attempts", ("Request", "Lead as sent", "State", "Attempts made", "Due in"), rows)
+
+
+def _rejected(account: Account) -> str:
+    rows = [
+        (
+            moment(request.settled_at),
+            Link("requests", request.id, request.id),
+            name_of(sent_lead(request)),
+            str(request.rejection),
+            lead_link(account, request.rejection.lead_id if request.rejection else None),
+        )
         for request in reversed(account.queue.recent_rejected)
     ]
-    leads = [
-        (lead.number, _name(lead), lead.values.get("EmailAddress", ""), lead.values.get("Phone", ""), lead.captures)
-        for lead in islice(reversed(account.store.leads.values()), _ROWS)
+    head = ("Settled", "Request", "Lead as sent", "Reason", "Because of lead")
+    return table("Recent rejected requests", head, rows)
+
+
+def _latest_leads(account: Account) -> str:
+    rows = [
+        (
+            Link("leads", lead.id, str(lead.number)),
+            name_of(lead.values),
+            lead.values.get("EmailAddress", ""),
+            lead.values.get("Phone", ""),
+            sum(1 for value in lead.values.values() if value),
+            lead.captures,
+        )
+        for lead in islice(reversed(list(account.store.leads)), _ROWS)
     ]
-    faults = [
+    return table("Latest leads", ("No.", "Name", "E-mail", "Phone", "Fields", "Captures"), rows)
+
+
+def _faults(account: Account) -> str:
+    rows = [
         (
             fault.id,
             fault.kind,
@@ -84,29 +128,7 @@ def _tables(account: Account, now: float) -> str:
         )
         for fault in account.faults.active
     ]
-    tables = (
-        _table("Next attempts", ("Request", "State", "Attempts made", "Due in"), upcoming),
-        _table("Recent rejected requests", ("Settled", "Request", "Reason"), rejected),
-        _table("Latest leads", ("No.", "Name", "E-mail", "Phone", "Captures"), leads),
-        _table("Faults", ("Id", "Kind", "Endpoint", "Calls left", "Calls affected"), faults),
-    )
-    return "\n".join(tables)
-
-
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    if not cells:
-        return f"<h2>{escape(title)}</h2><p>none</p>"
-    names = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return f"<h2>{escape(title)}</h2><div><table><tr>{names}</tr>{cells}</table></div>"
-
-
-def _name(lead: Lead) -> str:
-    return f"{lead.values.get('FirstName', '')} {lead.values.get('LastName', '')}".strip()
-
-
-def _time(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return table("Faults", ("Id", "Kind", "Endpoint", "Calls left", "Calls affected"), rows)
 
 
 def _duration_until(at: float | None, now: float) -> str:

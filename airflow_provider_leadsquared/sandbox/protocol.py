@@ -17,11 +17,12 @@ from airflow_provider_leadsquared.sandbox.alterations import altered, with_retry
 from airflow_provider_leadsquared.sandbox.async_apis import AsyncApi
 from airflow_provider_leadsquared.sandbox.capture import read_pairs
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint
-from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input
+from airflow_provider_leadsquared.sandbox.errors import MXError, invalid_input, lead_not_found
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
 from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.queue import State
 from airflow_provider_leadsquared.sandbox.responses import Response
+from airflow_provider_leadsquared.sandbox.store import Lead
 
 MAX_BODY = 10 * 1024 * 1024
 """Bytes of a body at most."""
@@ -113,11 +114,26 @@ def _normal_response(account: Account, call: Call, faults: CallFaults) -> Respon
         case Action.LEAD_FIELDS:
             return _lead_fields(account, call)
         case Action.LEAD_BY_ID:
-            lead = account.store.leads.get(call.query.get("id", ""))
+            return _lead_by_id(account, call.query.get("id", ""))
         case Action.LEAD_BY_EMAIL:
             lead = account.store.find("EmailAddress", call.query.get("emailaddress", ""))
         case _:
             return responses.user(call.headers.get("host", ""), account.settings)
+    return _read_response(account, lead)
+
+
+def _lead_by_id(account: Account, lead_id: str) -> Response:
+    lead = account.store.lead(lead_id)
+    if lead is None and account.store.was_removed(lead_id):
+        match account.settings.merged_read:
+            case "error":
+                return responses.error(lead_not_found(), int(account.settings.error_http))
+            case "survivor":
+                lead = account.store.survivor(lead_id)
+    return _read_response(account, lead)
+
+
+def _read_response(account: Account, lead: Lead | None) -> Response:
     return responses.json_response([lead.as_read_response(list(account.schema.fields))] if lead else [])
 
 
@@ -180,7 +196,7 @@ def _status(account: Account, call: Call) -> Response:
     request_id = call.query.get("requestid", "")
     if not request_id:
         return responses.error(invalid_input("RequestID"), 400)
-    request = account.queue.requests.get(request_id)
+    request = account.queue.request(request_id)
     if request is None or request.api.status_path != call.endpoint.path:
         return responses.unknown_request(request_id, account.settings)
     request.polls += 1

@@ -13,7 +13,7 @@ import logging
 import math
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -119,10 +119,24 @@ class Request:
         """The id as responses have it: a number if the account's ids are numbers."""
         return int(self.id) if self.id.isdecimal() else self.id
 
+    @property
+    def reason(self) -> str | None:
+        """Why the request is rejected, None if it is not."""
+        return str(self.rejection) if self.rejection else None
+
+    @property
+    def lead_id(self) -> str | None:
+        """The id of the lead that it has captured, None if there is none."""
+        lead_id = self._details.get("RelatedId")
+        return lead_id if isinstance(lead_id, str) else None
+
+    @property
+    def _details(self) -> Mapping[str, object]:
+        message = self.result.get("Message") if self.result else None
+        return message if isinstance(message, Mapping) else {}
+
     def as_json(self) -> dict[str, object]:
         """Return the request and its history as JSON."""
-        message = self.result.get("Message") if self.result else None
-        details = message if isinstance(message, Mapping) else {}
         return {
             "request_id": self.id,
             "api": self.api.name,
@@ -133,10 +147,12 @@ class Request:
             "next_attempt_at": self.next_attempt_at,
             "settled_at": self.settled_at,
             "settled_real": self.settled_real,
-            "lead_id": details.get("RelatedId"),
-            "is_created": details.get("IsCreated"),
+            "lead": self.api.read_lead(self.body),
+            "lead_id": self.lead_id,
+            "is_created": self._details.get("IsCreated"),
             "result": self.result,
-            "reason": str(self.rejection) if self.rejection else None,
+            "reason": self.reason,
+            "because_of_lead_id": self.rejection.lead_id if self.rejection else None,
             "polls": self.polls,
         }
 
@@ -152,7 +168,7 @@ class Queue:
     def __init__(
         self, process: Callable[[Request, float], Mapping[str, object]], real_time: Callable[[float], float]
     ) -> None:
-        self.requests: dict[str, Request] = {}
+        self._requests: dict[str, Request] = {}
         self.counts: Counter[State] = Counter()
         self.recent_rejected: deque[Request] = deque(maxlen=10)
         self._process = process
@@ -162,6 +178,19 @@ class Queue:
         self._last_attempt_at = -math.inf
         self._attempted: deque[float] = deque()
 
+    @property
+    def requests(self) -> ValuesView[Request]:
+        """Every request accepted, the oldest first."""
+        return self._requests.values()
+
+    def request(self, request_id: str) -> Request | None:
+        """
+        Return a request, None if there is none with that id.
+
+        :param request_id: Its id, in any letter case.
+        """
+        return self._requests.get(request_id.lower())
+
     def accept(self, request: Request, settings: Settings) -> None:
         """
         Add a request and schedule its first attempt.
@@ -169,7 +198,7 @@ class Queue:
         :param request: The request.
         :param settings: ``queue_delay``: seconds until the first attempt.
         """
-        self.requests[request.id] = request
+        self._requests[request.id.lower()] = request
         self.counts[request.state] += 1
         self._schedule(request, request.accepted_at + settings.queue_delay)
 

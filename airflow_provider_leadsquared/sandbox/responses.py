@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -53,6 +54,18 @@ def json_response(body: object, http: int = 200, **more: Any) -> Response:
     :param more: Other fields of the :class:`Response`.
     """
     return Response(http, json_text(body).encode(), **more)
+
+
+def http_date(at: float) -> str:
+    """
+    Return a time as HTTP headers have it. One that has no such form becomes the last second of the year 9999.
+
+    :param at: Seconds since 1970.
+    """
+    try:
+        return formatdate(at, usegmt=True)
+    except (OverflowError, ValueError, OSError):
+        return "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
 def json_text(body: object) -> str:

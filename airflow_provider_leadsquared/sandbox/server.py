@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from email.utils import formatdate
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,9 +14,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.control import COLLECTIONS, PAGE_SIZE, Control
+from airflow_provider_leadsquared.sandbox.detail_pages import render_entry
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, find_endpoint
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
+from airflow_provider_leadsquared.sandbox.own_origin import HEADERS, Guard
 from airflow_provider_leadsquared.sandbox.page import render
+from airflow_provider_leadsquared.sandbox.page_parts import note, page
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.record import Poll, Post
 from airflow_provider_leadsquared.sandbox.responses import Response
@@ -40,12 +41,13 @@ class Server:
 
     :param account: The account.
     :param open_control: Whether other machines may use the page and everything under ``/sandbox/``.
+    :param own_names: Host names by which they may be called, in addition to ``localhost`` and IP addresses.
     """
 
-    def __init__(self, account: Account, open_control: bool = False) -> None:
+    def __init__(self, account: Account, open_control: bool = False, own_names: Collection[str] = ()) -> None:
         self.account = account
         self.control = Control(account)
-        self._open_control = open_control
+        self._guard = Guard(open_control, own_names)
         self._runner: web.AppRunner | None = None
         self._runs: asyncio.Task[None] | None = None
 
@@ -92,6 +94,7 @@ class Server:
         app.on_response_prepare.append(self._set_date)
         control = self.control
         self._add(app, "GET", "/", self._page)
+        self._add(app, "GET", "/view/{collection:requests|leads}/{id}", self._detail_page)
         self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
         self._add(app, "GET", "/sandbox/clock", _without_body(control.clock))
         self._add(app, "POST", "/sandbox/clock", _with_body(control.move_clock))
@@ -102,6 +105,7 @@ class Server:
         self._add(app, "DELETE", "/sandbox/faults", self._clear_faults)
         self._add(app, "DELETE", "/sandbox/faults/{id:[0-9]+}", self._clear_faults)
         self._add(app, "POST", "/sandbox/visitors", _with_body(control.add_visitors))
+        self._add(app, "POST", "/sandbox/merges", _with_body(control.merge_leads))
         self._add(app, "POST", "/sandbox/reset", _without_body(control.reset))
         for collection in COLLECTIONS:
             self._add(app, "GET", f"/sandbox/{collection}", self._read_page)
@@ -115,7 +119,7 @@ class Server:
         if server_time is None:
             del response.headers["Date"]
         else:
-            response.headers["Date"] = formatdate(server_time, usegmt=True)
+            response.headers["Date"] = responses.http_date(server_time)
 
     # LeadSquared's endpoints
 
@@ -155,8 +159,8 @@ class Server:
 
     def _lead_of(self, call: Call) -> Mapping[str, str | None]:
         """Return the lead that is submitted or whose request is polled, empty if there is none."""
-        polled = self.account.queue.requests.get(call.query.get("requestid", ""))
-        lead = polled.api.handler.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
+        polled = self.account.queue.request(call.query.get("requestid", ""))
+        lead = polled.api.read_lead(polled.body) if polled else call.endpoint.read_lead(call.body)
         return lead or {}
 
     def _record(self, call: Call, response: Response | None, faults: list[str], is_lost: bool = False) -> None:
@@ -175,34 +179,35 @@ class Server:
             number, polled = len(account.polls) + 1, call.query.get("requestid", "")
             account.polls.append(Poll(number, at, real, endpoint.name, polled, http, status, faults))
         # An id that the account does not know may be anything, even lead data, so it is not logged.
-        known = request_id if request_id in account.queue.requests else ""
+        known = request_id if account.queue.request(request_id or "") else ""
         _LOG.debug("%s: %s %s %s", endpoint.name, http or "no response", known, " ".join(faults))
 
     # The page, the controls and the recorded data
 
     def _add(self, app: web.Application, method: str, path: str, handler: _Handler) -> None:
-        """Add a route that needs no keys, and that other machines may use only with ``open_control``."""
+        """Add a route of the page or the controls: it needs no keys, and it is closed to other web pages."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            if not self._open_control and not _is_loopback(request.remote):
-                return web.json_response(
-                    {"error": "this address is open to this machine only; start the sandbox with --open-control"},
-                    status=403,
-                )
+            response: web.StreamResponse | None = self._guard.refusal(request)
             try:
-                return await handler(request)
+                response = response or await handler(request)
             except ValueError as error:
-                return web.json_response({"error": str(error)}, status=400)
+                response = web.json_response({"error": str(error)}, status=400)
+            response.headers.update(HEADERS)
+            return response
 
         app.router.add_route(method, path, guarded)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         self.account.run_due()
-        text = render(self.account, f"http://{request.host}")
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(
-            body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", headers=headers
-        )
+        return _html(render(self.account, f"http://{request.host}"))
+
+    async def _detail_page(self, request: web.Request) -> web.StreamResponse:
+        self.account.run_due()
+        text = render_entry(self.account, request.match_info["collection"], request.match_info["id"])
+        if text is None:
+            return _html(page("Not found", note("There is none with this id; it may have been removed.")), http=404)
+        return _html(text)
 
     async def _clear_faults(self, request: web.Request) -> web.StreamResponse:
         fault_id = request.match_info.get("id")
@@ -232,5 +237,7 @@ def _with_body(write: Callable[[object], object]) -> _Handler:
     return handle
 
 
-def _is_loopback(address: str | None) -> bool:
-    return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
+def _html(text: str, http: int = 200) -> web.Response:
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+    body = text.encode("utf-8", "replace")
+    return web.Response(status=http, body=body, content_type="text/html", charset="utf-8", headers=headers)

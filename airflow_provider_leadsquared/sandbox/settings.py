@@ -81,6 +81,23 @@ class Settings:
 
     # Capture rules
     unique_fields: tuple[str, ...] = _switch(("EmailAddress", "Phone"), "fields whose values belong to one lead only")
+    phone_match: str = _switch(
+        "fallback",
+        "a lead is searched by phone if its e-mail matches nothing, only if it has no e-mail, or only with SearchBy",
+        "fallback",
+        "alone",
+        "never",
+    )
+    phone_spelling: str = _switch(
+        "normalise",
+        "phones are stored and compared as +91-9000000001, only compared in that form, or neither",
+        "normalise",
+        "compare",
+        "keep",
+    )
+    value_case: str = _switch(
+        "ignore", "letter case of values, other than e-mail addresses, by which leads are searched", "ignore", "exact"
+    )
     country_code: str = _switch("91", "default country code of phones")
     async_update_behavior: bool = _switch(True, "async submissions use LeadUpdateBehavior")
     unknown_update_behavior: str = _switch("reject", "an unknown LeadUpdateBehavior", "reject", "ignore")
@@ -89,11 +106,27 @@ class Settings:
     repeated_attribute: str = _switch("reject", "one attribute twice in one lead", "reject", "last")
     overlong: str = _switch("truncate", "text longer than its field", "reject", "truncate", "accept")
     wrong_type: str = _switch("reject", "value that is not of its field's type", "reject", "accept")
-    dropdown: str = _switch("reject", "value outside a dropdown's options", "reject", "accept")
+    dropdown: str = _switch("accept", "value outside a dropdown's options", "accept", "reject")
     null_value: str = _switch("clear", "null as a value", "clear", "ignore", "reject")
     mandatory: str = _switch("reject", "new lead without a mandatory field", "reject", "accept")
     locked: str = _switch(
         "reject", "change of a field with LockAfterCreate on a known lead", "reject", "accept", "ignore"
+    )
+
+    # Leads that were merged into another or deleted
+    merged_capture: str = _switch(
+        "reject",
+        "ProspectID of such a lead: rejected, matches nothing, or leads to the lead that is left",
+        "reject",
+        "no_match",
+        "survivor",
+    )
+    merged_read: str = _switch(
+        "empty",
+        "Leads.GetById of such a lead: nothing, the lead that is left, or an error",
+        "empty",
+        "survivor",
+        "error",
     )
 
     def changed(self, changes: Mapping[str, object]) -> Settings:

@@ -33,7 +33,11 @@ class LeadStatusSensor(BaseSensorOperator):
     LeadSquared decides a request at its first attempt or at one of ten retries. The sensor polls shortly after each of
     these times, counted from acceptance, and in between gives its slot back. What it has received survives reschedules,
     retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones belong into the
-    connection (extra ``retry_intervals``).
+    connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its responses tell.
+
+    Responses that are not LeadSquared's and errors of the status call itself decide nothing: the sensor asks again. A
+    request that LeadSquared does not know is ``failed`` (``UnknownRequest``) after the last retry, or after three hours
+    in which it is unknown while others are found; it is asked for as long as the sensor polls, and corrected if found.
 
     The task returns, also when it fails, ``{"counts": {…}, "results": [{"row", "row_key", "api", "request_id",
     "verdict", "lead_id", "reason_class", "reason"}, …]}``.
@@ -62,7 +66,8 @@ class LeadStatusSensor(BaseSensorOperator):
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
         right before this one failed. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
-    :raises ApiError: LeadSquared cannot be asked: keys refused, wrong host.
+    :raises AuthenticationError: LeadSquared refuses the keys.
+    :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
     """
 
     template_fields: Sequence[str] = (
@@ -123,16 +128,18 @@ class LeadStatusSensor(BaseSensorOperator):
             )
             if held.has_come():
                 self.log.info("Stopped. Counts: %s", awaited.counts(result))
-        now = time.time()
-        close_at = self._last_acceptance(result.open) + (float("inf") if self.close_after is None else self.close_after)
+        now = time.time() + result.clock_offset  # LeadSquared's clock, on which requests were accepted
+        close_at = self._last_acceptance(result.open, now) + (
+            float("inf") if self.close_after is None else self.close_after
+        )
         # A request of an earlier run that LeadSquared never decides must not keep every later run from ending.
-        open_requests = [entry for entry in result.open if awaited.is_own(entry) or now < self._deadline([entry])]
+        open_requests = [entry for entry in result.open if awaited.is_own(entry) or now < self._deadline([entry], now)]
         if not open_requests or now >= close_at:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, awaited, result))
-        deadline = self._deadline(result.open)
+        deadline = self._deadline(result.open, now)
         if now >= deadline:
             self._fail_as_still_open(context, awaited, result)
-        self._wait(result, min(deadline, close_at))
+        self._wait(result, now, min(deadline, close_at))
         return PokeReturnValue(is_done=False)
 
     def on_kill(self) -> None:
@@ -163,16 +170,14 @@ class LeadStatusSensor(BaseSensorOperator):
     _opened: Awaited | None = None
     _stopping = False
 
-    def _last_acceptance(self, entries: Iterable[Entry]) -> float:
-        now = time.time()
+    def _last_acceptance(self, entries: Iterable[Entry], now: float) -> float:
         return max((entry.accepted_at or now for entry in entries), default=now)
 
-    def _deadline(self, entries: Iterable[Entry]) -> float:
-        return self._last_acceptance(entries) + float(self.timeout)
+    def _deadline(self, entries: Iterable[Entry], now: float) -> float:
+        return self._last_acceptance(entries, now) + float(self.timeout)
 
-    def _wait(self, result: PollResult, until: float) -> None:
+    def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""
-        now = time.time()
         self.poke_interval = max(min(result.next_at or until, until) - now, SHORTEST_WAIT)
         if result.trouble is not None:
             self.log.warning("LeadSquared could not be asked: %s", result.trouble)
@@ -181,7 +186,7 @@ class LeadStatusSensor(BaseSensorOperator):
             f"{result.asked:,}",
             f"{len(result.entries):,}",
             f"{len(result.open):,}",
-            from_timestamp(now + self.poke_interval).isoformat(timespec="seconds"),
+            from_timestamp(time.time() + self.poke_interval).isoformat(timespec="seconds"),
             self.poke_interval,
         )
 
@@ -197,7 +202,7 @@ class LeadStatusSensor(BaseSensorOperator):
         awaited.log_others(result)
         end.fail_above(
             self.allowed_rejects,
-            f"The CRM did not take {end.counts.rejects:,} of {end.counts.read:,} requests "
+            f"The CRM did not confirm {end.counts.rejects:,} of {end.counts.read:,} requests "
             f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
             f"{awaited.where_reasons_are}",
         )

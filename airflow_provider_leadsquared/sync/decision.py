@@ -1,8 +1,7 @@
 """
-Whether a row of a sync is sent, and if not, why: decided from its values and from what is known of its lead.
+Whether a row of a sync is sent, and if not, why: decided from its values and from what the memory says of its lead.
 
-Known is the last sending under the row's key, by whichever run, and the value that LeadSquared had confirmed before it.
-Everything that decides whether a row is sent is here; this module does not know where that knowledge is kept.
+Which row of one person is sent is decided later, when all rows are there (``staging``).
 """
 
 from __future__ import annotations
@@ -11,49 +10,46 @@ from dataclasses import replace
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
+from airflow_provider_leadsquared.ledgers.memory import Finding
 from airflow_provider_leadsquared.sync.replay import Replay
 
-#: The reason class of a row that waits for the verdict on an earlier request.
-EARLIER_REQUEST = "EarlierRequestOpen"
+#: The reason class of a row that waits for the verdict on an earlier sending.
+EARLIER_SENDING = "EarlierSendingOpen"
+#: The reason class of a row whose lead another task instance writes.
+OTHER_INSTANCE = "same_lead_elsewhere"
 
 
 def decide(
-    row: Entry,
-    known: LeadMemory | None,
-    *,
-    now: float,
-    settle_timeout: float,
-    full_refresh: bool = False,
-    replay: Replay | None = None,
+    row: Entry, found: Finding, earlier: Entry | None, *, full_refresh: bool = False, replay: Replay | None = None
 ) -> Entry:
     """
     Return a row with the state that follows from what is known: ``unsent`` or ``in_doubt`` if it is to be sent.
 
     :param row: The row, ``unsent``, with its key and fingerprint.
-    :param known: What is known of its lead, None if nothing is.
-    :param now: Seconds since the epoch.
-    :param settle_timeout: Seconds for which an unsettled sending makes a newer value wait.
+    :param found: What the memory says of it.
+    :param earlier: What an earlier try of this run recorded of the same values; None if it sent nothing.
     :param full_refresh: Send what the CRM holds already, too.
     :param replay: Which refused rows go again.
     """
-    if known is None or known.last is None:
+    if earlier is not None:
+        if earlier.state is not State.IN_DOUBT:
+            return replace(earlier, row=row.row)
+        row = replace(row, state=State.IN_DOUBT, attempts=earlier.attempts)
+    refusal = found.refusal
+    if refusal is not None and not full_refresh and not (replay and replay.takes(refusal)):
+        return replace(
+            row,
+            state=State.REJECTED,
+            reason_class=refusal.reason_class,
+            reason=refusal.reason,
+            settled_at=refusal.refused_at,
+        )
+    if found.state is State.WAITING:
+        reason = "an earlier sending for this lead is not settled; a later run sends the newest value"
+        return replace(row, state=State.WAITING, reason_class=EARLIER_SENDING, reason=reason)
+    if full_refresh or found.state is State.UNSENT:
         return row
-    last = known.last
-    same = last.fingerprint == row.fingerprint
-    if known.is_of(row):
-        if last.state is not State.UNSENT:
-            return replace(last, row=row.row, doubted_at=known.doubted_at)
-        row = replace(row, attempts=last.attempts)
-    reason = known.blocks(row, now=now, settle_timeout=settle_timeout)
-    if reason is not None:
-        return replace(row, state=State.WAITING, reason_class=EARLIER_REQUEST, reason=reason)
-    if same:
-        row = replace(row, doubted_at=known.doubted_at)
-    if full_refresh:
-        return row
-    if known.confirmed == row.fingerprint:
-        return replace(row, state=State.UNCHANGED, lead_id=last.lead_id)
-    if last.state is State.REJECTED and same and not (replay and replay.takes(last)):
-        return replace(last, row=row.row)
-    return row
+    if found.state is State.SUPERSEDED:
+        reason = "a row of another task instance has the same lead and writes it"
+        return replace(row, state=State.SUPERSEDED, reason_class=OTHER_INSTANCE, reason=reason)
+    return replace(row, state=found.state)

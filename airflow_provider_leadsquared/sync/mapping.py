@@ -7,24 +7,17 @@ otherwise refuse a million leads one by one.
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import AsyncApi
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
-from airflow_provider_leadsquared.delivery.row_keys import check_key_column, is_field, key_text
-from airflow_provider_leadsquared.sync.transforms import (
-    TRANSFORMS,
-    Transform,
-    UnfitValueError,
-    in_utc,
-    plain_number,
-)
+from airflow_provider_leadsquared.api.null_handling import is_null
+from airflow_provider_leadsquared.delivery.row_keys import check_key_column, is_email, is_sent, key_text
+from airflow_provider_leadsquared.sync.transforms import TRANSFORMS, Transform, UnfitValueError
 
 Row = Sequence[Any]
 
@@ -41,12 +34,16 @@ class ColumnMapping:
 
     #: The attributes that leads will have, in order.
     attributes: tuple[str, ...]
+    #: How many of the keys that were returned look like e-mail addresses.
+    email_keys = 0
 
     def __init__(
         self,
         sources: Sequence[tuple[str, str, int, Sequence[tuple[str, Transform]]]],
         key: Sequence[tuple[str, int]],
         constants: Mapping[str, Any],
+        *,
+        hash_row_keys: bool = False,
     ) -> None:
         names = tuple(attribute for attribute, *_ in sources)
         self.attributes = (*names, *constants)
@@ -58,7 +55,7 @@ class ColumnMapping:
         self._chains = [
             (attribute, column, tuple(transforms)) for attribute, column, _, transforms in sources if transforms
         ]
-        self._key = tuple(key)
+        self._key, self._is_hashed = tuple(key), hash_row_keys
 
     @classmethod
     def build(
@@ -69,6 +66,7 @@ class ColumnMapping:
         row_key: str | Sequence[str],
         api: AsyncApi,
         constants: Mapping[str, Any] | None = None,
+        hash_row_keys: bool = False,
     ) -> ColumnMapping:
         """
         Check what the author wrote against the columns that the source has.
@@ -76,13 +74,15 @@ class ColumnMapping:
         :param mapping: ``"*"``, every column under its own name; or columns and what becomes of each: a schema name;
             a list of a schema name and transforms, applied from left to right; or None, to leave the column out. The
             entry ``"*": "*"`` means all other columns under their own names. A transform is one of the words in
-            ``TRANSFORMS`` or takes the value and returns another. None is never transformed: a transform does not see
-            it, and one that returns None is the last. Use ``COALESCE`` in SQL where there shall be another value.
+            ``TRANSFORMS`` or takes the value and returns another. A null (None, NaN, NaT, NA) is never transformed: a
+            transform does not see it, and one that returns it is the last. Use ``COALESCE`` in SQL where there shall be
+            another value.
         :param columns: The columns of the result, in order.
         :param row_key: The column that identifies a row to its owner, or several. With ``"*"`` it is sent only if it is
             named as a field of LeadSquared's (``mx_…`` or ``ProspectID``).
         :param api: The asynchronous API that the leads are sent to; it checks their names.
         :param constants: Schema names and the value that every lead has there.
+        :param hash_row_keys: Name rows by a hash of their keys, so that the keys may be personal.
         :raises ValueError: A name is missing, or is there twice, or is none that LeadSquared takes; a word is no
             transform; nothing would be sent; or the key would show personal data.
         """
@@ -99,16 +99,18 @@ class ColumnMapping:
         if mapping.get(REST, REST) != REST:
             raise ValueError('mapping["*"] stands for all other columns under their own names: write "*": "*"')
         _check_there("mapping", [column for column in mapping if column != REST], columns)
-        _check_keys(keys, columns)
+        _check_keys(keys, columns, is_hashed=hash_row_keys)
+        sent = [column for column in columns if column not in keys or is_sent(column, is_hashed=hash_row_keys)]
         sources = []
-        for column, attribute, transforms in _targets(mapping, columns, keys):
-            if column in keys:
+        for column, attribute, transforms in _targets(mapping, sent):
+            if column in keys and not hash_row_keys:
                 _check_key_may_be_sent_as(column, attribute)
             sources.append((attribute, column, columns.index(column), transforms))
         if not sources:
             raise ValueError("mapping sends no column of the source; name one at least")
         _check_attributes([(attribute, f"column {column!r}") for attribute, column, *_ in sources], constants, api)
-        return cls(sources, [(column, columns.index(column)) for column in keys], constants)
+        key = [(column, columns.index(column)) for column in keys]
+        return cls(sources, key, constants, hash_row_keys=hash_row_keys)
 
     def __repr__(self) -> str:
         return f"ColumnMapping({', '.join(self.attributes)})"
@@ -117,18 +119,22 @@ class ColumnMapping:
         """
         Return the key of a row.
 
-        A key must not change with the type that a warehouse gives it from one night to the next: 5, 5.0 and
-        Decimal('5.00') are all ``5``, and a moment with a zone is written in UTC. Several key columns are joined by
-        ``|``; a ``|`` or backslash inside one of them has a backslash before it, so that no two rows share a key.
+        Several key columns are joined by ``|``; a ``|`` or backslash inside one of them has a backslash before it, so
+        that no two rows share a key. If keys are hashed, what is joined is hashed.
 
         :param row: The values in the order of the columns.
         :raises InvalidLeadError: A key column is empty, holds no id, or holds too much.
         """
         if len(self._key) == 1:
             column, index = self._key[0]
-            return _key_part(row[index], column)
-        parts = [_key_part(row[index], column).replace("\\", "\\\\").replace("|", "\\|") for column, index in self._key]
-        return key_text("|".join(parts), "|".join(column for column, _ in self._key))
+            key = key_text(row[index], column, is_hashed=self._is_hashed)
+        else:
+            parts = [
+                key_text(row[index], column).replace("\\", "\\\\").replace("|", "\\|") for column, index in self._key
+            ]
+            key = key_text("|".join(parts), "|".join(column for column, _ in self._key), is_hashed=self._is_hashed)
+        self.email_keys += is_email(key)
+        return key
 
     def lead(self, row: Row) -> dict[str, Any]:
         """
@@ -141,7 +147,7 @@ class ColumnMapping:
         for attribute, column, transforms in self._chains:
             value = lead[attribute]
             for label, transform in transforms:
-                if value is None:
+                if is_null(value):
                     break
                 value = _transformed(value, attribute, column, label, transform)
             lead[attribute] = value
@@ -161,26 +167,15 @@ def _transformed(value: Any, attribute: str, column: str, label: str, transform:
     raise InvalidLeadError(attribute, "transform", f"the transform {label} of column {column!r} {problem}")
 
 
-def _key_part(value: Any, column: str) -> str:
-    try:
-        if isinstance(value, (float, Decimal)) and value == value:
-            value = plain_number(value)
-        elif isinstance(value, dt.datetime) and value.tzinfo is not None:
-            value = in_utc(value)
-    except UnfitValueError as unfit:
-        raise InvalidLeadError(column, "key_type", f"a key {unfit}; name a column with an id") from None
-    return key_text(value, column)
+def _targets(mapping: Mapping[str, Any], rest: Sequence[str]) -> Iterator[tuple[str, str, list[tuple[str, Transform]]]]:
+    """
+    Yield what is sent, in the order of the mapping: column, attribute, transforms.
 
-
-def _targets(
-    mapping: Mapping[str, Any], columns: Sequence[str], keys: Sequence[str]
-) -> Iterator[tuple[str, str, list[tuple[str, Transform]]]]:
-    """Yield what is sent, in the order of the mapping: column, attribute, transforms."""
+    :param rest: The columns that ``"*"`` stands for where the mapping does not name them.
+    """
     for column, target in mapping.items():
         if column == REST:
-            for other in columns:
-                if other not in mapping and (other not in keys or is_field(other)):
-                    yield other, other, []
+            yield from ((other, other, []) for other in rest if other not in mapping)
         elif target is not None:
             chain = [target] if isinstance(target, str) or not isinstance(target, Sequence) else list(target)
             if not chain or not isinstance(chain[0], str):
@@ -229,7 +224,7 @@ def _check_there(where: str, wanted: Sequence[Any], columns: Sequence[str]) -> N
     )
 
 
-def _check_keys(keys: Sequence[str], columns: Sequence[str]) -> None:
+def _check_keys(keys: Sequence[str], columns: Sequence[str], *, is_hashed: bool) -> None:
     if not keys:
         raise ValueError("row_key names no column; name one that identifies a row")
     if len(set(keys)) < len(keys):
@@ -237,7 +232,7 @@ def _check_keys(keys: Sequence[str], columns: Sequence[str]) -> None:
     for column in keys:
         if not isinstance(column, str):
             raise ValueError(f"row_key holds a {type(column).__name__}; pass the names of columns")
-        check_key_column(column)
+        check_key_column(column, is_hashed=is_hashed)
     _check_there("row_key", keys, columns)
 
 

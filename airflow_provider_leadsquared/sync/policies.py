@@ -33,6 +33,8 @@ _CHOICES: Mapping[str, tuple[tuple[Policy, ...], str]] = MappingProxyType(
         **dict.fromkeys(RULES, (_ALL, "")),
         # A wrong name is in the mapping, so that it would make LeadSquared refuse every row.
         "unknown_attribute": ((Policy.FAIL, Policy.REFUSE, Policy.WARN), ""),
+        # The CRM takes them, and they are easily overlooked.
+        "invisible": ((Policy.WARN, Policy.REFUSE, Policy.FAIL), ""),
         **dict.fromkeys(("no_match_key", "no_key", "doubled_key", "doubled_match_key"), (_NO_WARNING, _IDENTITY)),
         "transform": (_NO_WARNING, "where a transform failed there is no lead to send"),
     }

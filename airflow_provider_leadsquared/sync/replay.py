@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.ledgers.memory_lines import Refusal
 
 _REASON_CLASS = re.compile(r"[\w.-]+")
 
@@ -50,13 +50,12 @@ class Replay:
                 return cls(reason_class, _moment("since", given), _moment("until", given))
         raise ValueError("replay is True, a reason class in one word, or a dict with reason_class, since and until")
 
-    def takes(self, entry: Entry) -> bool:
-        """Tell whether a refused entry is to go again."""
-        refused_at = entry.settled_at or 0.0
+    def takes(self, refusal: Refusal) -> bool:
+        """Tell whether a refused row is to go again."""
         return (
-            self.reason_class in (None, entry.reason_class)
-            and (self.since is None or refused_at >= self.since)
-            and (self.until is None or refused_at < self.until)
+            self.reason_class in (None, refusal.reason_class)
+            and (self.since is None or refusal.refused_at >= self.since)
+            and (self.until is None or refusal.refused_at < self.until)
         )
 
 

@@ -7,7 +7,7 @@ the account's rules, and the other rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from airflow_provider_leadsquared.delivery.batch import Batch, check_match_key, 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
+from airflow_provider_leadsquared.ledgers.memory import Finding
 from airflow_provider_leadsquared.sync.decision import decide
 from airflow_provider_leadsquared.sync.replay import Replay
 from airflow_provider_leadsquared.sync.staging import StagedRow, StagingTable
@@ -43,17 +43,17 @@ class SyncOptions:
     :param api: The asynchronous API that the rows are sent to.
     :param null_handling: What to do with None: ``skip`` or ``clear``.
     :param search_by: The attribute by which LeadSquared shall match.
+    :param parameters: The query parameters of each submission.
     :param full_refresh: Send what the CRM holds already, too.
     :param replay: Which refused rows are sent again although they have not changed.
-    :param settle_timeout: Seconds for which an unsettled sending makes a newer value wait.
     """
 
     api: AsyncApi
     null_handling: NullHandling = "skip"
     search_by: str | None = None
+    parameters: Mapping[str, str] | None = None
     full_refresh: bool = False
     replay: Replay | None = None
-    settle_timeout: float
 
 
 class SyncRun:
@@ -65,7 +65,6 @@ class SyncRun:
     :param policies: What broken rules mean.
     :param rules: The account's rules under these policies.
     :param options: How rows are treated.
-    :param clock: Tells the time in seconds since the epoch.
     """
 
     def __init__(
@@ -76,11 +75,12 @@ class SyncRun:
         policies: Policies,
         rules: RulesWithPolicies,
         options: SyncOptions,
-        clock: Callable[[], float],
     ) -> None:
         self._columns, self._ledger, self._policies, self._rules = columns, ledger, policies, rules
-        self._options, self._clock = options, clock
+        self._options = options
         self._staging = StagingTable()
+        #: What earlier tries of this run have sent: of rows that were not read yet, and further receipts.
+        self._earlier, self._others = ({}, []) if ledger is None else ledger.earlier_entries()
         #: How many rows were read.
         self.read_rows = 0
         #: How many refused rows of earlier runs are sent again.
@@ -101,14 +101,13 @@ class SyncRun:
         rows = iter(rows)
         while chunk := list(islice(rows, _CHUNK)):
             encoded = [self._encode(self.read_rows + position, row) for position, row in enumerate(chunk)]
-            known = self._recall(row.entry for row in encoded)
-            decided = [self._decide(row, known.get(row.entry.row_key or "")) for row in encoded]
+            decided = self._decide_all(encoded)
             self._policies.check_entries(row.entry for row in decided)
             self._staging.add(decided)
             self.read_rows += len(chunk)
             report_progress(self.read_rows)
         self._staging.refuse_doubled_keys()
-        self._staging.supersede()
+        self._staging.supersede(self._ledger.row_line if self._ledger is not None else str)
         self._policies.check_entries(self._staging.first_of_each(1))
 
     def count(self, condition: Callable[[State], bool]) -> int:
@@ -127,6 +126,10 @@ class SyncRun:
             doubted = {position for position, entry in enumerate(entries) if entry.state is State.IN_DOUBT}
             yield Batch(entries, payloads, self._options.api, doubted)
 
+    def owned_leads(self) -> list[str]:
+        """Return the leads that rows of this run write, among those that other rows led to before."""
+        return self._staging.owned_leads()
+
     def not_sent(self) -> Iterator[Entry]:
         """Return the rows that were set aside, and those that wait, as the ledger keeps them."""
         for entry in self._staging.not_sent():
@@ -139,19 +142,22 @@ class SyncRun:
 
     def reload_states(self) -> None:
         """Take over from the ledger what became of the rows that were to be sent."""
+        if self._ledger is None:
+            return
         for part in self._staging.to_send(_CHUNK):
-            entries = [row.entry for row in part]
-            known = self._recall(entries)
-            changed = []
-            for entry in entries:
-                memory = known.get(entry.row_key or "")
-                if memory is not None and memory.last is not None and memory.is_of(entry):
-                    changed.append(replace(memory.last, row=entry.row))
-            self._staging.update(changed)
+            self._staging.update(self._ledger.states_of([row.entry for row in part]))
 
     def counts(self) -> Counts:
-        """Add up the states of all rows."""
-        return Counts.from_totals(self._staging.counts(), read=self.read_rows)
+        """Add up the states of all rows, and of those that earlier tries sent and the source does not have now."""
+        totals = self._staging.counts()
+        for entry in self.sent_before:
+            totals[entry.state, entry.reason_class] += 1
+        return Counts.from_totals(totals, read=self.read_rows + len(self.sent_before))
+
+    @property
+    def sent_before(self) -> Sequence[Entry]:
+        """What earlier tries of this run sent and the source does not have now, as they left it."""
+        return [*self._earlier.values(), *self._others]
 
     def _encode(self, number: int, row: Sequence[Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""
@@ -160,41 +166,40 @@ class SyncRun:
         try:
             row_key = self._columns.row_key(row)
             payload = options.api.encode(
-                self._columns.lead(row), null_handling=options.null_handling, search_by=options.search_by
+                self._columns.lead(row),
+                null_handling=options.null_handling,
+                search_by=options.search_by,
+                parameters=options.parameters,
             )
             check_match_key(payload, options.api)
         except InvalidLeadError as error:
             return StagedRow(invalid_entry(number, row_key, error, api=options.api), None)
         return StagedRow(Entry(number, State.UNSENT, row_key, payload.fingerprint), payload)
 
-    def _recall(self, entries: Iterable[Entry]) -> dict[str, LeadMemory]:
-        keys = {entry.row_key for entry in entries if entry.row_key is not None and entry.state.is_to_send}
-        return self._ledger.recall(keys) if self._ledger is not None else {}
+    def _decide_all(self, rows: Sequence[StagedRow]) -> list[StagedRow]:
+        """Compare rows with what is known of their leads."""
+        asked = [(row.entry, row.payload) for row in rows if row.payload is not None]
+        found = iter(self._ledger.compare(asked) if self._ledger is not None and asked else ())
+        return [row if row.payload is None else self._decide(row, row.payload, next(found, None)) for row in rows]
 
-    def _decide(self, row: StagedRow, known: LeadMemory | None) -> StagedRow:
-        """Compare a row with what is known of its lead, and check it against the account's rules if it is sent."""
-        if row.payload is None:
-            return row
-        entry = decide(
-            row.entry,
-            known,
-            now=self._clock(),
-            settle_timeout=self._options.settle_timeout,
-            full_refresh=self._options.full_refresh,
-            replay=self._options.replay,
-        )
-        if not entry.state.is_to_send:
-            return replace(row, entry=entry)
-        breach = self._breach(row.payload, entry, known)
+    def _decide(self, row: StagedRow, payload: Payload, found: Finding | None) -> StagedRow:
+        """Decide one row, and check it against the account's rules if it may be sent."""
+        found = found or Finding("=".join(payload.match_keys[0]), State.UNSENT)
+        options = self._options
+        earlier = self._earlier.pop((row.entry.row_key, row.entry.fingerprint), None)
+        entry = decide(row.entry, found, earlier, full_refresh=options.full_refresh, replay=options.replay)
+        decided = StagedRow(entry, payload, found)
+        if not decided.may_be_sent:
+            return decided
+        breach = self._breach(payload, entry, found)
         if breach is not None:
-            return StagedRow(invalid_entry(entry.row, entry.row_key, breach, api=self._options.api), row.payload)
-        if self._options.replay and known and known.last and known.last.state is State.REJECTED:
-            self.replayed += known.last.fingerprint == entry.fingerprint
-        return replace(row, entry=entry)
+            return StagedRow(invalid_entry(entry.row, entry.row_key, breach, api=options.api), payload)
+        self.replayed += found.refusal is not None and options.replay is not None
+        return decided
 
-    def _breach(self, payload: Payload, entry: Entry, known: LeadMemory | None) -> InvalidLeadError | None:
+    def _breach(self, payload: Payload, entry: Entry, found: Finding) -> InvalidLeadError | None:
         self._rules.row = entry.name
-        self._rules.exists = known is not None and known.confirmed is not None
+        self._rules.exists = found.lead is not None
         try:
             self._rules.check(attributes_of(payload))
         except InvalidLeadError as error:

@@ -8,9 +8,10 @@ and the warehouse is not kept waiting while leads go out.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.delivery.states import State, names_of
+from airflow_provider_leadsquared.ledgers.memory import Finding
 
 #: Kilobytes of the file that stay in memory.
 _CACHE_KB = 16_000
@@ -26,10 +28,10 @@ _TO_SEND = names_of(lambda state: state.is_to_send)
 _NOT_SENT = names_of(lambda state: state.is_not_sent)
 #: The states of rows that were not sent by this run of the task and can still be refused.
 _NOT_SENT_YET = names_of(lambda state: state.can_be_refused)
-#: The states of rows among which the last with one match key is sent.
+#: The states of rows among which the last of one person is sent.
 _COMPETING = names_of(lambda state: state.competes)
 _NEEDS_REASON = names_of(lambda state: state.needs_reason)
-#: The states of rows that another row with the same match key replaces.
+#: The states of rows that a later row of the same person replaces.
 _REPLACEABLE = names_of(lambda state: state.is_replaceable)
 
 _NO_ROOM = (
@@ -39,8 +41,8 @@ _NO_ROOM = (
 
 _CREATE = """
 CREATE TABLE rows (
-    row_no INTEGER PRIMARY KEY, row_key TEXT, fingerprint TEXT NOT NULL, match_attribute TEXT, match_value TEXT,
-    body BLOB, state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, doubted_at REAL
+    row_no INTEGER PRIMARY KEY, row_key TEXT, fingerprint TEXT NOT NULL, match_keys TEXT, body BLOB,
+    state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, person TEXT, owner TEXT, lead TEXT
 )
 """
 _DOUBLED_KEYS = """
@@ -59,16 +61,14 @@ UPDATE rows SET
 WHERE row_key IN (SELECT row_key FROM doubled) AND state IN ({states})
 """
 _PART = """
-SELECT
-    row_no, row_key, fingerprint, state, reason_class, reason, attempts, doubted_at,
-    match_attribute, match_value, body
+SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts, match_keys, body
 FROM rows
 WHERE state IN ({states}) AND row_no > ?
 ORDER BY row_no
 LIMIT ?
 """
 _FIRST_OF_EACH = """
-SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts, doubted_at
+SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts
 FROM (
     SELECT *, ROW_NUMBER() OVER (PARTITION BY state, reason_class ORDER BY row_no) AS nth
     FROM rows
@@ -78,12 +78,11 @@ WHERE nth <= ?
 ORDER BY row_no
 """
 _OVERTAKEN = """
-SELECT row_no, winner, match_attribute
+SELECT row_no, winner
 FROM (
-    SELECT row_no, state, match_attribute,
-        MAX(row_no) OVER (PARTITION BY match_attribute, match_value) AS winner
+    SELECT row_no, state, MAX(row_no) OVER (PARTITION BY person) AS winner
     FROM rows
-    WHERE match_attribute IS NOT NULL AND state IN ({competing})
+    WHERE person IS NOT NULL AND state IN ({competing})
 )
 WHERE row_no < winner AND state IN ({states})
 """
@@ -112,10 +111,22 @@ class StagedRow:
 
     :param entry: Its entry.
     :param payload: What is sent, None if it could not be made.
+    :param found: What the memory says of it, None if it was not asked.
     """
 
     entry: Entry
     payload: Payload | None = field(repr=False)
+    found: Finding | None = None
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether it is sent, unless another row of the run is the same person."""
+        return self.entry.state.is_to_send or self.owner is not None
+
+    @property
+    def owner(self) -> str | None:
+        """The row that writes its lead from another task instance, if it is superseded by that one."""
+        return self.found.owner if self.found and self.entry.state is State.SUPERSEDED else None
 
 
 class StagingError(LeadSquaredError):
@@ -141,21 +152,23 @@ class StagingTable:
         self._database.close()
 
     def add(self, rows: Iterable[StagedRow]) -> None:
-        """Put rows behind those that are there; bodies are kept of those only that are to be sent."""
+        """Put rows behind those that are there; bodies are kept of those only that may be sent."""
         self._database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     row.entry.row,
                     row.entry.row_key,
                     row.entry.fingerprint,
-                    *((row.payload and row.payload.match_key) or (None, None)),
-                    row.payload.body if row.payload and row.entry.state.is_to_send else None,
+                    json.dumps(row.payload.match_keys) if row.payload and row.may_be_sent else None,
+                    row.payload.body if row.payload and row.may_be_sent else None,
                     row.entry.state.value,
                     row.entry.reason_class,
                     row.entry.reason,
                     row.entry.attempts,
-                    row.entry.doubted_at,
+                    row.found and row.found.person,
+                    row.owner,
+                    row.found.lead if row.found and row.found.is_owner_here else None,
                 )
                 for row in rows
             ),
@@ -167,15 +180,31 @@ class StagingTable:
         self._database.execute("CREATE UNIQUE INDEX doubled_key ON doubled (row_key)")
         self._database.execute(_REFUSE_DOUBLED_KEYS.format(states=_listed(_NOT_SENT_YET)), (DOUBLED_KEY,))
 
-    def supersede(self) -> None:
-        """Keep the last of several rows with one match key."""
+    def supersede(self, row_line: Callable[[str], str]) -> None:
+        """
+        Keep the last row of each person; one that a row of another task instance replaces is sent if that is here.
+
+        :param row_line: Returns the id under which the memory knows a row key.
+        """
         statement = _OVERTAKEN.format(states=_listed(_REPLACEABLE), competing=_listed(_COMPETING))
         overtaken = self._database.execute(statement).fetchall()
         self._database.executemany(
-            "UPDATE rows SET state = 'superseded', reason_class = 'same_match_key', reason = ?, body = NULL "
-            "WHERE row_no = ?",
-            ((f"row {winner + 1} has the same {attribute}", row) for row, winner, attribute in overtaken),
+            "UPDATE rows SET state = 'superseded', reason_class = 'same_match_key', reason = ?, body = NULL, "
+            "owner = NULL, lead = NULL WHERE row_no = ?",
+            ((f"row {winner + 1} is the same person", row) for row, winner in overtaken),
         )
+        owners = {owner for (owner,) in self._database.execute("SELECT owner FROM rows WHERE owner IS NOT NULL")}
+        if owners:
+            keys = self._database.execute("SELECT row_key FROM rows WHERE row_key IS NOT NULL")
+            here = owners.intersection(row_line(key) for (key,) in keys)
+            self._database.executemany(
+                "UPDATE rows SET state = 'unsent', reason_class = NULL, reason = NULL WHERE owner = ?",
+                ((owner,) for owner in here),
+            )
+
+    def owned_leads(self) -> list[str]:
+        """Return the contested leads that rows of this run write."""
+        return [lead for (lead,) in self._database.execute("SELECT lead FROM rows WHERE lead IS NOT NULL")]
 
     def update(self, entries: Iterable[Entry]) -> None:
         """Record the present states of rows."""
@@ -193,8 +222,8 @@ class StagingTable:
         """Return the rows to send, in lists of at most ``size``."""
         for part in self._parts(_TO_SEND, size):
             yield [
-                StagedRow(entry, Payload(body, None if attribute is None else (attribute, value), entry.fingerprint))
-                for entry, attribute, value, body in part
+                StagedRow(entry, Payload(body, tuple(map(tuple, json.loads(match_keys))), entry.fingerprint))
+                for entry, match_keys, body in part
             ]
 
     def not_sent(self) -> Iterator[Entry]:
@@ -207,11 +236,11 @@ class StagingTable:
         found = self._database.execute(_FIRST_OF_EACH.format(states=_listed(_NEEDS_REASON)), (each,))
         return [_entry(*line) for line in found]
 
-    def _parts(self, states: Sequence[str], size: int) -> Iterator[list[tuple[Entry, str, str, bytes]]]:
+    def _parts(self, states: Sequence[str], size: int) -> Iterator[list[tuple[Entry, str, bytes]]]:
         select = _PART.format(states=", ".join("?" * len(states)))
         after = -1
         while lines := self._database.execute(select, (*states, after, size)).fetchall():
-            yield [(_entry(*line[:8]), *line[8:]) for line in lines]
+            yield [(_entry(*line[:7]), *line[7:]) for line in lines]
             after = lines[-1][0]
 
 
@@ -227,7 +256,6 @@ def _entry(
     reason_class: str | None,
     reason: str | None,
     attempts: int,
-    doubted_at: float | None,
 ) -> Entry:
     return Entry(
         row,
@@ -237,5 +265,4 @@ def _entry(
         reason_class=reason_class,
         reason=reason,
         attempts=attempts,
-        doubted_at=doubted_at,
     )

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from airflow_provider_leadsquared.api.null_handling import is_null
+from airflow_provider_leadsquared.api.values import UnwritableNumberError, plain_number
+
 Transform = Callable[[Any], Any]
 
 
@@ -45,7 +48,7 @@ def _digits(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         raise UnfitValueError(f"takes text or a whole number, not a {type(value).__name__}")
     if not isinstance(value, str):
-        value = plain_number(value)
+        value = _number_text(value)
         if not value.lstrip("-").isdigit():
             raise UnfitValueError("takes a whole number")
     if value.isascii():
@@ -74,9 +77,9 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (float, Decimal)):
-        return format(_finite(value), "f")
+        return _number_text(value)
     if isinstance(value, dt.datetime):
-        return in_utc(value).isoformat(sep=" ", timespec="seconds")
+        return _in_utc(value).isoformat(sep=" ", timespec="seconds")
     return str(value)
 
 
@@ -94,7 +97,7 @@ def _date(value: Any) -> dt.date | None:
         except ValueError:
             raise UnfitValueError("takes text as YYYY-MM-DD, with a time behind it or without") from None
     if isinstance(value, dt.datetime):
-        return in_utc(value).date()
+        return _in_utc(value).date()
     if isinstance(value, dt.date):
         return value
     raise UnfitValueError(f"takes a date, a datetime or text as YYYY-MM-DD, not a {type(value).__name__}")
@@ -104,14 +107,23 @@ def _json(value: Any) -> str:
     """
     Write a list, an object or any other value as JSON, names in order of the alphabet so that equal values look alike.
 
-    A text stays as it is: drivers that do not read JSON columns give their JSON.
+    A text stays as it is: drivers that do not read JSON columns give their JSON. Nulls of any kind are ``null``.
     """
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_text)
+        return json.dumps(_with_plain_nulls(value), ensure_ascii=False, sort_keys=True, allow_nan=False, default=_text)
     except (TypeError, ValueError, RecursionError):
         raise UnfitValueError(f"cannot write this {type(value).__name__} as JSON") from None
+
+
+def _with_plain_nulls(value: Any) -> Any:
+    """Return lists and objects with None in place of NaN and its like, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _with_plain_nulls(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_plain_nulls(item) for item in value]
+    return None if is_null(value) else value
 
 
 #: The built-in transforms by name. Those for text leave numbers and times as they are.
@@ -128,25 +140,14 @@ TRANSFORMS: dict[str, Transform] = {
 }
 
 
-def plain_number(number: float | Decimal) -> str:
-    """Write a number in the one way that does not depend on its type or scale."""
-    if isinstance(number, int):
-        return str(number)
-    text = format(_finite(number), "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+def _number_text(number: float | Decimal) -> str:
+    try:
+        return plain_number(number)
+    except UnwritableNumberError:
+        raise UnfitValueError("takes a finite number of a length that can be written") from None
 
 
-def _finite(number: float | Decimal) -> Decimal:
-    exact = number if isinstance(number, Decimal) else Decimal(repr(float(number)))
-    # An exponent of millions would be written out in zeros.
-    if not exact.is_finite() or abs(exact.adjusted()) > 4_300:
-        raise UnfitValueError("takes a finite number of a length that can be written")
-    return exact
-
-
-def in_utc(moment: dt.datetime) -> dt.datetime:
+def _in_utc(moment: dt.datetime) -> dt.datetime:
     """Return a moment in UTC without its zone; one without a zone is taken for UTC."""
     if moment.tzinfo is None:
         return moment

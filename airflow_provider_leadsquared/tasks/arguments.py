@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_UPDATE_BEHAVIORS, AsyncApi
 from airflow_provider_leadsquared.api.null_handling import check_null_handling
 from airflow_provider_leadsquared.api.requests import check_parameters
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 
 def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_handling: Any, concurrency: Any) -> None:
@@ -19,6 +22,20 @@ def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_hand
     check_null_handling(null_handling)
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
         raise ValueError(f"concurrency is {concurrency!r}; write a whole number from 1")
+
+
+def warn_of_email_keys(log: Logger, count: int) -> None:
+    """
+    Warn of row keys that look like e-mail addresses.
+
+    :param count: How many there are.
+    """
+    if count:
+        log.warning(
+            "%s row keys look like e-mail addresses, and keys are shown in logs and kept in XComs and ledgers: name "
+            "another column as row_key, or set hash_row_keys=True",
+            f"{count:,}",
+        )
 
 
 def update_parameters(lead_update_behavior: str | None) -> dict[str, str]:

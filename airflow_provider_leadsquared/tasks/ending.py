@@ -78,7 +78,9 @@ class TaskEnd:
         :raises LeadsUnsent: There are.
         """
         if unsent:
-            why = stopped_by or ("the task was stopped" if is_stopped else "LeadSquared did not accept them")
+            why = stopped_by or (
+                "the task was stopped" if is_stopped else "LeadSquared has not confirmed that it accepted them"
+            )
             self.fail(LeadsUnsent, f"{unsent:,} {records} are not sent or in doubt: {why}. A retry sends just these")
 
     def fail_above(self, allowed_rejects: float, message: str) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 #: The name of the ledger table, where an author names none.
 LEDGER_TABLE = "leadsquared_ledger"
@@ -28,6 +28,8 @@ class LedgerAddress:
     :param run: Whose entries are meant; None for a sync as a whole.
     :param sync: The name of the sync, None for a plain capture.
     :param sent_to: Scheme and async host of the account that the sync sent to, where that is known.
+    :param sent_by: The LeadSquared connection that the sync sent by, where that is known.
+    :param number: The number of the last intent or verdict when the sync ended, where that is known.
     """
 
     ledger_conn_id: str
@@ -35,6 +37,8 @@ class LedgerAddress:
     run: RunOfTask | None = None
     sync: str | None = None
     sent_to: str | None = None
+    sent_by: str | None = None
+    number: int | None = None
 
     @classmethod
     def of_task(
@@ -44,17 +48,19 @@ class LedgerAddress:
         ledger_table: str,
         *,
         sync: str | None = None,
-        account: Account | None = None,
+        hook: LeadSquaredHook | None = None,
     ) -> LedgerAddress:
         """
         Return the address of the task that runs.
 
         :param sync: The name of the sync that the task runs, None for a plain capture.
-        :param account: Where a sync sends to.
+        :param hook: What a sync sends by.
         """
         ti = context["ti"]
         run = RunOfTask(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
-        return cls(ledger_conn_id, ledger_table, run, sync, None if account is None else account.async_url)
+        if hook is None:
+            return cls(ledger_conn_id, ledger_table, run, sync)
+        return cls(ledger_conn_id, ledger_table, run, sync, hook.account.async_url, hook.leadsquared_conn_id)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> LedgerAddress:
@@ -65,11 +71,15 @@ class LedgerAddress:
         """
         if not isinstance(given, Mapping) or not given.get("ledger_conn_id"):
             raise ValueError('a ledger is named by its connection and its sync: {"ledger_conn_id": …, "sync": …}')
-        names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", *_RUN)
+        names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", "sent_by", "number", *_RUN)
         if unknown := [str(name) for name in given if name not in names]:
             raise ValueError(f"the address of a ledger has no {', '.join(unknown)}; it has {', '.join(names)}")
         for name in names:
-            if name in given and name != "map_index" and not (isinstance(given[name], str) and given[name]):
+            if (
+                name in given
+                and name not in ("map_index", "number")
+                and not (isinstance(given[name], str) and given[name])
+            ):
                 raise ValueError(f"{name} in the address of a ledger must be a text; leave it out for the default")
         has_run = [name for name in _RUN if name in given]
         if "run_id" in has_run and len(has_run) < len(_RUN):
@@ -80,6 +90,8 @@ class LedgerAddress:
             RunOfTask(**{name: given[name] for name in _RUN}) if "run_id" in has_run else None,
             given.get("sync"),
             given.get("sent_to"),
+            given.get("sent_by"),
+            given.get("number"),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -87,6 +99,7 @@ class LedgerAddress:
         address: dict[str, Any] = {"ledger_conn_id": self.ledger_conn_id, "ledger_table": self.ledger_table}
         if self.run is not None:
             address |= {name: getattr(self.run, name) for name in _RUN}
-        return address | {
-            name: value for name, value in (("sync", self.sync), ("sent_to", self.sent_to)) if value is not None
-        }
+        for name in ("sync", "sent_to", "sent_by", "number"):
+            if getattr(self, name) is not None:
+                address[name] = getattr(self, name)
+        return address

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.account import Account
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+    from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
-    from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+    from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
+
+#: Databases that no ledger is kept in, by the connection type of their hook.
+_COLUMN_STORES = {
+    "snowflake": "Snowflake",
+    "gcpbigquery": "BigQuery",
+    "redshift": "Redshift",
+    "databricks": "Databricks",
+}
 
 
 def open_ledger(
@@ -31,7 +40,7 @@ def open_ledger(
     :param ledger_conn_id: A connection to a database with a ``common.sql`` hook, None for the task state store.
     :param ledger_table: The table in that database.
     :param without_it: What a retry does without a ledger.
-    :raises ValueError: The connection has no ``common.sql`` hook, or the table's name is none.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
     """
     if ledger_conn_id is not None:
         return open_sql_ledger(LedgerAddress.of_task(context, ledger_conn_id, ledger_table))
@@ -49,55 +58,68 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     Open the SQL ledger of a capture.
 
-    :raises ValueError: The connection has no ``common.sql`` hook, the table's name is none, or no run is named.
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, the table is no name, or
+        no run is named.
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
     if address.run is None:
         raise ValueError("the address of a capture's ledger must name its run; pass the capture's output as it is")
-    return SqlLedger(**_database(address), run=address.run)
+    return SqlLedger(_database(address), run=address.run, clock=_now)
 
 
-def open_sync_ledger(address: LedgerAddress, account: Account) -> SyncLedger:
+def open_sync_ledger(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncLedger:
     """
     Open the ledger of a sync's run.
 
     :param address: Names the sync and the run.
-    :param account: Where the leads are sent: a sync into another account has a memory of its own.
+    :param hook: What the sync sends by: a sync into another account has a memory of its own.
+    :param moves_keys: Whether an existing lead gets the match keys that the sync sends.
     :raises ValueError: As for :func:`open_sql_ledger`.
     """
+    from airflow_provider_leadsquared.ledgers.server_clock import database_time
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 
     if address.run is None:
         raise ValueError("the address of a sync's ledger must name its run; pass the sync's output as it is")
     return SyncLedger(
-        **_database(address),
+        _database(address),
         run=address.run,
-        sync=_memory_name(address, account),
-        settle_timeout=account.settle_timeout,
+        identity=_identity(address, hook, moves_keys=moves_keys),
+        settle_timeout=hook.account.settle_timeout,
+        clock=_now,
+        shared_clock=database_time,
     )
 
 
-def open_requests_of_sync(addresses: Sequence[LedgerAddress], account: Account) -> OpenRequests:
+def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredHook) -> OpenRequests:
     """
     Open the unsettled requests of a sync, of whichever run.
 
     :param addresses: The runs whose verdicts are counted; for the sync as a whole one address without a run.
-    :param account: Where the leads were sent.
+    :param hook: Leads to the account that the leads were sent to.
     :raises ValueError: As for :func:`open_sql_ledger`, or the addresses are not of one sync into this account.
     """
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.ledgers.server_clock import database_time
 
+    account = hook.account
     others = {address.sent_to for address in addresses if address.sent_to is not None} - {account.async_url}
     if others:
         raise ValueError(
             f"the sync sent to {', '.join(sorted(others))}, but leadsquared_conn_id leads to {account.async_url}; "
             "name the sync's connection"
         )
-    if len({(address.ledger_conn_id, address.ledger_table, address.sync) for address in addresses}) != 1:
+    if len({(one.ledger_conn_id, one.ledger_table, one.sync, one.sent_by) for one in addresses}) != 1:
         raise ValueError("request_ids holds outputs of several syncs; let a sensor wait for each")
-    runs = [address.run for address in addresses if address.run is not None]
-    return OpenRequests(**_database(addresses[0]), sync=_memory_name(addresses[0], account), runs=runs)
+    return OpenRequests(
+        _database(addresses[0]),
+        identity=_identity(addresses[0], hook),
+        runs=[address.run for address in addresses if address.run is not None],
+        settle_timeout=account.settle_timeout,
+        clock=_now,
+        shared_clock=database_time,
+    )
 
 
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
@@ -119,18 +141,37 @@ def sql_hook(conn_id: str, argument: str) -> DbApiHook:
     return hook
 
 
-def _database(address: LedgerAddress) -> dict[str, Any]:
+def _database(address: LedgerAddress) -> Database:
+    # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
+    from airflow_provider_leadsquared.ledgers.database import Database
+
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
-    return {
-        "connect": hook.get_conn,
-        "placeholder": hook.placeholder,
-        "table": address.ledger_table,
-        "clock": _now,
-    }
+    if (store := _column_store(hook)) is not None:
+        raise ValueError(
+            f"ledger_conn_id {address.ledger_conn_id!r} leads to {store}, a column store, which is slow at single rows "
+            "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
+            "SQLite. The rows to send may come from any database"
+        )
+    return Database(hook.get_conn, table=address.ledger_table)
 
 
-def _memory_name(address: LedgerAddress, account: Account) -> str:
-    return f"{address.sync} to {account.async_url}"
+def _column_store(hook: DbApiHook) -> str | None:
+    """Return the name of the column store that a hook leads to, None for other databases."""
+    for base in type(hook).__mro__:
+        if (conn_type := getattr(base, "conn_type", None)) in _COLUMN_STORES:
+            return _COLUMN_STORES[conn_type]
+    connection = getattr(hook, "connection", None)  # the Postgres hook reaches Redshift too
+    extra = connection.extra_dejson if connection is not None else {}
+    is_redshift = bool(extra.get("redshift") or extra.get("redshift-serverless"))
+    return _COLUMN_STORES["redshift"] if is_redshift else None
+
+
+def _identity(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncIdentity:
+    """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
+    from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
+
+    account = f"{address.sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+    return SyncIdentity(sync=f"{address.sync} of {account}", account=account, moves_keys=moves_keys)
 
 
 def _now() -> float:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_leadsquared.api.errors import ApiError
+from airflow_provider_leadsquared.api.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    NoSuchPathError,
+    UnknownRequestError,
+)
+from airflow_provider_leadsquared.delivery.clock_offset import ClockOffset
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
-from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, judge
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.status_judging import (
+    REPEATED_REQUEST_ID,
+    Verdict,
+    is_trouble,
+    judge,
+    says_unknown,
+)
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
-    from airflow_provider_leadsquared.api.retries import RetryLadder
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 #: Verdicts are written in groups of this size while a poll is under way.
 _GROUP_ROWS = 200
 #: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
 LAST_ATTEMPT = 60.0
-#: Seconds until the next poll when LeadSquared could not be asked.
-_TROUBLE_WAIT = 30.0
+#: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
+#: within bounds in seconds.
+_TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
+#: Seconds by which two times in whole seconds may differ although they are the same.
+_SAME_SECOND = 1.0
+#: Why a request is not asked for.
+_REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +53,16 @@ class PollResult:
 
     :param entries: Every request, in the order given.
     :param asked: How many requests were asked for in this poll.
-    :param next_at: When to poll again, seconds since the epoch; None when all are settled.
+    :param next_at: When to poll again on LeadSquared's clock, seconds since the epoch; None when all are settled.
     :param trouble: Why some could not be asked for, None if all could.
+    :param clock_offset: Seconds that LeadSquared's clock is ahead of this worker's.
     """
 
     entries: list[Entry]
     asked: int
     next_at: float | None
     trouble: ApiError | None
+    clock_offset: float
 
     @property
     def open(self) -> list[Entry]:
@@ -60,21 +81,27 @@ def poll(
     """
     Poll once; safe to repeat at any point.
 
-    A request with a verdict in the ledger is never asked for again. If LeadSquared cannot be reached the poll counts as
-    not made and is repeated soon; if it refuses the keys, what was received is kept and the error is raised.
+    A request with a verdict in the ledger is never asked for again, unless the verdict is that LeadSquared lost it.
+    What could not be asked for is asked for again soon, whatever came in place of a response; if LeadSquared refuses
+    the keys, what was received is kept and the error is raised.
 
     :param hook: What asks; its account has the retry ladder.
     :param ledger: Where verdicts are kept.
     :param requests: The requests.
-    :param clock: Tells the time in seconds since the epoch.
+    :param clock: Tells the time on this worker, in seconds since the epoch.
     :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
-    :raises ApiError: Asking again would not help: keys refused, wrong host, no LeadSquared at all.
+    :raises AuthenticationError: LeadSquared refuses the keys.
+    :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
     return _Poll(hook, ledger, requests, clock, is_stopping).run()
 
 
 class _Poll:
-    """One poll while it is under way."""
+    """
+    One poll while it is under way.
+
+    All its times are LeadSquared's: those of this worker's clock and an offset, which responses tell (``Date``).
+    """
 
     def __init__(
         self,
@@ -85,64 +112,187 @@ class _Poll:
         is_stopping: Callable[[], bool],
     ) -> None:
         self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
-        self._ladder = hook.account.ladder
+        self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unwritten: list[Entry] = []
-        self._now = now = clock()
+        self._unknown: list[tuple[str, UnknownRequestError]] = []
+        self._path_works = False
         records = ledger.load()
+        self._metadata = records.metadata
+        self._offset = ClockOffset(records.metadata.get("clock_offset"))
         self._entries = _with_records(requests, records.entries.values())
-        _set_first_seen(self._entries, records.metadata, ledger, now)
-        self._by_request: dict[str, list[Entry]] = defaultdict(list)
-        for entry in self._entries.values():
-            if not entry.state.is_final and entry.request_id is not None:
-                self._by_request[entry.request_id].append(entry)
+        #: From when requests without a time of acceptance count: the time of the first poll.
+        self._first_seen: float = records.metadata.get("first_seen", self._now())
+        self._by_request = self._open_requests()
         self._plan = PollPlan(
-            {request_id: same[0].accepted_at or now for request_id, same in self._by_request.items()},
+            {request_id: self._accepted_at(entry) for request_id, entry in self._by_request.items()},
             ladder=self._ladder,
-            speed=hook.account.sandbox_speed,
+            speed=self._speed,
             polled_at=records.metadata.get("polled_at"),
         )
 
     def run(self) -> PollResult:
         """Ask, record, and say when to poll next."""
-        due = self._plan.due(self._now)
+        due = self._due()
+        polled_at: float | None = None
+        began = self._clock()
         try:
             if due:
                 run_calls(self._ask(due))
+            if not self._is_stopping():
+                self._judge_unknown()
+                polled_at = began + self._offset.seconds
         except ApiError as error:
-            if not error.transient:
+            if not self._may_pass(error):
                 raise
             self._trouble = error
         finally:
-            self._ledger.write(self._unwritten)
-        if self._trouble is None and not self._is_stopping():
-            self._plan.polled(self._now)
-            self._ledger.write(metadata={"polled_at": self._now})
-        next_at = None
-        if self._plan.open:
-            now = self._clock()
-            next_at = self._plan.next_poll(now) if self._trouble is None else now + _TROUBLE_WAIT
-        return PollResult(list(self._entries.values()), len(due), next_at, self._trouble)
+            self._ledger.write(self._unwritten, metadata=self._new_metadata(polled_at))
+        if polled_at is not None:
+            self._plan.polled(polled_at)
+        entries = [replace(entry, accepted_at=self._accepted_at(entry)) for entry in self._entries.values()]
+        return PollResult(entries, len(due), self._next_at(), self._trouble, self._offset.seconds)
+
+    def _due(self) -> list[str]:
+        """Return what is due, what the last poll could not ask for, and, if nothing else is open, what was lost."""
+        troubled = [request_id for request_id, entry in self._by_request.items() if is_trouble(entry.reason_class)]
+        if all(entry.is_lost for entry in self._by_request.values()):
+            troubled = list(self._by_request)
+        return list(dict.fromkeys([*self._plan.due(self._now()), *troubled]))
 
     async def _ask(self, due: Iterable[str]) -> None:
-        asked = [(request_id, self._by_request[request_id][0].api) for request_id in due]
+        asked = [(request_id, self._by_request[request_id].api) for request_id in due]
         async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
+            self._receive(request_id, outcome)
+            if len(self._unwritten) >= _GROUP_ROWS:
+                group, self._unwritten = self._unwritten, []
+                await asyncio.to_thread(self._ledger.write, group)
+        if self._unknown and not self._path_works:
+            await self._prove_path()
+
+    async def _prove_path(self) -> None:
+        """Ask for a request that has its verdict: if it is found, neither path nor a server on the way is at fault."""
+        settled = [
+            (entry.settled_at or 0.0, entry.request_id, entry.api)
+            for entry in self._entries.values()
+            if _is_decided(entry) and entry.request_id is not None and not entry.state.is_not_sent
+        ]
+        if settled:
+            _, request_id, api = max(settled)
+            async for _, outcome in self._hook.get_request_statuses([(request_id, api)], is_stopping=self._is_stopping):
+                self._path_works = not isinstance(outcome, ApiError)
+
+    def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
+        self._learn_time(self._server_time(request_id, outcome))
+        if isinstance(outcome, UnknownRequestError):
+            # Judged when all responses are there: one of them may show that the path works.
+            self._unknown.append((request_id, outcome))
+            return
+        if isinstance(outcome, ApiError):
+            self._trouble = outcome
+        else:
+            self._path_works = True
+        self._record(request_id, outcome)
+
+    def _judge_unknown(self) -> None:
+        for request_id, outcome in self._unknown:
+            if not says_unknown(outcome, path_works=self._path_works):
+                self._trouble = outcome
             self._record(request_id, outcome)
 
     def _record(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
-        if isinstance(outcome, ApiError) and outcome.transient:
-            self._trouble = outcome
-        same = self._by_request[request_id]
-        for entry in same:
-            judged = _judged(entry, outcome, self._ladder, self._clock())
-            if judged != entry:
-                self._entries[entry.identity] = judged
-                self._unwritten.append(judged)
-        if all(self._entries[entry.identity].state.is_final for entry in same):
-            self._plan.settle(request_id)
-        if len(self._unwritten) >= _GROUP_ROWS:
-            self._ledger.write(self._unwritten)
-            self._unwritten.clear()
+        entry = self._by_request[request_id]
+        server_time = self._server_time(request_id, outcome)
+        now = self._now() if server_time is None else server_time
+        unknown_since = entry.unknown_since if isinstance(outcome, ApiError) else None
+        if says_unknown(outcome, path_works=self._path_works) and unknown_since is None:
+            unknown_since = now
+        verdict = judge(
+            outcome,
+            ladder_ended=now - self._accepted_at(entry) > self._ladder.longest + LAST_ATTEMPT,
+            unknown_for=0.0 if unknown_since is None else (now - unknown_since) * self._speed,
+            path_works=self._path_works,
+        )
+        if entry.is_lost and isinstance(outcome, ApiError):
+            return
+        judged = entry.judged(verdict, now, unknown_since=unknown_since)
+        if judged != entry:
+            self._entries[entry.identity] = self._by_request[request_id] = judged
+            self._unwritten.append(judged)
+
+    def _next_at(self) -> float | None:
+        """Return when to poll next, on LeadSquared's clock; soon if some requests could not be asked for."""
+        now = self._now()
+        for request_id, entry in self._by_request.items():
+            if entry.state.is_final:
+                self._plan.settle(request_id)
+        if not self._plan.open:
+            return None
+        next_at = self._plan.next_poll(now)
+        if self._trouble is None:
+            return next_at
+        youngest = max(self._accepted_at(self._by_request[request_id]) for request_id in self._plan.open)
+        wait = min((now - youngest) * _TROUBLE_SHARE, _TROUBLE_MAX / self._speed)
+        return min(next_at, now + max(wait, _TROUBLE_MIN))
+
+    def _open_requests(self) -> dict[str, Entry]:
+        """Return by RequestId the requests that are open or were called lost; one for each RequestId."""
+        first: dict[str | None, Entry] = {}
+        # Those with a verdict come first: what another row has been told is not told twice.
+        for entry in sorted(
+            self._entries.values(), key=lambda entry: (not _is_decided(entry), self._accepted_at(entry))
+        ):
+            if entry.request_id is None or entry.state.is_not_sent or entry.reason_class == REPEATED_REQUEST_ID:
+                continue
+            if first.setdefault(entry.request_id, entry) is not entry and not entry.state.is_final:
+                verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
+                failed = entry.judged(verdict, self._now())
+                self._entries[entry.identity] = failed
+                self._unwritten.append(failed)
+        return {str(request_id): entry for request_id, entry in first.items() if not _is_decided(entry)}
+
+    def _may_pass(self, error: ApiError) -> bool:
+        """Tell trouble on the way from wrong settings: keys, or a path at which no poll has found anything yet."""
+        if isinstance(error, NoSuchPathError):
+            return self._path_works or self._metadata.get("answered_at") is not None
+        return not isinstance(error, (AuthenticationError, ConfigurationError))
+
+    def _now(self) -> float:
+        return self._clock() + self._offset.seconds
+
+    def _accepted_at(self, entry: Entry) -> float:
+        return self._first_seen if entry.accepted_at is None else entry.accepted_at
+
+    def _server_time(self, request_id: str, outcome: RequestStatus | ApiError) -> float | None:
+        """Return the time that a response tells; None also for one that is older than the request: a stored copy."""
+        time: float | None = getattr(outcome, "server_time", None)
+        accepted_at = self._by_request[request_id].accepted_at
+        is_stale = time is not None and accepted_at is not None and time < accepted_at - _SAME_SECOND
+        return None if is_stale else time
+
+    def _learn_time(self, server_time: float | None) -> None:
+        if server_time is None:
+            return
+        was_known = self._offset.is_known
+        self._offset.learn(server_time, self._clock())
+        if not was_known:
+            self._first_seen += self._offset.seconds
+
+    def _new_metadata(self, polled_at: float | None) -> dict[str, float]:
+        metadata: dict[str, float] = {}
+        if polled_at is not None:
+            metadata["polled_at"] = polled_at
+        if self._path_works:
+            metadata["answered_at"] = self._now()
+        if self._offset.is_known:
+            metadata["clock_offset"] = self._offset.seconds
+        if any(entry.accepted_at is None for entry in self._entries.values()):
+            metadata["first_seen"] = self._first_seen
+        return metadata
+
+
+def _is_decided(entry: Entry) -> bool:
+    return entry.state.is_final and not entry.is_lost
 
 
 def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[Identity, Entry]:
@@ -156,29 +306,3 @@ def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[I
         entry = replace(same.pop(0), row=request.row) if same else request
         entries[entry.identity] = entry
     return entries
-
-
-def _judged(entry: Entry, outcome: RequestStatus | ApiError, ladder: RetryLadder, now: float) -> Entry:
-    age = now - (entry.accepted_at or now)
-    verdict = judge(
-        outcome,
-        age=age,
-        ladder_ended=age > ladder.longest + LAST_ATTEMPT,
-        unknown_before=entry.reason_class == UNKNOWN_REQUEST,
-    )
-    return entry.judged(verdict, now)
-
-
-def _set_first_seen(
-    entries: dict[Identity, Entry], metadata: Mapping[str, Any], ledger: VerdictLedger, now: float
-) -> None:
-    """Let requests without a time of acceptance count from the time at which they were first seen, kept once."""
-    if all(entry.accepted_at is not None for entry in entries.values()):
-        return
-    first_seen = metadata.get("first_seen")
-    if first_seen is None:
-        first_seen = now
-        ledger.write(metadata={"first_seen": now})
-    for identity, entry in entries.items():
-        if entry.accepted_at is None:
-            entries[identity] = replace(entry, accepted_at=first_seen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,9 +10,11 @@ from typing import Any
 import pendulum
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
+from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.status_judging import REPEATED_REQUEST_ID
 
 _OLD = (
     "was returned by an earlier version of this package, which this one cannot read. To wait for its requests, pass "
@@ -29,7 +30,7 @@ _OLD_SYNC = (
 
 def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return the receipt of every row that LeadSquared accepted, as JSON."""
-    for entry in batch.entries:
+    for entry in batch.all_entries:
         if entry.request_id is not None and entry.accepted_at is not None:
             yield {
                 "row": entry.row + 1,
@@ -45,11 +46,12 @@ def parse_receipts(given: Any) -> list[Entry]:
     Parse what an author hands to a sensor.
 
     :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
-        outputs (of a mapped capture). A RequestId that is given twice is kept once if the two differ in nothing
-        else; one that is no UUID becomes an ``invalid`` entry.
+        outputs (of a mapped capture). A receipt that is given twice is kept once. One whose RequestId a receipt of
+        another row has becomes an ``invalid`` entry, and so does one that is no RequestId.
     :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
     entries: list[Entry] = []
+    rows: dict[str, str] = {}
     copies: Counter[Identity] = Counter()
     seen: set[tuple[Any, ...]] = set()
     for receipt in _flattened(given):
@@ -59,6 +61,9 @@ def parse_receipts(given: Any) -> list[Entry]:
             continue
         seen.add(identity)
         entry = _entry(len(entries), receipt)
+        if rows.setdefault(receipt["request_id"], entry.name) != entry.name and not entry.state.is_final:
+            problem = f"has the RequestId of {rows[receipt['request_id']]}, so that nobody can tell its outcome"
+            entry = replace(entry, state=State.INVALID, reason_class=REPEATED_REQUEST_ID, reason=problem)
         entries.append(replace(entry, copy=copies[entry.identity]))
         copies[entry.identity] += 1
     return entries
@@ -120,10 +125,8 @@ def _entry(row: int, receipt: dict[str, Any]) -> Entry:
         accepted_at=None if accepted_at is None else _seconds(accepted_at),
         api=api.name,
     )
-    try:
-        uuid.UUID(str(request_id))
-    except ValueError:
-        problem = "is no RequestId: LeadSquared's are UUIDs; pass what the capture returned"
+    if parse_request_id(request_id) is None:
+        problem = "is no RequestId: those are 1 to 100 printable characters; pass what the capture returned"
         return replace(entry, state=State.INVALID, reason_class="not_a_request_id", reason=problem)
     return entry
 

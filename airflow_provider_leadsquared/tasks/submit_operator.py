@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
+from airflow_provider_leadsquared.delivery.row_keys import is_email
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.tasks.arguments import warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
+from airflow_provider_leadsquared.tasks.records import (
+    MappedRecords,
+    prepare,
+    records_in,
+    refuse_stored_records,
+    refuse_templates,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,30 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import Ledger
 
 OnClear = Literal["resume", "resend"]
-
-
-class RecordList:
-    """
-    Records that show themselves as ``N leads`` and no more.
-
-    Airflow stores and shows the value of every template field, in the serialized DAG and in a task's rendered fields,
-    and it would render text inside records as a template.
-
-    :param records: What the author gave.
-    :param name: What several are called.
-    """
-
-    def __init__(self, records: Any, name: str) -> None:
-        self.records, self._name = records, name
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.records)
-
-    def __bool__(self) -> bool:
-        return bool(self.records)
-
-    def __repr__(self) -> str:
-        return f"{len(self.records):,} {self._name}" if isinstance(self.records, Sized) else self._name
 
 
 class SubmitOperator(BaseOperator):
@@ -65,6 +51,8 @@ class SubmitOperator(BaseOperator):
 
     #: The name of the asynchronous API.
     api_name: ClassVar[str]
+    #: The argument that takes the records.
+    records_argument: ClassVar[str] = "records"
     template_fields: Sequence[str] = (
         "records",
         "row_key",
@@ -80,6 +68,7 @@ class SubmitOperator(BaseOperator):
         *,
         records: Any,
         row_key: str | None = None,
+        hash_row_keys: bool = False,
         search_by: str | None = None,
         parameters: Mapping[str, str] | None = None,
         null_handling: NullHandling = "skip",
@@ -93,8 +82,12 @@ class SubmitOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # A mapped task's records come from another task: in data, braces are data.
+        if not getattr(self, "_BaseOperator__from_mapped", False):
+            refuse_templates(records, self.records_argument)
         self.records = records
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.search_by = search_by
         self.parameters = dict(parameters or {})
         self.null_handling = null_handling
@@ -107,6 +100,16 @@ class SubmitOperator(BaseOperator):
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """
+        Set arguments of a mapped task; as Airflow's own ``partial()``.
+
+        :raises ValueError: Records are among the arguments.
+        """
+        refuse_stored_records(kwargs.get(cls.records_argument), cls.records_argument)
+        return MappedRecords(super().partial(**kwargs), cls.records_argument)
+
     @property
     def records(self) -> Any:
         """What was given for ``records``; a list comes back wrapped, so that nobody prints it."""
@@ -114,7 +117,7 @@ class SubmitOperator(BaseOperator):
 
     @records.setter
     def records(self, value: Any) -> None:
-        self._records = self._hidden(value)
+        self._records = prepare(value, async_api(self.api_name).records)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, submit, record; see the class."""
@@ -150,12 +153,6 @@ class SubmitOperator(BaseOperator):
         """Return the account's own rules for the records, None where they are not checked."""
         return None
 
-    def _hidden(self, value: Any) -> Any:
-        """Wrap a list of records, so that nobody prints it; templates, outputs and callables stay as they are."""
-        is_data = isinstance(value, Iterable) and not isinstance(value, (str, bytes)) and not hasattr(value, "resolve")
-        is_wrapped = isinstance(value, RecordList)
-        return RecordList(value, async_api(self.api_name).records) if is_data and not is_wrapped else value
-
     def _take_over(self, context: Context, ledger: Ledger, batch: Batch) -> None:
         """Make this try the ledger's only writer, and take over what earlier tries recorded that still counts."""
         ledger.claim(str(uuid.uuid4()))
@@ -179,8 +176,14 @@ class SubmitOperator(BaseOperator):
                 "are sent again; others are not, because they may be in the CRM (on_clear='resend' sends them too)",
                 batch.api.records.capitalize(),
             )
-            batch.doubt_all()
-        batch.resume(records.entries)
+            ledger.write(batch.doubt_all())  # so that they are in doubt in the tries that follow, too
+        batch.resume(records)
+        if batch.sent_before:
+            self.log.info(
+                "Earlier tries sent %s %s beside these; they are part of the run",
+                f"{len(batch.sent_before):,}",
+                batch.api.records,
+            )
         ledger.write(metadata={"clear_number": clears, "tries": records.metadata.get("tries", 0) + 1})
 
     def _check_arguments(self) -> None:
@@ -196,13 +199,15 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.delivery.batch import Batch
 
         return Batch.read(
-            self._records.records if isinstance(self._records, RecordList) else self._records,
+            records_in(self._records),
             api=hook.account.api(self.api_name),
             row_key=self.row_key,
+            hash_row_keys=self.hash_row_keys,
             null_handling=self.null_handling,
             search_by=self.search_by,
             require_match_key=self.require_match_key,
             rules=self.rules(hook),
+            parameters=self.parameters,
         )
 
     def _announce(self, batch: Batch) -> None:
@@ -221,6 +226,10 @@ class SubmitOperator(BaseOperator):
             self.log.warning("Set aside %s: %s, %s", entry.name, entry.state.value, entry.reason)
         if len(aside) > NAMED_ROWS:
             self.log.warning("… and %s more", f"{len(aside) - NAMED_ROWS:,}")
+        invisible = Counter(name for payload in batch.payloads.values() for name in payload.invisible)
+        for name, count in sorted(invisible.items()):
+            self.log.warning("%s: %s values hold characters that nobody sees; they are sent so", name, f"{count:,}")
+        warn_of_email_keys(self.log, sum(is_email(entry.row_key or "") for entry in batch.entries))
 
     def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
@@ -228,22 +237,44 @@ class SubmitOperator(BaseOperator):
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
         records = batch.api.records
-        counts = Counts.of(batch.entries, read=len(batch.entries))
+        entries = batch.all_entries
+        counts = Counts.of(entries, read=len(entries))
         output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
         if self.ledger_conn_id is not None:
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
-        rejects = [entry for entry in batch.entries if entry.state.is_reject]
+        rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, rejects)
         end.fail_if_stopped(held.error)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
-        named = f" In doubt, and not sent again: {', '.join(doubt[:NAMED_ROWS])}." if doubt else ""
+        refused = len(rejects) - len(doubt)
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} {records} were set aside or refused ({counts.reasons_text()}); "
-            f"the rest was accepted.{named} Correct these rows and send them again, or set allowed_rejects.",
+            f"{_missing(refused, len(doubt), counts.read, records)} ({counts.reasons_text()}); the rest was accepted. "
+            f"{_remedy(doubt, is_all=not refused)}, or set allowed_rejects.",
         )
         return end.succeed()
+
+
+def _missing(refused: int, in_doubt: int, read: int, records: str) -> str:
+    parts = [(refused, "were set aside or refused"), (in_doubt, "are in doubt")]
+    return " and ".join(f"{count:,} of {read:,} {records} {state}" for count, state in parts if count)
+
+
+def _remedy(doubt: Sequence[str], *, is_all: bool) -> str:
+    """
+    Return what to do about rows without a receipt; rows in doubt must not be sent again by a person either.
+
+    :param doubt: Names of the rows of which nobody can tell whether LeadSquared accepted them.
+    :param is_all: There are no others.
+    """
+    if not doubt:
+        return "Correct these rows and send them again"
+    others = "" if is_all else "Correct the rows that were set aside or refused, and send those again. "
+    return (
+        f"{others}LeadSquared may have the rows in doubt and cannot match them, so they are not repeated: "
+        f"{', '.join(doubt[:NAMED_ROWS])}. Look these up in the CRM"
+    )
 
 
 def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any]) -> bool:
@@ -253,7 +284,7 @@ def _has_lost_ledger(context: Context, clears: int, metadata: Mapping[str, Any])
 
 def _set_aside(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return every row without a receipt, and why it has none."""
-    for entry in batch.entries:
+    for entry in batch.all_entries:
         if entry.request_id is None:
             yield {
                 "row": entry.row + 1,

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.api.errors import ApiError
+from airflow_provider_leadsquared.api.errors import ApiError, SendingExpiredError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.tasks.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _GROUP_ROWS = 200
 _RECEIPT_ROWS, _RECEIPT_SECONDS = 100, 0.25
 #: Intents of rows that may not be repeated are written in smaller groups: a crash leaves them in doubt for good.
 _UNREPEATABLE_GROUP_ROWS = 16
+#: Seconds after which an intent is too old to be sent: another run may have taken it for an aborted one's by then.
+_INTENT_SECONDS = 60.0
 #: How often a group is written at most before the run ends: the ledger may be away for a quarter of a minute.
 _LEDGER_ATTEMPTS = 8
 
@@ -66,7 +68,14 @@ class Submission:
         self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
         self._progress = Progress(log, "Submitted", api.records, total)
         self._unwritten: list[Entry] = []
-        self._intended: set[_Row] = set()
+        #: When the intents were written of rows that have no outcome yet, on a clock that runs on
+        #: while the machine is suspended.
+        self._intended: dict[_Row, float] = {}
+        #: Rows whose intent was too old when their turn came.
+        self._expired: list[_Row] = []
+        #: Set once another try has begun: no further row is sent, and what still comes of those that were is recorded.
+        self._taken: LedgerTakenError | None = None
+        self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
         self._done = self._rejected = 0
 
@@ -84,12 +93,32 @@ class Submission:
             return await self._run(parameters, concurrency)
 
     async def _run(self, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
-        rows = self._rows()
+        groups = self._groups()
+        while True:
+            stopped_by = await self._send(groups, parameters, concurrency)
+            # Set back to unsent: what was intended and not sent, and what came too late. The latter is intended anew,
+            # unless another run has sent to its lead since.
+            await self._write([batch.withdraw(row) for batch, row in (*self._intended, *self._expired)])
+            self._intended.clear()
+            expired, self._expired = self._expired, []
+            if self._taken is not None:
+                raise self._taken
+            if stopped_by is not None or self._is_stopping() or not expired:
+                self._report(at_once=True)
+                return stopped_by
+            groups = self._split(expired)
+
+    async def _send(
+        self, groups: Iterator[list[_Row]], parameters: Mapping[str, str], concurrency: int
+    ) -> ApiError | None:
+        """Send groups of rows until they end or sending ends; return why it ended before the last row."""
+        rows = self._rows(groups)
         outcomes = self._hook.submit_many(
             rows,
             api=self._api.name,
             parameters=parameters,
-            is_stopping=self._is_stopping,
+            may_send=self._may_send,
+            is_stopping=self._is_ending,
             concurrency=concurrency,
         )
         stopped_by: ApiError | None = None
@@ -97,8 +126,8 @@ class Submission:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             # Closed explicitly: a generator that an error leaves half-way would go on taking outcomes.
-            async with aclosing(_grouped(outcomes, failed)) as groups:
-                async for group in groups:
+            async with aclosing(_grouped(outcomes, failed)) as grouped:
+                async for group in grouped:
                     self._record(group)
                     if writing is not None:
                         await writing
@@ -113,56 +142,94 @@ class Submission:
                 await writing
         if failed.done():
             failed.result()
-        # Intent recorded but never sent: set back to unsent.
-        await self._write([batch.withdraw(row) for batch, row in self._intended])
-        self._report(at_once=True)
         return stopped_by
 
-    async def _rows(self) -> AsyncGenerator[tuple[_Row, Payload]]:
+    async def _rows(self, groups: Iterator[list[_Row]]) -> AsyncGenerator[tuple[_Row, Payload]]:
         """
         Yield rows, each group after its intents are written.
 
         A large group's intents are written while the group before is half sent, so that sending does not wait.
         """
-        groups = self._groups()
-        group: list[_Row] = [] if self._is_stopping() else next(groups, [])
-        intended = asyncio.create_task(self._intend(group))
+        group: list[_Row] = [] if self._is_ending() else next(groups, [])
+        intending = asyncio.create_task(self._intend(group))
         try:
             while group:
-                await intended
+                to_send = await intending
                 following = next(groups, [])
                 ahead = len(group) // 2 if len(following) > _UNREPEATABLE_GROUP_ROWS else len(group) - 1
                 for position, (batch, row) in enumerate(group):
-                    if self._is_stopping():
+                    if self._is_ending():
                         return
                     if position == ahead:
-                        intended = asyncio.create_task(self._intend(following))
-                    yield (batch, row), batch.payloads[row]
+                        intending = asyncio.create_task(self._intend(following))
+                    if (batch, row) in to_send:
+                        yield (batch, row), batch.payloads[row]
                 group = following
         finally:
-            await asyncio.gather(intended, return_exceptions=True)
+            await asyncio.gather(intending, return_exceptions=True)
 
     def _groups(self) -> Iterator[list[_Row]]:
-        """Split rows into groups; those that may not be repeated come last, and few at a time."""
         for batch in self._batches:
-            rows = batch.to_send()
-            repeatable = [(batch, row) for row in rows if batch.may_repeat(row)]
-            others = [(batch, row) for row in rows if not batch.may_repeat(row)]
-            for some, size in ((repeatable, _GROUP_ROWS), (others, _UNREPEATABLE_GROUP_ROWS)):
-                for start in range(0, len(some), size):
-                    yield some[start : start + size]
+            self._request_ids.update(hash(entry.request_id) for entry in batch.entries if entry.request_id is not None)
+            yield from self._split([(batch, row) for row in batch.to_send()])
 
-    async def _intend(self, group: Sequence[_Row]) -> None:
-        self._intended.update(group)
-        await self._write([batch.intend(row) for batch, row in group])
+    @staticmethod
+    def _split(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+        """Split rows into groups; those that may not be repeated come last, and few at a time."""
+        rows = list(rows)
+        repeatable = [(batch, row) for batch, row in rows if batch.may_repeat(row)]
+        others = [(batch, row) for batch, row in rows if not batch.may_repeat(row)]
+        for some, size in ((repeatable, _GROUP_ROWS), (others, _UNREPEATABLE_GROUP_ROWS)):
+            for start in range(0, len(some), size):
+                yield some[start : start + size]
+
+    async def _intend(self, group: Sequence[_Row]) -> set[_Row]:
+        """Write the intents of a group, and return the rows that the ledger lets be sent."""
+        if not group:
+            return set()
+        begun = _now()
+        self._intended.update(dict.fromkeys(group, begun))
+        rows = [(batch.intend(row), batch.payloads[row]) for batch, row in group]
+        try:
+            async with self._writing:
+                entries: list[Entry] = await self._in_ledger(self._ledger.intend, rows)
+        except LedgerTakenError as error:
+            self._taken = error
+            return set()
+        for (batch, row), entry in zip(group, entries, strict=True):
+            if not entry.state.is_to_send:
+                batch.hold(row, entry)
+                del self._intended[batch, row]
+        return {row for row in group if row in self._intended}
+
+    def _may_send(self, row: _Row) -> bool:
+        return self._taken is None and _now() - self._intended[row] <= _INTENT_SECONDS
+
+    def _is_ending(self) -> bool:
+        return self._taken is not None or self._is_stopping()
 
     def _record(self, group: Sequence[_Outcome]) -> None:
         for (batch, row), outcome in group:
-            self._intended.discard((batch, row))
-            entry = batch.record(row, outcome, time.time())
+            del self._intended[batch, row]
+            if isinstance(outcome, SendingExpiredError):
+                self._expired.append((batch, row))
+                continue
+            entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
             self._unwritten.append(entry)
-        self._done += len(group)
+            self._done += 1
+
+    def _unless_repeated(self, outcome: Receipt | ApiError) -> Receipt | ApiError:
+        """Return an error for a receipt whose RequestId another row of the run has: it cannot be about both."""
+        if isinstance(outcome, ApiError):
+            return outcome
+        known = hash(outcome.request_id)  # a run may have millions; equal hashes of two ids leave one row in doubt
+        if known in self._request_ids:
+            repeated = UnexpectedResponseError("accepted under the RequestId of another row of this run")
+            repeated.sendings = outcome.sendings
+            return repeated
+        self._request_ids.add(known)
+        return outcome
 
     async def _write(self, entries: Sequence[Entry] = ()) -> None:
         """Write entries and all receipts that wait; a ledger takes one writer at a time."""
@@ -170,7 +237,10 @@ class Submission:
             self._unwritten += entries
             group = list(self._unwritten)
             if group:
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._write_group, group)
+                try:
+                    await self._in_ledger(self._ledger.write, group)
+                except LedgerTakenError as error:  # receipts are written nevertheless
+                    self._taken = error
                 del self._unwritten[: len(group)]
 
     async def _write_behind(self, failed: asyncio.Future[None]) -> None:
@@ -181,16 +251,17 @@ class Submission:
             if not failed.done():  # the one before may have failed as well
                 failed.set_exception(error)
 
-    def _write_group(self, group: Sequence[Entry]) -> None:
+    async def _in_ledger(self, act: Callable[..., Any], group: Sequence[Any]) -> Any:
         """Write a group, again while the ledger is unavailable for a moment: meanwhile nothing is sent."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-        Retrying(
+        retrying = Retrying(
             retry=retry_if_exception_type(LedgerUnavailableError),
             stop=stop_after_attempt(_LEDGER_ATTEMPTS),
             wait=wait_exponential(multiplier=0.2, max=5),
             reraise=True,
-        )(self._ledger.write, group)
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._writer, retrying, act, group)
 
     def _report(self, *, at_once: bool = False) -> None:
         self._progress.report(self._done, f", {self._rejected:,} refused", at_once=at_once)
@@ -228,3 +299,9 @@ async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[Non
         yield group
     if ended is not None:
         raise ended
+
+
+def _now() -> float:
+    """Return seconds on a clock that nobody sets and that runs on while the machine is suspended."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS's monotonic clock runs on of itself
+    return time.clock_gettime(clock)

@@ -7,6 +7,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -15,7 +16,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.arguments import update_parameters
+from airflow_provider_leadsquared.tasks.arguments import update_parameters, warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
@@ -62,6 +63,7 @@ class SyncOperator(BaseOperator):
         self,
         *,
         row_key: str | Sequence[str],
+        hash_row_keys: bool = False,
         mapping: str | Mapping[str, Any] = "*",
         constants: Mapping[str, Any] | None = None,
         policies: Mapping[str, str] | None = None,
@@ -81,6 +83,7 @@ class SyncOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.row_key = row_key
+        self.hash_row_keys = hash_row_keys
         self.mapping = mapping
         self.constants = constants
         self.policies = policies
@@ -117,15 +120,17 @@ class SyncOperator(BaseOperator):
         """Settle, read, compare, check, send; see the class."""
         replay = self._check_arguments()
         hook = LeadSquaredHook(self.leadsquared_conn_id)
-        name = self.sync or f"{context['ti'].dag_id}.{context['ti'].task_id} by {self.leadsquared_conn_id}"
+        # Neither a DAG's id nor a task's can hold a slash, so no two tasks have one name.
+        name = self.sync or f"{context['ti'].dag_id}/{context['ti'].task_id} by {self.leadsquared_conn_id}"
         ledger_conn_id = self.ledger_conn_id or self.default_ledger_conn_id
         if ledger_conn_id is None:
             raise ValueError("ledger_conn_id is missing: name the connection of a SQL database for the sync's ledger")
-        address = LedgerAddress.of_task(context, ledger_conn_id, self.ledger_table, sync=name, account=hook.account)
-        ledger = open_sync_ledger(address, hook.account)
+        address = LedgerAddress.of_task(context, ledger_conn_id, self.ledger_table, sync=name, hook=hook)
+        ledger = open_sync_ledger(address, hook, moves_keys=self.lead_update_behavior is None)
         if not self.is_dry_run:
             ledger.claim(str(uuid.uuid4()))
             self._settle_earlier(address, hook)
+            ledger.begin()  # before the query: what is sent from now on may be newer than what it returns
         with self._read(hook, ledger, replay) as run:
             if not run.read_rows and may_skip(context):
                 update_no_asset(self, "there is nothing to send")
@@ -134,9 +139,11 @@ class SyncOperator(BaseOperator):
             if self.is_dry_run:
                 return self._preview(hook, run) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
+            ledger.see_owners(run.owned_leads())
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                address = replace(address, number=ledger.last_number())
                 return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:
@@ -159,7 +166,7 @@ class SyncOperator(BaseOperator):
         """Poll what earlier runs have left open: a row whose request is settled need not wait any more."""
         from airflow_provider_leadsquared.tasks.polling import poll
 
-        requests = open_requests_of_sync([address], hook.account)
+        requests = open_requests_of_sync([address], hook)
         earlier = [entry for entry in requests.load().entries.values() if requests.is_of_earlier(entry)]
         if not earlier:
             return
@@ -191,15 +198,20 @@ class SyncOperator(BaseOperator):
             api=api,
             null_handling=self.null_handling,
             search_by=self.search_by,
+            parameters=update_parameters(self.lead_update_behavior),
             full_refresh=self.full_refresh,
             replay=replay,
-            settle_timeout=hook.account.settle_timeout,
         )
         run: SyncRun | None = None
         try:
             with self.open_rows() as rows:
                 columns = ColumnMapping.build(
-                    self.mapping, columns=rows.columns, row_key=self.row_key, api=api, constants=self.constants
+                    self.mapping,
+                    columns=rows.columns,
+                    row_key=self.row_key,
+                    api=api,
+                    constants=self.constants,
+                    hash_row_keys=self.hash_row_keys,
                 )
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
@@ -208,9 +220,9 @@ class SyncOperator(BaseOperator):
                     policies=policies,
                     rules=rules,
                     options=options,
-                    clock=time.time,
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
+            warn_of_email_keys(self.log, columns.email_keys)
             for (rule, attribute), count in sorted(rules.warnings.items()):
                 self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
             yield run
@@ -241,6 +253,12 @@ class SyncOperator(BaseOperator):
             # A row in doubt is among those that are sent now.
             if not entry.state.is_to_send:
                 self.log.warning("%s: %s, %s, %s", entry.name, entry.state.value, entry.reason_class, entry.reason)
+        if run.sent_before:
+            self.log.info(
+                "Earlier tries sent %s rows that the source does not return now, or not with these values; they are "
+                "part of the run",
+                f"{len(run.sent_before):,}",
+            )
 
     def _preview(self, hook: LeadSquaredHook, run: SyncRun) -> dict[str, Any]:
         """Log and return what a run would do."""
@@ -299,7 +317,8 @@ class SyncOperator(BaseOperator):
     ) -> dict[str, Any]:
         """Count the rows, and fail if too much is missing."""
         counts = run.counts()
-        rejects = [entry for entry in run.examples(_NAMED_ROWS) if entry.state.is_reject]
+        shown = [*run.examples(_NAMED_ROWS), *run.sent_before]
+        rejects = [entry for entry in shown if entry.state.is_reject]
         end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
         end.fail_if_stopped(held.error)
         end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)

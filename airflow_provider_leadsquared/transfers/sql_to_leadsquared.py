@@ -33,7 +33,8 @@ class SqlToLeadSquaredOperator(SyncOperator):
         them. (templated)
     :param conn_id: The warehouse: any connection with a ``common.sql`` hook. (templated)
     :param row_key: The column, or columns, that identify a row to its owner: the same lead has the same key every
-        night. It is in logs and in the ledger, so it may be no e-mail address, phone or name.
+        night. It is in logs and in the ledger, so it may be no e-mail address, phone or name, unless it is hashed.
+    :param hash_row_keys: Name rows by the SHA-256 of their keys, 64 hexadecimal digits, in logs and in the ledger.
     :param mapping: Which column becomes which lead field: ``{"email": "EmailAddress"}``, with transforms
         ``{"email": ["EmailAddress", "strip", "lower"]}``, None to leave a column out; ``"*": "*"`` for all other
         columns under their own names, or ``"*"`` alone. See ``ColumnMapping.build``.
@@ -42,7 +43,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
     :param policies: What broken rules mean, ``{"too_long": "warn"}``: ``refuse`` sets the row aside, ``warn`` sends it
         all the same, ``fail`` sends nothing at all. Rules: ``unknown_attribute`` (by default ``fail``), ``mandatory``,
         ``read_only``, ``too_long``, ``wrong_type``, ``not_an_option``, ``no_match_key``, ``no_key``, ``doubled_key``,
-        ``doubled_match_key``, ``transform`` (by default ``refuse``).
+        ``doubled_match_key``, ``transform`` (by default ``refuse``), ``invisible`` (by default ``warn``).
     :param full_refresh: Send every row, also what the CRM holds already. (templated)
     :param replay: Which refused rows go again although they have not changed: True for all, a reason such as
         ``"MXDuplicateEntryException"``, or a dict with ``reason_class``, ``since`` and ``until``. (templated)
@@ -50,7 +51,8 @@ class SqlToLeadSquaredOperator(SyncOperator):
     :param search_by: The attribute by which LeadSquared looks for an existing lead; by default it tries the lead id,
         then the e-mail address, then the phone.
     :param lead_update_behavior: What happens to an existing lead; see ``LeadCaptureOperator``.
-    :param null_handling: What to do with NULL: ``skip`` leaves the attribute out, ``clear`` empties it in the CRM.
+    :param null_handling: What to do with NULL and NaN: ``skip`` leaves the attribute out, ``clear`` empties it in the
+        CRM.
     :param allowed_rejects: Rows that may be invalid or refused without the task failing: a number (``int``) or a share
         of the rows read (``float``). (templated)
     :param concurrency: Calls under way at the same time.

@@ -33,7 +33,7 @@ def encode_note(record: Any, **_options: Any) -> Payload:
     if error is not None:
         raise InvalidLeadError("", str(error.validator), "a note has a Lead and a Text")
     body = json.dumps(record).encode()
-    return Payload(body, ("Lead", record["Lead"]), hashlib.sha256(body).hexdigest()[:32])
+    return Payload(body, (("Lead", record["Lead"]),), hashlib.sha256(body).hexdigest()[:32])
 
 
 def read_note(inner: Mapping[str, Any]) -> Confirmation | None:

@@ -497,6 +497,17 @@ def test_a_proxy_that_wants_keys_first_is_no_connection_and_sees_no_key(serve, c
     assert not any(SECRET_KEY.encode() in request or API_KEY.encode() in request for request in proxy.requests)
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:port", "http://127.0.0.1:99999", "nowhere"])
+def test_a_proxy_address_that_cannot_be_parsed_means_that_nothing_was_sent(
+    serve, connect_to, submit, monkeypatch, address
+):
+    server = serve()
+    monkeypatch.setenv("HTTP_PROXY", address)
+    connect_to(server, "http")
+    assert "check host, network and proxy" in str(failure_of(submit, NoConnectionError))
+    assert server.requests == []
+
+
 def test_a_proxy_that_drips_is_left_with_nothing_sent(serve, connect_to, submit, monkeypatch):
     proxy = serve(for_ever(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x", pause=TIMEOUT / 4))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")

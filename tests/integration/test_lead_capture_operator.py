@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,12 +12,36 @@ from decimal import Decimal
 import jinja2.nativetypes
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, literal
+from airflow.serialization import serialized_objects
 
 from airflow_provider_leadsquared.api.errors import ConfigurationError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
+from tests import canaries
 from tests.integration.tasks import StateStore, Task, capture, connect, leads
+
+
+class PandasFrame:
+    """What of pandas' DataFrame is used."""
+
+    def __init__(self, columns, rows):
+        self.columns, self.rows = columns, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+    def to_dict(self, orient):
+        return self.rows
+
+
+def some_leads():
+    return leads(1)
 
 
 def sent_addresses(sandbox):
@@ -44,7 +70,7 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
     row = {
         "EmailAddress": "v@example.org",
         "FirstName": "Zoë 🚀",
-        "mx_City": "Pune {{ ds }}",
+        "mx_City": "Pune {ds}",
         "mx_Score": Decimal("12.50"),
         "mx_Born": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         "mx_Member": True,
@@ -54,8 +80,8 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
     assert sandbox.posts()[0]["lead"] == {
         "EmailAddress": "v@example.org",
         "FirstName": "Zoë 🚀",
-        "mx_City": "Pune {{ ds }}",
-        "mx_Score": "12.50",
+        "mx_City": "Pune {ds}",
+        "mx_Score": "12.5",
         "mx_Born": "2026-01-02 03:04:05",
         "mx_Member": "true",
     }
@@ -64,6 +90,15 @@ def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
 def test_null_handling_clear_empties_the_attribute(sandbox, clock):
     capture(Task(), [{"EmailAddress": "v@example.org", "mx_City": None}], row_key=None, null_handling="clear")
     assert sandbox.posts()[0]["lead"]["mx_City"] == ""
+
+
+def test_search_by_the_leads_id_finds_the_lead(sandbox, clock):
+    capture(Task(), leads(1))
+    clock.advance(60)
+    known = sandbox.leads()[0]["id"]
+    capture(Task(), [{"ProspectID": known, "mx_City": "Kochi"}], row_key=None, search_by="ProspectID")
+    clock.advance(60)
+    assert [lead["values"]["mx_City"] for lead in sandbox.leads()] == ["Kochi"]
 
 
 def test_lead_update_behavior_and_search_by_reach_leadsquared(sandbox, clock):
@@ -75,7 +110,7 @@ def test_lead_update_behavior_and_search_by_reach_leadsquared(sandbox, clock):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"EmailAddress": float("nan")}, "EmailAddress: is NaN"),
+        ({"EmailAddress": float("inf")}, "EmailAddress: is NaN or infinite"),
         ({"EmailAddress": "a@example.org", "mx_Tags": ["x"]}, "mx_Tags: cannot send a list"),
         ({"emailaddress": "a@example.org"}, "write 'EmailAddress'"),
         ({"EmailAddress": "a@example.org", "First Name": "A"}, "did you mean 'FirstName'"),
@@ -197,15 +232,103 @@ def test_leads_show_themselves_as_a_number_before_and_after_rendering():
 
 
 def test_text_inside_leads_is_never_rendered(sandbox, clock):
-    operator = rendered(LeadCaptureOperator(task_id="capture", leads=leads(1, mx_City="{{ ds }}")))
+    operator = rendered(LeadCaptureOperator(task_id="capture", leads=lambda: leads(1, mx_City="{{ ds }}")))
     operator.execute(Task().context())
     assert sandbox.posts()[0]["lead"]["mx_City"] == "{{ ds }}"
 
 
-def test_leads_may_come_from_a_callable_that_airflow_calls_when_it_renders(sandbox, clock):
-    operator = LeadCaptureOperator(task_id="capture", leads=lambda context, jinja_env: leads(2), row_key="id")
+def test_a_template_in_leads_of_the_dags_file_is_refused_when_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="leads, row 1: mx_City holds .* never rendered"):
+        LeadCaptureOperator(task_id="capture", leads=leads(1, mx_City="{{ ds }}"))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda: leads(2), lambda context: leads(2), lambda **context: leads(2), lambda context, jinja_env: leads(2)],
+    ids=["nothing", "context", "items", "both"],
+)
+def test_leads_may_come_from_a_callable_that_airflow_calls_when_it_renders(sandbox, clock, function):
+    operator = LeadCaptureOperator(task_id="capture", leads=function, row_key="id")
     assert rendered(operator).execute(Task().context())["counts"] == {"read": 2, "open": 2}
     assert str(operator.leads) == "2 leads"
+
+
+def test_a_data_frame_with_gaps_is_sent_as_its_records(sandbox, clock):
+    frame = PandasFrame(["EmailAddress", "Phone"], [{"EmailAddress": "a@example.org", "Phone": 9000000001.0}])
+    frame.rows.append({"EmailAddress": "b@example.org", "Phone": float("nan")})
+    operator = rendered(LeadCaptureOperator(task_id="capture", leads=lambda: frame))
+    assert operator.execute(Task().context())["counts"] == {"read": 2, "open": 2}
+    assert sandbox.posts()[0]["lead"] == {"EmailAddress": "a@example.org", "Phone": "9000000001"}
+    assert sandbox.posts()[1]["lead"] == {"EmailAddress": "b@example.org"}
+
+
+def serialized(dag):
+    kinds = vars(serialized_objects)
+    kind = kinds.get("DagSerialization") or kinds["SerializedDAG"]  # its name in earlier versions of Airflow
+    return json.dumps(kind.to_dict(dag))
+
+
+MAPPED = {
+    "expand": lambda: LeadCaptureOperator.partial(task_id="capture").expand(leads=[leads(1), leads(2)]),
+    "expand_over_single_leads": lambda: LeadCaptureOperator.partial(task_id="capture").expand(leads=leads(2)),
+    "expand_kwargs": lambda: LeadCaptureOperator.partial(task_id="capture").expand_kwargs([{"leads": leads(1)}]),
+    "partial": lambda: LeadCaptureOperator.partial(task_id="capture", leads=leads(1)),
+    "literal": lambda: LeadCaptureOperator.partial(task_id="capture", leads=literal(leads(1))),
+    "literals": lambda: LeadCaptureOperator.partial(task_id="capture").expand(leads=[literal(leads(1))]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*was never mapped")
+@pytest.mark.parametrize("make", MAPPED.values(), ids=MAPPED.keys())
+def test_leads_of_a_mapped_task_are_refused_when_the_dag_is_parsed_for_airflow_would_store_them(make):
+    with DAG("mapped", schedule=None), pytest.raises(ValueError, match="would be stored and shown with the DAG"):
+        make()
+
+
+def test_leads_in_a_literal_are_sent_with_their_braces_and_are_not_in_the_serialized_dag(sandbox, clock):
+    with DAG("literal", schedule=None) as dag:
+        operator = LeadCaptureOperator(task_id="capture", leads=literal(leads(1, mx_City="{{ ds }}")))
+    assert "example.org" not in serialized(dag)
+    rendered(operator).execute(Task().context())
+    assert sandbox.posts()[0]["lead"]["mx_City"] == "{{ ds }}"
+
+
+def test_a_mapped_capture_may_get_its_leads_from_functions_and_tasks():
+    with DAG("mapped", schedule=None) as dag:
+        read = EmptyOperator(task_id="read")
+        LeadCaptureOperator.partial(task_id="a", row_key="id").expand(leads=read.output)
+        LeadCaptureOperator.partial(task_id="b").expand(leads=[some_leads, some_leads])
+        LeadCaptureOperator.partial(task_id="c", leads=some_leads).expand(row_key=["id", "mx_Id"])
+        LeadCaptureOperator.partial(task_id="d").expand_kwargs(read.output)
+        LeadCaptureOperator.partial(task_id="e").expand_kwargs([{"leads": some_leads}])
+    assert canaries.found_in(serialized(dag)) == []
+    assert "example.org" not in serialized(dag)
+
+
+def test_braces_in_the_data_that_another_task_gives_to_a_mapped_capture_are_data():
+    with DAG("mapped", schedule=None):
+        read = EmptyOperator(task_id="read")
+        mapped = LeadCaptureOperator.partial(task_id="capture").expand(leads=read.output)
+    assert str(mapped.unmap({"leads": leads(1, mx_City="{{ ds }}")}).leads) == "1 leads"
+
+
+def test_row_keys_that_are_email_addresses_are_warned_of(sandbox, clock, task_log):
+    capture(Task(), [{"id": "meera@example.com", "EmailAddress": "a@example.org"}])
+    assert "1 row keys look like e-mail addresses" in task_log()
+
+
+def test_row_keys_may_be_hashed(sandbox, clock, task_log):
+    address = "meera@example.org"
+    output = capture(Task(), [{"EmailAddress": address}], row_key="EmailAddress", hash_row_keys=True)
+    assert output["receipts"][0]["row_key"] == hashlib.sha256(address.encode()).hexdigest()
+    assert sandbox.posts()[0]["lead"] == {"EmailAddress": address}
+    assert address not in task_log()
+
+
+def test_characters_that_nobody_sees_are_told_by_attribute_and_sent(sandbox, clock, task_log):
+    capture(Task(), leads(2, mx_City="Pune\u200b"))
+    assert "mx_City: 2 values hold characters that nobody sees" in task_log()
+    assert sandbox.posts()[0]["lead"]["mx_City"] == "Pune\u200b"
 
 
 def test_leads_may_be_pairs_as_in_leadsquareds_own_documents(sandbox, clock):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from contextlib import closing
 from itertools import pairwise
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_leadsquared.api.errors import AuthenticationError, UnexpectedResponseError
+from airflow_provider_leadsquared.api.errors import AuthenticationError, NoSuchPathError
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
@@ -106,17 +105,10 @@ def test_the_deadline_counts_from_acceptance_across_retries(sandbox, clock):
         wait_for(Task(), clock, receipts, timeout=2_000)
 
 
-def test_an_unknown_request_id_is_failed_within_a_minute(sandbox, clock):
-    started, task = clock.now, Task()
-    with pytest.raises(LeadsNotDelivered, match="UnknownRequest"):
-        wait_for(task, clock, str(uuid.uuid4()))
-    assert clock.now - started <= 60
-
-
-def test_ids_that_are_no_uuids_are_set_aside_and_the_rest_is_settled(sandbox, clock):
+def test_ids_that_cannot_be_request_ids_are_set_aside_and_the_rest_is_settled(sandbox, clock):
     good, task = capture(Task(), leads(1))["receipts"][0]["request_id"], Task()
     with pytest.raises(LeadsNotDelivered, match="not_a_request_id"):
-        wait_for(task, clock, [good, "12345"])
+        wait_for(task, clock, [good, "a\n"])
     assert [result["verdict"] for result in task.pushed["results"]] == ["created", "invalid"]
 
 
@@ -185,12 +177,24 @@ def test_keys_revoked_during_a_poll_fail_the_try_and_keep_what_was_learnt(sandbo
 
 
 @pytest.mark.parametrize("shape", ["html", "broken_json", "empty"])
-def test_a_server_that_is_no_leadsquared_fails_the_try_at_once(sandbox, clock, shape):
-    receipts = capture(Task(), leads(2))
+def test_a_server_that_is_no_leadsquared_is_waited_for(sandbox, clock, no_waits, task_log, shape):
+    receipts, task = capture(Task(), leads(2)), Task()
     clock.advance(5)
     sandbox.fault("garbage", endpoint="status", shape=shape)
-    with pytest.raises(UnexpectedResponseError, match="check the connection's hosts"):
-        poke(Task(), receipts)
+    assert not poke(task, receipts)
+    assert "check the connection's hosts" in task_log()
+    sandbox.clear_faults()
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 2, "created": 2}
+
+
+def test_a_status_path_that_leadsquareds_gateway_does_not_have_fails_the_first_poll(sandbox, clock, monkeypatch):
+    receipts = capture(Task(), leads(2))
+    connect(monkeypatch, sandbox, extra={"paths": {"lead_capture": {"status": "/no/such/path"}}})
+    task = Task()
+    assert not poke(task, receipts)  # nothing is due yet
+    clock.advance(5)
+    with pytest.raises(NoSuchPathError, match="extra 'paths'"):
+        poke(task, receipts)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_lead_fields_come_with_types_lengths_and_options(sandbox):
 
 
 def test_an_unknown_request_has_its_own_error(sandbox):
-    with pytest.raises(UnknownRequestError, match="does not know RequestId"):
+    with pytest.raises(UnknownRequestError, match="may not know RequestId"):
         LeadSquaredHook().get_request_status(str(uuid.uuid4()))
 
 

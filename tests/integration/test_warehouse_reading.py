@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import ModuleType
@@ -511,9 +512,16 @@ SAID = {
     ),
     "bigquery_value": (Said("400 Bad int64 value: Meera Iyer"), "400 Bad int64 value: ***"),
     "oracle": (Said("ORA-00942: table or view does not exist\nHelp: …"), "ORA-00942: table or view does not exist"),
-    "guillemets": (Said("la relation « meera » n'existe pas"), "la relation *** n'existe pas"),
+    "guillemets": (_with(Said("la relation « meera » n'existe pas"), sqlstate="42P01"), "la relation *** n'existe pas"),
     "a_value_over_two_lines": (Said('bad text "Meera" Iyer\nof Pune"'), "bad text ***"),
     "a_quote_in_a_word": (Said("can't adapt type 'dict'"), "can't adapt type ***"),
+    "bare_in_front": (Said("Meera Iyer is not a valid integer"), "*** is not a valid integer"),
+    "bare_in_the_middle": (
+        _with(Said("cannot cast Meera Iyer of 411001 to date"), sqlstate="22007"),
+        "cannot cast *** of *** to date",
+    ),
+    "bare_behind_a_colon": (Said("Could not parse: Meera Iyer, line 5"), "Could not parse: ***, line 5"),
+    "own_words": (Said("column emial does not exist in people"), "column emial does not exist in people"),
     "no_code": (Said("Meera Iyer", "is not a number"), "failed with Said: ("),
     "nothing": (Said(), "failed with Said"),
     "odd": (Said(object(), None, 5), "failed with Said: "),
@@ -528,3 +536,11 @@ def test_what_other_drivers_say_is_passed_on_masked(says, shown):
     assert "Meera" not in message
     assert "Iyer" not in message
     assert not canaries.found_in(message)
+
+
+@pytest.mark.parametrize("unit", ["'", "'a.", "value: ", "1- ", "Meera "])
+def test_what_a_driver_says_in_megabytes_is_masked_at_once(unit):
+    started = time.process_time()
+    message = str(_failure(AnyHook(Connection(Said(unit * 1_000_000))), "SELECT 1"))
+    assert time.process_time() - started < 1
+    assert "Meera" not in message

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_leadsquared.api.masking import MASK, mask_text
 from airflow_provider_leadsquared.exceptions import WarehouseError
 from airflow_provider_leadsquared.sync.rows import Rows
+from airflow_provider_leadsquared.tasks.row_sources.error_texts import mask_error_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -32,12 +32,6 @@ _UNREADABLE = (
     "the next rows hold a value that Python does not have, such as a date 'infinity', before year 1 or after 9999: "
     "cast it to text, or make it NULL with NULLIF or CASE, in the SQL"
 )
-#: A quoted name, or several joined by dots.
-_QUOTED_NAME = re.compile(r"(['\"`])([^\W\d]\w*(?:\.\w+)*)['\"`]")
-_OPENING_QUOTE = re.compile(r"(?<!\w)['\"`«„“‘]")
-_CLOSING_QUOTE = re.compile(r"['\"`»“”’](?!\w)")
-#: Some drivers put a value behind a colon, without quotes.
-_BARE_VALUE = re.compile(r"(?<=value: ).+", re.IGNORECASE | re.DOTALL)
 
 
 @contextmanager
@@ -125,9 +119,9 @@ class _Query:
 
     def _problem(self, error: Exception) -> WarehouseError:
         code, text, is_whole = _parts_of(error)
-        # Before the query has run, nothing in a text can be of a row.
-        masked = _masked(text, self._sql, is_whole=is_whole or self._doing == "connecting")
         sqlstate = code if isinstance(code, str) else None
+        has_run = self._doing != "connecting"
+        masked = mask_error_text(text, self._sql, is_whole=is_whole or not has_run, sqlstate=sqlstate, has_run=has_run)
         doing = f"reading after {self._rows_read:,} rows" if self._doing == "reading" else self._doing
         message = f"{self._conn_id}: {doing} failed with {type(error).__name__}"
         message += f" (SQLSTATE {code})" if sqlstate else f" ({code})" if code is not None else ""
@@ -217,29 +211,3 @@ def _parts_of(error: Exception) -> tuple[str | int | None, str, bool]:
 def _is_code(given: object) -> bool:
     """Tell whether a value is a driver's error number or a SQLSTATE."""
     return isinstance(given, int) or (isinstance(given, str) and re.fullmatch(r"[0-9A-Z]{5}", given) is not None)
-
-
-def _masked(text: str, sql: str, *, is_whole: bool) -> str:
-    """
-    Mask what may be a row's value, but not the author's own words.
-
-    A value may hold quotes and line breaks, so all is masked from the first quote to the last, and to the end of a
-    text that is only the first line of a longer one.
-    """
-    words = set(re.findall(r"\w+", sql.casefold()))
-    own: list[str] = []
-
-    def set_aside(quoted: re.Match[str]) -> str:
-        parts = [part if part.casefold() in words else MASK for part in quoted[2].split(".")]
-        if parts[-1] == MASK:
-            return quoted[0]
-        own.append(f"{quoted[1]}{'.'.join(parts)}{quoted[1]}")
-        return f"\0{len(own) - 1}\0"
-
-    text = _QUOTED_NAME.sub(set_aside, " ".join(text.replace("\0", " ").split()))
-    opening = _OPENING_QUOTE.search(text)
-    if opening:
-        closing = [quote.end() for quote in _CLOSING_QUOTE.finditer(text, opening.end())] if is_whole else []
-        text = text[: opening.start()] + MASK + (text[closing[-1] :] if closing else "")
-    text = mask_text(_BARE_VALUE.sub(MASK, text))
-    return re.sub("\0(\\d+)\0", lambda found: own[int(found[1])], text)

@@ -24,7 +24,7 @@ from airflow_provider_leadsquared.sandbox.fields import LeadField, Schema, store
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Store
 
-SETTINGS = Settings(overlong="reject")
+SETTINGS = Settings(overlong="reject", dropdown="reject")
 ASKED = list_lead_fields(Account("https://async.example.org", "https://sync.example.org", "access", "secret", "api"))
 
 

@@ -88,6 +88,30 @@ def test_rule_9_a_known_phone_alone_updates_the_lead(crm, meera):
     assert crm.values(captured)["EmailAddress"] == "new@example.org"
 
 
+@pytest.mark.parametrize(
+    ("phone_match", "with_email", "alone"),
+    [
+        ("fallback", None, None),
+        ("alone", "MXDuplicateEntryException", None),
+        ("never", "MXDuplicateEntryException", "MXDuplicateEntryException"),
+    ],
+)
+def test_rule_9_a_known_phone_is_no_match_by_switch(crm, sandbox, meera, phone_match, with_email, alone):
+    sandbox.switch(phone_match=phone_match)
+    found = [
+        crm.capture({**email, "Phone": "9000000001"}).get("ExceptionType")
+        for email in ({}, {"EmailAddress": "new@example.org"})
+    ]
+    assert found == [alone, with_email]
+
+
+@pytest.mark.parametrize("phone_match", ["alone", "never"])
+def test_search_by_phone_finds_it_on_every_account(crm, sandbox, meera, phone_match):
+    sandbox.switch(phone_match=phone_match)
+    lead = {"EmailAddress": "new@example.org", "Phone": "9000000001", "SearchBy": "Phone"}
+    assert crm.capture(lead)["RelatedId"] == meera
+
+
 def test_rule_10_the_source_of_a_known_lead_stays(crm, meera):
     captured = crm.capture(MEERA | {"Source": "Webinar"})
     assert crm.values(captured)["Source"] == "Fair"
@@ -182,6 +206,98 @@ def test_a_unique_value_that_a_lead_no_longer_has_is_free_for_another(crm, meera
 
 def test_email_addresses_match_without_regard_to_case(crm, meera):
     assert crm.capture({"EmailAddress": "MEERA@example.org"})["RelatedId"] == meera
+
+
+def test_letters_are_compared_as_they_are_written_apart_from_case(crm):
+    first = crm.capture({"EmailAddress": "straße@example.org"})
+    assert crm.capture({"EmailAddress": "strasse@example.org"})["IsCreated"]
+    assert crm.capture({"EmailAddress": "STRAßE@example.org"})["RelatedId"] == first["RelatedId"]
+
+
+@pytest.mark.parametrize(("value_case", "is_created"), [("ignore", False), ("exact", True)])
+def test_letter_case_of_other_values_counts_by_switch(crm, sandbox, value_case, is_created):
+    sandbox.switch(value_case=value_case)
+    crm.capture({"mx_Customer_Id": "c-1", "EmailAddress": "a@example.org"})
+    by_id = crm.capture({"mx_Customer_Id": "C-1", "SearchBy": "mx_Customer_Id"})
+    by_email = crm.capture({"EmailAddress": "A@example.org"})
+    assert (by_id["IsCreated"], by_email["IsCreated"]) == (is_created, False)
+
+
+def test_ids_match_without_regard_to_case_and_are_shown_as_they_were_given(crm, sandbox, meera):
+    assert crm.capture({"ProspectID": meera.upper(), "mx_City": "Pune"})["RelatedId"] == meera
+    by_id = {"ProspectID": meera.upper(), "EmailAddress": "new@example.org", "SearchBy": "ProspectId"}
+    assert crm.capture(by_id)["RelatedId"] == meera
+    sandbox.add_visitors(VISITOR)
+    assert crm.capture({"ProspectID": VISITOR.upper()})["RelatedId"] == VISITOR
+    assert sandbox.counts()["visitors"] == 0
+    assert sandbox.lead(VISITOR.upper())["id"] == VISITOR
+
+
+# Leads that were merged or deleted
+
+
+@pytest.fixture
+def merged(crm, sandbox, meera):
+    """Return the id of a lead that was merged into Meera's."""
+    gone = crm.capture({"EmailAddress": "old@example.org", "FirstName": "M.", "mx_City": "Pune"})["RelatedId"]
+    sandbox.merge_leads(gone, into=meera)
+    return gone
+
+
+def test_a_merge_fills_empty_fields_and_moves_the_activities(sandbox, meera, merged):
+    lead = sandbox.lead(meera)
+    assert (lead["values"], lead["captures"]) == (MEERA | {"mx_City": "Pune"}, 2)
+    assert {one["lead_id"] for one in sandbox.activities()} == {meera}
+    assert (sandbox.lead(merged), len(sandbox.leads())) == (None, 1)
+
+
+@pytest.mark.parametrize("is_upper", [False, True])
+def test_the_id_of_a_merged_lead_is_refused(crm, merged, is_upper):
+    refused = crm.capture({"ProspectID": merged.upper() if is_upper else merged, "mx_City": "Delhi"})
+    assert (refused["ExceptionType"], refused["ExceptionMessage"]) == (
+        "MXInvalidEntityReferenceException",
+        "Lead not found",
+    )
+
+
+def test_the_id_of_a_deleted_lead_is_refused_in_a_search_by_id(crm, sandbox, meera):
+    sandbox.delete_lead(meera)
+    lead = {"ProspectID": meera, "EmailAddress": "new@example.org", "SearchBy": "ProspectId"}
+    assert crm.capture(lead)["ExceptionType"] == "MXInvalidEntityReferenceException"
+    assert sandbox.leads() == []
+
+
+def test_the_id_of_a_merged_lead_leads_to_the_survivor_by_switch(crm, sandbox, meera, merged):
+    sandbox.switch(merged_capture="survivor")
+    assert crm.capture({"ProspectID": merged})["RelatedId"] == meera
+    last = crm.capture({"EmailAddress": "last@example.org"})["RelatedId"]
+    sandbox.merge_leads(meera, into=last)
+    assert crm.capture({"ProspectID": merged})["RelatedId"] == last
+
+
+def test_the_id_of_a_merged_lead_matches_nothing_by_switch(crm, sandbox, meera, merged):
+    sandbox.switch(merged_capture="no_match")
+    assert crm.capture({"ProspectID": merged})["RelatedId"] not in (meera, merged)
+    assert crm.capture({"ProspectID": merged, "EmailAddress": "meera@example.org"})["RelatedId"] == meera
+
+
+def test_what_a_merged_lead_was_found_by_is_free(crm, merged):
+    assert crm.capture({"EmailAddress": "old@example.org"})["IsCreated"]
+
+
+@pytest.mark.parametrize(("gone", "into"), [("meera", "meera"), ("nobody", "meera"), ("meera", "nobody")])
+def test_a_merge_needs_two_leads(sandbox, meera, gone, into):
+    ids = {"meera": meera, "nobody": NOBODY}
+    with pytest.raises(ValueError, match="lead"):
+        sandbox.merge_leads(ids[gone], into=ids[into])
+
+
+def test_numbers_of_leads_are_not_used_twice(crm, sandbox, meera):
+    other = crm.capture({"EmailAddress": "other@example.org"})["RelatedId"]
+    sandbox.delete_lead(meera)
+    crm.capture({"EmailAddress": "new@example.org"})
+    assert [lead["number"] for lead in sandbox.leads()] == [2, 3]
+    assert sandbox.leads()[0]["id"] == other
 
 
 def test_the_queue_applies_the_same_rules(crm, sandbox, meera):

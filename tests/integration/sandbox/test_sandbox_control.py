@@ -205,23 +205,31 @@ def test_a_lead_cannot_be_a_visitor(crm, own):
     assert own("POST", "visitors", {"ids": [crm.capture(LEAD)["RelatedId"]]})[0] == 400
 
 
+def test_leads_are_merged_and_deleted_over_http(crm, own):
+    first, second, third = (crm.capture({"FirstName": name})["RelatedId"] for name in "abc")
+    assert own("POST", "merges", {"lead": first, "into": second}) == {"leads": 2}
+    assert own("POST", "merges", {"lead": third, "into": None}) == {"leads": 1}
+    assert own("GET", f"leads/{first}") == (404, None)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"lead": "x"}, {"lead": "x", "into": None}, {"lead": None, "into": None}, []])
+def test_a_wrong_merge_is_an_error(own, wrong):
+    assert own("POST", "merges", wrong)[0] == 400
+
+
 def test_a_reset_forgets_everything_but_the_clock(crm, sandbox, own):
     crm.submit(LEAD)
     sandbox.fault("gateway")
     sandbox.switch(rate=6)
     sandbox.advance(100)
     now = sandbox.now()
-    assert own("POST", "reset")["requests"] == 0
+    assert own("POST", "reset", {})["requests"] == 0
     assert (own("GET", "faults"), own("GET", "switches")["rate"], sandbox.now()) == ([], 60000, now)
 
 
-def test_other_machines_neither_see_nor_control(monkeypatch, own):
-    monkeypatch.setattr("airflow_provider_leadsquared.sandbox.server._is_loopback", lambda address: False)
-    assert own("GET", "leads")[0] == 403
-
-
 def test_a_body_that_is_no_json_is_refused(sandbox):
-    assert requests.post(sandbox.url + "/sandbox/clock", data="soon", timeout=10).status_code == 400
+    headers = {"Content-Type": "application/json"}
+    assert requests.post(sandbox.url + "/sandbox/clock", data="soon", headers=headers, timeout=10).status_code == 400
 
 
 def test_a_hundred_thousand_leads_are_held_and_matched_by_index():

@@ -68,6 +68,13 @@ def test_retry_after_as_a_date_counts_from_the_date_header(crm, sandbox, form, s
     assert (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds() == pytest.approx(seconds, abs=1)
 
 
+def test_times_that_no_header_can_hold_become_the_last_one_it_can(crm, sandbox):
+    sandbox.switch(date_offset=1e20)
+    sandbox.fault("retry_after", form="date", seconds=10**30)
+    headers = submit(crm).headers
+    assert (headers["Date"], headers["Retry-After"]) == ("Fri, 31 Dec 9999 23:59:59 GMT",) * 2
+
+
 def test_retry_after_comes_with_the_accounts_own_call_limit_too(crm, sandbox):
     sandbox.switch(rate_limit=1, rate_limit_async=True)
     sandbox.fault("retry_after", skip=1)
@@ -114,6 +121,7 @@ def test_a_redirect(crm, sandbox, http):
     with pytest.raises(requests.TooManyRedirects) as caught:
         submit(crm)
     response = caught.value.response
+    assert response is not None
     assert (response.status_code, response.headers["Location"]) == (http, "https://portal.example.org/")
 
 
@@ -272,6 +280,11 @@ def test_a_rejection_inside_a_success(crm, sandbox, rejected, shape):
     )
 
 
+def test_shapes_of_a_rejection_combine_too(crm, sandbox, rejected):
+    message = odd_task(crm, sandbox, rejected, "inner_failure", "encoded_twice", "message_bom")["Message"]
+    assert json.loads(json.loads(message.removeprefix("\ufeff")))["Status"] == "Failure"
+
+
 @pytest.mark.parametrize(
     ("shape", "begins"), [("reason_in_message", '{"Status":"Error"'), ("reason_as_text", "MXUnknownAttribute")]
 )
@@ -290,6 +303,14 @@ def test_a_lead_that_was_created_is_never_shown_as_rejected(crm, sandbox, captur
 def test_a_request_that_is_not_settled_has_no_odd_message(crm, sandbox):
     task = odd_task(crm, sandbox, crm.submit(LEAD), "is_created_text", "inner_failure")
     assert (task["Status"], task["Message"]) == ("In-Queue", None)
+
+
+def test_a_request_that_failed_after_all_retries_has_no_odd_message(crm, sandbox):
+    sandbox.fault("system_errors", count=11)
+    request_id = crm.submit(LEAD)
+    sandbox.advance(40_000)
+    task = odd_task(crm, sandbox, request_id, "is_created_text", "inner_failure", "encoded_twice")
+    assert (task["Status"], task["Message"]) == ("ERROR", None)
 
 
 def test_a_flapping_status_has_no_odd_message(crm, sandbox):

@@ -91,6 +91,31 @@ def test_a_lead_reads_back_as_strings_and_nulls(crm):
     assert (read["ProspectID"], read["Score"], read["ProspectAutoId"], read["LastName"]) == (lead_id, "7", "1", None)
 
 
+def test_a_lead_is_read_by_its_id_in_any_case(crm):
+    lead_id = crm.capture({"FirstName": "Meera"})["RelatedId"]
+    assert [one["ProspectID"] for one in crm.get(BY_ID, id=lead_id.upper()).json()] == [lead_id]
+
+
+@pytest.mark.parametrize("merged_read", ["empty", "survivor", "error"])
+def test_a_merged_lead_is_read_as_the_switch_says(crm, sandbox, merged_read):
+    gone, kept = (crm.capture({"EmailAddress": f"{name}@example.org"})["RelatedId"] for name in "ab")
+    sandbox.merge_leads(gone, into=kept)
+    sandbox.switch(merged_read=merged_read)
+    response = crm.get(BY_ID, id=gone)
+    if merged_read == "error":
+        assert (response.status_code, response.json()["ExceptionType"]) == (500, "MXInvalidEntityReferenceException")
+    else:
+        assert [lead["ProspectID"] for lead in response.json()] == ([kept] if merged_read == "survivor" else [])
+
+
+@pytest.mark.parametrize("merged_read", ["empty", "survivor"])
+def test_a_deleted_lead_is_not_read(crm, sandbox, merged_read):
+    lead_id = crm.capture({"EmailAddress": "a@example.org"})["RelatedId"]
+    sandbox.delete_lead(lead_id)
+    sandbox.switch(merged_read=merged_read)
+    assert crm.get(BY_ID, id=lead_id).json() == []
+
+
 def test_a_lead_is_read_by_email(crm):
     lead_id = crm.capture({"EmailAddress": "meera@example.org"})["RelatedId"]
     assert crm.get(BY_EMAIL, emailaddress="meera@example.org").json()[0]["ProspectID"] == lead_id

@@ -137,6 +137,11 @@ def test_the_name_of_the_parameter_is_read_in_any_case(crm, captured):
     assert crm.get("/lead/status", keys=False, requestid=captured).status_code == 200
 
 
+def test_a_request_is_known_by_its_id_in_any_case(crm, sandbox, captured):
+    assert crm.poll(captured.upper()).json()["RequestId"] == captured
+    assert sandbox.request(captured.upper())["polls"] == 1
+
+
 # Metrics
 
 

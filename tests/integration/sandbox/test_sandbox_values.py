@@ -91,6 +91,46 @@ def test_a_value_outside_a_dropdown_is_refused_or_stored_by_switch(crm, sandbox,
     assert kept(crm, "mx_Plan", "Lead") == outcome
 
 
+@pytest.mark.parametrize("sync", [True, False])
+def test_a_value_outside_a_dropdown_is_stored_by_default_as_on_live_accounts(crm, sandbox, sync):
+    lead = {"FirstName": "Meera", "mx_Plan": "Lead"}
+    crm.capture(lead) if sync else crm.submit(lead)
+    sandbox.advance(1)
+    assert sandbox.leads()[0]["values"] == lead
+
+
+SPELLINGS = ["9000000001", "90000 00001", "+91-9000000001", "+919000000001"]
+
+
+@pytest.mark.parametrize(("spelling", "leads"), [("normalise", 1), ("compare", 1), ("keep", 4)])
+def test_spellings_of_a_phone_are_one_phone_or_several_by_switch(crm, sandbox, spelling, leads):
+    sandbox.switch(phone_spelling=spelling)
+    for phone in (*SPELLINGS, *SPELLINGS):
+        crm.capture({"Phone": phone})
+    assert len(sandbox.leads()) == leads
+
+
+@pytest.mark.parametrize(("spelling", "stored"), [("compare", "90000 00001"), ("keep", "90000 00001")])
+def test_a_phone_is_stored_as_it_is_spelled_by_switch(crm, sandbox, spelling, stored):
+    sandbox.switch(phone_spelling=spelling)
+    assert kept(crm, "Phone", "90000 00001") == stored
+    assert kept(crm, "Phone", "call me") == "MXInvalidInputException"
+
+
+def test_spellings_of_a_unique_phone_clash_if_they_are_compared(crm, sandbox):
+    sandbox.switch(phone_spelling="compare")
+    crm.capture({"EmailAddress": "a@example.org", "Phone": "9000000001"})
+    other = {"EmailAddress": "b@example.org", "Phone": "+91-9000000001", "SearchBy": "EmailAddress"}
+    assert crm.capture(other)["ExceptionType"] == "MXDuplicateEntryException"
+
+
+def test_phones_are_compared_in_the_new_way_as_soon_as_the_switch_is_set(crm, sandbox):
+    sandbox.switch(phone_spelling="keep")
+    crm.capture({"Phone": "9000000001"})
+    sandbox.switch(phone_spelling="compare")
+    assert not crm.capture({"Phone": "+91-9000000001"})["IsCreated"]
+
+
 @pytest.mark.parametrize(("null_value", "city"), [("clear", ""), ("ignore", "Pune")])
 def test_null_clears_or_is_ignored_by_switch(crm, sandbox, null_value, city):
     sandbox.switch(null_value=null_value)

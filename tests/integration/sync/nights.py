@@ -21,7 +21,7 @@ MAPPING = {"email": "EmailAddress", "city": "mx_City", "plan": "mx_Plan"}
 SETTLE_TIMEOUT = 36_570
 MORNING = 6 * 3_600
 #: The name under which a night's sync remembers what it sent, where the author gives none.
-SYNC = "nightly.sync by leadsquared_default"
+SYNC = "nightly/sync by leadsquared_default"
 
 
 class Warehouse:
@@ -82,15 +82,15 @@ def customer(number: int, city: str = "Pune", plan: str | None = "Gold", email: 
 class Night(Task):
     """One run of the sync's DAG: its two tasks."""
 
-    def __init__(self, run_id: str, *, dag_id: str = "nightly", map_index: int = -1) -> None:
+    def __init__(self, run_id: str, *, dag_id: str = "nightly", task_id: str = "sync", map_index: int = -1) -> None:
         super().__init__()
-        self.run_id, self.dag_id, self.map_index = run_id, dag_id, map_index
+        self.run_id, self.dag_id, self.task_id, self.map_index = run_id, dag_id, task_id, map_index
 
     def context(self) -> Any:
         """Return the context of a new try of the sync's task."""
         context = super().context()
         ti = context["ti"]
-        ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, "sync", self.map_index
+        ti.dag_id, ti.run_id, ti.task_id, ti.map_index = self.dag_id, self.run_id, self.task_id, self.map_index
         return context
 
 
@@ -152,9 +152,11 @@ def cities_sent(sandbox: Sandbox, since: int = 0) -> list[str]:
 
 def ledger_of(night: Night, warehouse: Warehouse) -> SyncLedger:
     """Return the ledger of a night's sync, as the task itself opens it."""
-    account = LeadSquaredHook().account
-    address = LedgerAddress.of_task(night.context(), "warehouse", warehouse.ledger, sync=SYNC, account=account)
-    return open_sync_ledger(address, account)
+    hook = LeadSquaredHook()
+    address = LedgerAddress.of_task(night.context(), "warehouse", warehouse.ledger, sync=SYNC, hook=hook)
+    ledger = open_sync_ledger(address, hook)
+    ledger.begin()
+    return ledger
 
 
 def leave_in_doubt(night: Night, warehouse: Warehouse, row_key: str, **arguments: Any) -> None:
@@ -162,4 +164,4 @@ def leave_in_doubt(night: Night, warehouse: Warehouse, row_key: str, **arguments
     from airflow_provider_leadsquared.api.leads import encode_lead
 
     lead = encode_lead(arguments)
-    ledger_of(night, warehouse).write([Entry(0, State.IN_DOUBT, row_key, lead.fingerprint, attempts=1)])
+    ledger_of(night, warehouse).intend([(Entry(0, State.IN_DOUBT, row_key, lead.fingerprint, attempts=1), lead)])

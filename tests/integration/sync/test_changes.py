@@ -24,7 +24,7 @@ def refuse_city(sandbox, city):
 
 def night_with_a_refused_row(night, clock, warehouse, **arguments):
     output = sync(night, warehouse, **arguments)
-    with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 requests"):
+    with pytest.raises(LeadsNotDelivered, match="The CRM did not confirm 1 of 1 requests"):
         wait_for(night, clock, output)
     clock.advance(MORNING)
 
@@ -46,6 +46,18 @@ def test_a_value_that_changes_and_changes_back_is_sent_each_time(sandbox, clock,
     assert cities_sent(sandbox) == ["Pune", "Kochi", "Pune"]
 
 
+def test_the_next_night_sends_all_again_with_another_update_behavior(sandbox, clock, on_sqlite):
+    on_sqlite.fill(2)
+    run_night(Night("1"), clock, on_sqlite, lead_update_behavior="UpdateOnlyEmptyFields")
+    assert run_night(Night("2"), clock, on_sqlite) == {"read": 2, "open": 2}
+
+
+def test_the_next_night_sends_nothing_again_for_another_search_by(sandbox, clock, on_sqlite):
+    on_sqlite.fill(2)
+    run_night(Night("1"), clock, on_sqlite)
+    assert run_night(Night("2"), clock, on_sqlite, search_by="EmailAddress") == {"read": 2, "unchanged": 2}
+
+
 def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, on_sqlite):
     on_sqlite.fill(2)
     run_night(Night("1"), clock, on_sqlite)
@@ -55,10 +67,11 @@ def test_a_row_that_left_the_query_is_left_as_it_is_in_the_crm(sandbox, clock, o
 
 
 def night_with_a_failed_row(sandbox, clock, warehouse):
-    """Let LeadSquared lose the night's only row, which is known sooner than that all retries ended in errors."""
+    """Let LeadSquared lose the night's only row, and say so."""
+    sandbox.switch(unknown_request="200")
     sandbox.fault("silent_loss", status="unknown", calls=1)
     output = sync(Night("1"), warehouse)
-    with pytest.raises(LeadsNotDelivered, match="The CRM did not take 1 of 1 requests .failed: 1 UnknownRequest"):
+    with pytest.raises(LeadsNotDelivered, match="The CRM did not confirm 1 of 1 requests .failed: 1 UnknownRequest"):
         wait_for(Night("1"), clock, output)
     clock.advance(MORNING)
 

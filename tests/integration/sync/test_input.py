@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, WarehouseError
 from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError, LedgerVersionError
+from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
 from tests.integration.sync.nights import Night, cities_sent, customer, run_night, sync, values_in_crm
-from tests.integration.tasks import connect, define_connection, wait_for
+from tests.integration.tasks import Task, capture, connect, define_connection, wait_for
 
 FIELDS: list[dict[str, Any]] = [
     {"SchemaName": "mx_Agent", "LockAfterCreate": 1},
@@ -128,7 +130,69 @@ def test_json_is_refused_by_row_and_sent_where_the_mapping_writes_it(sandbox, cl
 
 def test_decimals_are_sent_in_full(sandbox, clock, on_postgres):
     one_row(on_postgres, 'CAST(1234567890123.450 AS numeric) AS "mx_Revenue"')
-    assert sandbox.posts()[0]["lead"]["mx_Revenue"] == "1234567890123.450"
+    assert sandbox.posts()[0]["lead"]["mx_Revenue"] == "1234567890123.45"
+
+
+def test_a_row_key_that_postgres_could_not_keep_is_set_aside_and_named_and_the_rest_goes(
+    sandbox, clock, on_postgres, tmp_path
+):
+    on_postgres.fill(1)
+    path = tmp_path / "leads.csv"
+    path.write_bytes(b"id,EmailAddress\na\0b,a@example.org\nc,c@example.org\n")
+    sync_of_file = CsvToLeadSquaredOperator(
+        task_id="sync", path=str(path), row_key="id", ledger_conn_id="warehouse", ledger_table=on_postgres.ledger
+    )
+    with pytest.raises(LeadsNotDelivered, match="1 of 2 rows were set aside"):
+        sync_of_file.execute(Night("1").context())
+    assert len(sandbox.posts()) == 1
+    [(reason,)] = on_postgres.lines("reason", "state = 'invalid'")
+    assert "id: the key holds a control character, U+0000 at position 2" in reason
+
+
+def test_an_attribute_that_postgres_could_not_keep_is_set_aside_and_the_rest_goes(sandbox, clock, on_postgres):
+    rows = [
+        {"id": "c", "EmailAddress": "c@example.org", "mx_Ci\0ty\ud83d": "Pune"},
+        {"id": "d", "Phone": "+91-9000000001"},
+    ]
+    task = Task()
+    for _ in range(2):
+        with pytest.raises(LeadsNotDelivered, match="1 of 2 leads were set aside"):
+            capture(task, rows, ledger_conn_id="warehouse", ledger_table=on_postgres.ledger)
+    assert len(sandbox.posts()) == 1
+    assert task.pushed["set_aside"][0]["reason"].startswith("mx_Ci\ufffdty\ufffd: ")
+
+
+def test_a_reason_that_postgres_could_not_keep_is_recorded_all_the_same(sandbox, clock, on_postgres):
+    sandbox.fault("reject", exception="MXInvalidInputException", message="bad \0 value \ud83d")
+    on_postgres.put(customer(1))
+    output = sync(Night("1"), on_postgres)
+    with pytest.raises(LeadsNotDelivered):
+        wait_for(Night("1"), clock, output)
+    assert on_postgres.lines("state, reason") == [("rejected", "bad \ufffd value \ufffd")]
+    with pytest.raises(LeadsNotDelivered, match="rejected: 1"):
+        sync(Night("2"), on_postgres)
+    assert len(sandbox.posts()) == 1
+
+
+def test_row_keys_that_are_email_addresses_are_warned_of(sandbox, clock, on_sqlite, task_log):
+    on_sqlite.put(customer(1))
+    sync(Night("1"), on_sqlite, row_key="email", mapping={"email": "EmailAddress"}, hash_row_keys=True)
+    assert "look like e-mail addresses" not in task_log()
+    assert "customer1@example.org" not in on_sqlite.ledger_as_text()
+    sync(Night("2"), on_sqlite, sql="SELECT 'a@example.com' AS id, 'a@example.org' AS \"EmailAddress\"", row_key="id",
+         mapping="*")  # fmt: skip
+    assert "1 row keys look like e-mail addresses" in task_log()
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts"), [("warn", {"read": 1, "open": 1}), ("refuse", {"read": 1, "invalid": 1})]
+)
+def test_characters_that_nobody_sees_are_told_or_refused(sandbox, clock, on_sqlite, task_log, policy, counts):
+    on_sqlite.put(customer(1, "Pune\u200b"))
+    with suppress(LeadsNotDelivered):
+        sync(Night("1"), on_sqlite, policies={"invisible": policy})
+    assert "invisible" in task_log()
+    assert len(sandbox.posts()) == counts.get("open", 0)
 
 
 def test_moments_with_a_zone_are_sent_in_utc(sandbox, clock, on_postgres):
@@ -190,7 +254,7 @@ def test_of_rows_with_one_match_key_the_last_is_sent(sandbox, clock, warehouse):
     warehouse.put(customer(1), customer(2, "Kochi", email="customer1@example.org"))
     assert sync(Night("1"), warehouse)["counts"] == {"read": 2, "superseded": 1, "open": 1}
     assert warehouse.lines("row_key, state, reason") == [
-        ("1", "superseded", "row 2 has the same EmailAddress"),
+        ("1", "superseded", "row 2 is the same person"),
         ("2", "open", None),
     ]
     assert cities_sent(sandbox) == ["Kochi"]
@@ -384,7 +448,7 @@ def test_a_ledger_of_an_older_version_is_refused_before_the_first_call(sandbox, 
     warehouse.fill(3)
     sync(Night("1"), warehouse)
     warehouse.run(f"UPDATE {warehouse.ledger}_metadata SET content = '1' WHERE scope = 'tables'")
-    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 3; name another"):
+    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 4; name another"):
         sync(Night("2"), warehouse)
     assert len(sandbox.posts()) == 3
 

@@ -77,7 +77,15 @@ def test_letter_case_counts():
 
 
 def test_every_breach_of_a_lead_is_reported_with_attribute_and_rule():
-    lead = {"Nope": "1", "FirstName": "x" * 11, "mx_Age": "old", "mx_Plan": "Lead", "mx_Branch": "Pune", "LastName": ""}
+    lead = {
+        "Nope": "1",
+        "FirstName": "x" * 11,
+        "mx_Age": "old",
+        "mx_Plan": "Lead",
+        "mx_Branch": "Pune",
+        "LastName": "",
+        "mx_City": "Pune\u200b",
+    }
     assert broken(lead, exists=True) == [
         ("unknown_attribute", "Nope"),
         ("mandatory", "LastName"),
@@ -85,6 +93,7 @@ def test_every_breach_of_a_lead_is_reported_with_attribute_and_rule():
         ("too_long", "FirstName"),
         ("wrong_type", "mx_Age"),
         ("not_an_option", "mx_Plan"),
+        ("invisible", "mx_City"),
     ]
     assert {rule for rule, _ in broken(lead, exists=True)} == set(RULES)
 
@@ -116,6 +125,10 @@ def test_the_first_breach_is_raised_where_one_is_enough():
     with pytest.raises(InvalidLeadError, match="mx_Nope: the account has no such lead field") as caught:
         RULES_OF_ACCOUNT.check({"mx_Nope": "1", "mx_Age": "old"})
     assert (caught.value.rule, caught.value.attribute) == ("unknown_attribute", "mx_Nope")
+
+
+def test_a_character_that_nobody_sees_is_no_reason_to_refuse_a_lead():
+    RULES_OF_ACCOUNT.check({"mx_City": "Pune\u200b"})
 
 
 # --- mandatory and locked fields ----------------------------------------------------------------------------------

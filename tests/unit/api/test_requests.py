@@ -20,7 +20,7 @@ ASYNC, SYNC = "https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsqu
 BODY = b'[{"Attribute": "EmailAddress", "Value": "meera@example.org"}]'
 REQUEST_ID = "9d0f4b52-0000-4000-8000-00000000000c"
 
-JSON = {"Accept": "application/json"}
+JSON = {"Accept": "application/json", "Cache-Control": "no-cache"}
 JSON_BODY = {**JSON, "Content-Type": "application/json"}
 WITH_ASYNC_KEY = {"x-api-key": ASYNC_KEY}
 PAIR_IN_HEADERS = {"x-LSQ-AccessKey": ACCESS, "x-LSQ-SecretKey": SECRET}

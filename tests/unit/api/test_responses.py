@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -117,10 +118,13 @@ def test_the_sentence_beside_a_request_id_decides_nothing():
         {"Status": "Request accepted"},
         {"RequestID": None},
         {"RequestID": ""},
-        {"RequestID": 5},
+        {"RequestID": " "},
+        {"RequestID": True},
+        {"RequestID": 5.5},
         {"RequestID": [ID]},
-        {"RequestID": "two words"},
         {"RequestID": f"{ID}\n"},
+        {"RequestID": "\x00"},
+        {"RequestID": "\ud800"},
         {"RequestID": "x" * 101},
         [ID],
         ID,
@@ -132,10 +136,37 @@ def test_a_200_without_a_request_id_is_no_acceptance(body):
         _read_receipt(body)
 
 
-@pytest.mark.parametrize("code", [201, 202, 204, 206])
-def test_only_a_200_is_an_acceptance(code):
+@pytest.mark.parametrize("request_id", ["two words", "AB/12#é?&", "x" * 100, "5", ID.upper()])
+def test_any_printable_text_is_a_request_id(request_id):
+    assert _read_receipt({"RequestID": request_id}).request_id == request_id
+
+
+def test_a_request_id_may_be_a_number():
+    assert _read_receipt({"RequestID": 12345}).request_id == "12345"
+
+
+@pytest.mark.parametrize("code", [200, 201, 202])
+def test_a_request_id_is_an_acceptance_with_any_code_that_says_yes(code):
+    assert _read_receipt({"RequestID": ID}, code).request_id == ID
+
+
+@pytest.mark.parametrize("code", [202, 204])
+def test_a_code_that_says_yes_without_a_request_id_is_no_acceptance(code):
     with pytest.raises(UnexpectedResponseError):
-        _read_receipt({"RequestID": ID}, code)
+        _read_receipt(b"", code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf" + json.dumps({"RequestID": ID}).encode(),
+        json.dumps(json.dumps({"RequestID": ID})).encode(),
+        json.dumps({"RequestID": ID}).encode("utf-16"),
+    ],
+    ids=["BOM", "encoded twice", "UTF-16"],
+)
+def test_an_acceptance_is_read_in_other_encodings(body):
+    assert _read_receipt(body).request_id == ID
 
 
 # --- capture ------------------------------------------------------------------------------------------------------
@@ -324,6 +355,170 @@ def test_a_failure_is_read_whatever_its_message_holds(message):
     assert _read_status(_task("FAILURE", Message=message)).state is RequestState.FAILED
 
 
+@pytest.mark.parametrize(
+    ("value", "created"),
+    [(True, True), (False, False), (1, True), (0, False), (1.0, True)]
+    + [(text, True) for text in ("true", "True", "TRUE", " true ", "1")]
+    + [(text, False) for text in ("false", "False", "0")],
+)
+def test_is_created_may_be_a_text_or_a_number(value, created):
+    message = {**CAPTURED, "Message": {**CAPTURED["Message"], "IsCreated": value}}
+    assert _read_status(_task(Message=json.dumps(message))).confirmation == Confirmation(LEAD_ID, ACTIVITY_ID, created)
+
+
+@pytest.mark.parametrize("value", ["yes", "", None, 2, [], {}])
+def test_another_is_created_is_no_yes(value):
+    message = {**CAPTURED, "Message": {**CAPTURED["Message"], "IsCreated": value}}
+    assert _read_status(_task(Message=json.dumps(message))).state is RequestState.UNKNOWN
+
+
+def test_ids_may_be_numbers():
+    message = {"Status": "Success", "Message": {"Id": 7, "RelatedId": 4711, "IsCreated": True}}
+    assert _read_status(_task(Message=message)).confirmation == Confirmation("4711", "7", True)
+
+
+@pytest.mark.parametrize("activity", [[], {}, True, "x" * 200])
+def test_an_odd_activity_id_is_no_reason_to_doubt_the_lead(activity):
+    message = {"Status": "Success", "Message": {"Id": activity, "RelatedId": LEAD_ID, "IsCreated": True}}
+    assert _read_status(_task(Message=message)).confirmation.lead_id == LEAD_ID
+
+
+@pytest.mark.parametrize("lead_id", [True, "", " ", None, "x" * 101, 10**101])
+def test_without_a_lead_id_there_is_no_yes(lead_id):
+    message = {"Status": "Success", "Message": {"Id": 7, "RelatedId": lead_id, "IsCreated": True}}
+    assert _read_status(_task(Message=message)).state is RequestState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda message: json.dumps(json.dumps(message)),
+        lambda message: "\ufeff" + json.dumps(message),
+        lambda message: json.dumps({**message, "Message": json.dumps(json.dumps(message["Message"]))}),
+    ],
+    ids=["twice", "BOM", "twice inside"],
+)
+def test_the_message_may_be_encoded_once_more_or_begin_with_a_bom(encode):
+    assert _read_status(_task(Message=encode(CAPTURED))) == SUCCEEDED
+
+
+def test_the_task_may_be_json_inside_a_string():
+    task = _task()
+    assert _read_status({**task, "TaskStatus": json.dumps(task["TaskStatus"])}) == SUCCEEDED
+
+
+def test_the_whole_status_may_be_json_inside_a_string_and_begin_with_a_bom():
+    assert _read_status(b"\xef\xbb\xbf" + json.dumps(json.dumps(_task())).encode()) == SUCCEEDED
+
+
+def test_a_status_may_come_with_another_code_that_says_yes():
+    assert _read_status(_task(), 202) == SUCCEEDED
+
+
+@pytest.mark.parametrize("word", ["Failure", "FAILED", "failure "])
+def test_an_inner_failure_is_a_failure(word):
+    inner = {"Status": word, "Message": "MXInvalidInputException: no such owner"}
+    status = _read_status(_task(Message=json.dumps(inner)))
+    assert (status.state, status.exception_type, status.reason) == (
+        RequestState.FAILED,
+        "MXInvalidInputException",
+        "no such owner",
+    )
+
+
+@pytest.mark.parametrize("reason", [None, "", " ", {}, [], 5])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "MXInvalidInputException: no such owner",
+        {"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": "no such owner"},
+        json.dumps({"ExceptionType": "MXInvalidInputException", "ExceptionMessage": "no such owner"}),
+        {"Status": "Error", "Message": {"Message": "MXInvalidInputException: no such owner"}},
+    ],
+)
+def test_a_reason_that_stands_in_the_message_only_is_kept(reason, message):
+    status = _read_status(_task("FAILURE", StatusReason=reason, Message=message))
+    assert (status.state, status.exception_type, status.reason) == (
+        RequestState.FAILED,
+        "MXInvalidInputException",
+        "no such owner",
+    )
+
+
+def test_a_reason_may_be_an_object():
+    reason = {"ExceptionMessage": "MXInvalidInputException: no such owner"}
+    assert _read_status(_task("FAILURE", StatusReason=reason)).exception_type == "MXInvalidInputException"
+
+
+@pytest.mark.parametrize("message", [5, [], True, [{"Status": "Success"}]])
+def test_a_message_of_an_odd_type_hides_no_failure(message):
+    assert _read_status(_task("FAILURE", StatusReason="refused", Message=message)).reason == "refused"
+
+
+def test_a_request_id_that_is_a_number_is_echoed_as_one():
+    response = _response({**_task(), "RequestId": 12345})
+    assert responses.read_status(STATUS, response, "12345", LEAD_CAPTURE).state is RequestState.SUCCEEDED
+
+
+# --- texts are fit to be kept -------------------------------------------------------------------------------------
+
+UNFIT = "\x00\x07\x1b\x85\udfff\ud800"
+
+
+@pytest.mark.parametrize("shape", ["reason", "message", "inner"])
+def test_a_reason_holds_nothing_that_a_database_or_a_log_cannot_hold(shape):
+    text = f"refused{UNFIT}\nforged line"
+    task = {
+        "reason": _task("FAILURE", StatusReason=text),
+        "message": _task("FAILURE", StatusReason=None, Message={"Status": "Error", "Message": text}),
+        "inner": _task(Message=json.dumps({"Status": "Error", "Message": text})),
+    }[shape]
+    reason = _read_status(task).reason
+    assert reason.startswith("refused")
+    assert reason.endswith("forged line")
+    assert reason.replace("\ufffd", "?").isprintable()
+    reason.encode()
+
+
+def test_the_reason_of_a_refused_submission_is_clean():
+    body = {"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": f"no{UNFIT}"}
+    with pytest.raises(RejectedError) as caught:
+        _read_receipt(body, 500)
+    assert caught.value.reason.replace("\ufffd", "?").isprintable()
+
+
+def test_a_lead_id_is_clean():
+    message = {"Status": "Success", "Message": {"RelatedId": f"a{UNFIT}b", "IsCreated": True}}
+    assert _read_status(_task(Message=message)).confirmation.lead_id.replace("\ufffd", "?").isprintable()
+
+
+def test_names_and_options_of_fields_are_clean():
+    field = {"SchemaName": f"mx_A{UNFIT}", "DisplayName": f"A{UNFIT}", "DataType": "Select"}
+    (read,) = _read_fields([field | {"Options": [{"Value": f"x{UNFIT}"}]}])
+    for text in (read.schema_name, read.display_name, *read.options):
+        assert text.replace("\ufffd", "?").isprintable()
+
+
+def test_a_value_that_holds_a_control_character_is_masked_all_the_same():
+    lead = [{"Attribute": "mx_Note", "Value": "Meera\x00Iyer"}]
+    status = _read_status(_task("FAILURE", StatusReason="no Meera\x00Iyer here", RequestBody=json.dumps(lead)))
+    assert status.reason == "no *** here"
+
+
+def test_the_values_of_a_lead_that_is_encoded_twice_are_masked():
+    echo = json.dumps(LEAD.body.decode())
+    assert _read_status(_task("FAILURE", StatusReason="Meera is refused", RequestBody=echo)).reason == "*** is refused"
+
+
+@pytest.mark.parametrize("length", [2_000, 3_990, 3_995, 4_000, 50_000])
+def test_no_part_of_a_value_is_left_where_a_long_text_is_cut(length):
+    value = "Meera Iyer of Pune"
+    text = (value * (length // len(value) + 2))[: length + 7]
+    lead = json.dumps([{"Attribute": "mx_Note", "Value": value}])
+    reason = _read_status(_task("FAILURE", StatusReason=text + value, RequestBody=lead)).reason
+    assert [word for word in ("Meera", "Iyer", "Pune") if word in reason and length > 4_000] == []
+
+
 # --- status: whose values never appear ----------------------------------------------------------------------------
 
 
@@ -338,13 +533,36 @@ def test_a_status_shows_nothing_of_the_echoed_lead():
     assert [value for value in ("meera", "Meera", "Pune") if value in repr(status)] == []
 
 
+def test_a_key_that_a_reason_quotes_is_masked():
+    reason = f"the keys {ACCOUNT.access_key}, {ACCOUNT.secret_key} and {ACCOUNT.async_api_key} are refused"
+    status = _read_status(_task("FAILURE", StatusReason=reason))
+    assert status.reason == "the keys ***, *** and *** are refused"
+
+
+def test_a_key_that_an_error_quotes_is_masked():
+    text = f"bad query accessKey={quote(ACCOUNT.access_key, safe='')}, secretKey={ACCOUNT.secret_key}"
+    with pytest.raises(RejectedError) as caught:
+        _read_receipt({"Status": "Error", "ExceptionType": "MXException", "ExceptionMessage": text}, 500)
+    assert caught.value.reason == "bad query accessKey=***, secretKey=***"
+    assert not any(key in str(caught.value) for key in (ACCOUNT.access_key, ACCOUNT.secret_key))
+
+
+def test_what_no_ledger_can_keep_is_replaced_in_leadsquareds_texts():
+    failed = _read_status(_task("FAILURE", StatusReason="bad \0 value \ud83d"))
+    inner = {"Status": "Success", "Message": {"Id": "a\0", "RelatedId": "l\0\ud83d", "IsCreated": True}}
+    confirmed = _read_status(_task("Success", Message=inner)).confirmation
+    assert failed.reason == "bad \ufffd value \ufffd"
+    assert confirmed is not None
+    assert (confirmed.lead_id, confirmed.activity_id) == ("l\ufffd\ufffd", "a\ufffd")
+
+
 VALUE = st.text(st.characters(categories=["L", "Nd"]), min_size=3, max_size=30)
 
 
 @settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["FirstName", "LastName", "EmailAddress", "Phone", "mx_A"]), VALUE, min_size=1),
-    st.sampled_from(["{} is refused", "Duplicate entry '{}'", "MXInvalidInputException: {}", "a{}b", "{}{}"]),
+    st.sampled_from(["{} is refused", "Duplicate entry '{}'", "MXInvalidInputException: {}", "a/{}=b", "{}, {}"]),
     st.sampled_from(["FAILURE", "ERROR", "Success"]),
     st.booleans(),
 )
@@ -370,21 +588,60 @@ def test_no_value_of_a_lead_appears_in_a_reason_that_quotes_it(lead, sentence, s
     ("body", "code"),
     [
         (b"", 404),
-        (b"<html>Not Found</html>", 404),
         ({"Message": "No HTTP resource was found"}, 404),
         ({}, 200),
-        ({"RequestId": ID}, 200),
-        ({"RequestId": ID, "TaskStatus": None}, 200),
         ({"Message": "not found"}, 200),
         ({"message": "Bad Request"}, 400),
-        (b"bad", 400),
         ({"Status": "Error", "Message": "Invalid RequestID"}, 200),
         ({"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": "x"}, 500),
+        ({"Status": "Error", "ExceptionType": "MXInvalidInputException", "ExceptionMessage": "x"}, 404),
     ],
 )
-def test_an_unknown_request_is_status_as_such(body, code):
-    with pytest.raises(UnknownRequestError, match=ID):
+def test_a_status_call_that_fails_may_mean_that_the_request_is_unknown_and_is_not_certain(body, code):
+    with pytest.raises(UnknownRequestError, match=ID) as caught:
         _read_status(body, code)
+    assert not caught.value.is_certain
+
+
+@pytest.mark.parametrize("body", [{"RequestId": ID}, {"RequestId": ID, "TaskStatus": None}, {"TaskStatus": None}])
+def test_that_a_request_is_unknown_is_certain_if_the_status_api_says_so(body):
+    with pytest.raises(UnknownRequestError, match=ID) as caught:
+        responses.read_status(STATUS, Response(200, json.dumps(body).encode(), headers=DATED), ID, LEAD_CAPTURE)
+    assert (caught.value.is_certain, caught.value.server_time) == (True, DATE)
+
+
+@pytest.mark.parametrize("code", [200, 302, 400, 401, 403, 404, 413])
+def test_a_page_in_place_of_a_status_says_nothing_about_a_request_or_the_keys(code):
+    with pytest.raises(UnexpectedResponseError, match="any proxy|not followed"):
+        _read_status(b"<!DOCTYPE html><html>Sign in</html>", code)
+
+
+@pytest.mark.parametrize("code", [400, 404])
+def test_a_plain_text_in_place_of_a_status_says_nothing_about_a_request(code):
+    with pytest.raises(UnexpectedResponseError):
+        _read_status(b"no route", code)
+
+
+# --- LeadSquared's clock ------------------------------------------------------------------------------------------
+
+DATE, DATED = 1_800_000_000.0, {"Date": "Fri, 15 Jan 2027 08:00:00 GMT"}
+
+
+def test_a_receipt_tells_when_leadsquared_accepted_it():
+    response = Response(200, json.dumps({"RequestID": ID}).encode(), headers=DATED)
+    assert responses.read_receipt(SUBMIT, response).server_time == DATE
+
+
+@pytest.mark.parametrize("status", ["Success", "In-Queue", "FAILURE"])
+def test_a_status_tells_when_leadsquared_wrote_it(status):
+    response = Response(200, json.dumps(_task(status)).encode(), headers=DATED)
+    assert responses.read_status(STATUS, response, ID, LEAD_CAPTURE).server_time == DATE
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "soon"}])
+def test_without_a_date_the_time_is_not_known(headers):
+    response = Response(200, json.dumps({"RequestID": ID}).encode(), headers=headers)
+    assert responses.read_receipt(SUBMIT, response).server_time is None
 
 
 @pytest.mark.parametrize("echo", ["9d0f4b52-0000-4000-8000-00000000000d", "", 5, [ID], {}])
@@ -404,8 +661,6 @@ def test_a_response_about_another_request_is_not_taken_for_ours(echo):
         {"TaskStatus": []},
         {"TaskStatus": {"Status": 5}},
         {"TaskStatus": {"Status": {}}},
-        {"TaskStatus": {"Status": "FAILURE", "StatusReason": {}}},
-        {"TaskStatus": {"Status": "FAILURE", "Message": 5}},
     ],
 )
 def test_a_status_of_wrong_types_is_an_unexpected_response(body):
@@ -455,6 +710,29 @@ def test_a_rate_limit_is_known_in_every_shape_with_its_window(reader, body, code
     with pytest.raises(RateLimitError) as caught:
         reader(body, code)
     assert caught.value.retry_after == window
+
+
+@pytest.mark.parametrize("code", [200, 400, 500])
+@pytest.mark.parametrize("kind", ["MXInvalidInputException", None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Attribute(s) does not exist - mx_Throttle_Plan.",
+        "mx_Rate_Limit is mandatory",
+        "Invalid Input! Parameter Name: mx_Throttle_Plan",
+    ],
+)
+def test_a_field_whose_name_sounds_like_a_rate_limit_is_none(text, kind, code):
+    body = {"Status": "Error", "ExceptionMessage": text} | ({"ExceptionType": kind} if kind else {})
+    with pytest.raises(ApiError) as caught:
+        _read_receipt(body, code)
+    assert not isinstance(caught.value, RateLimitError)
+
+
+def test_a_named_error_about_the_limit_of_a_field_is_no_rate_limit():
+    body = {"ExceptionType": "MXInvalidInputException", "ExceptionMessage": "mx_Budget exceeded the limit of 10 digits"}
+    with pytest.raises(RejectedError):
+        _read_receipt(body, 500)
 
 
 @pytest.mark.parametrize("name", ["Throttle Bikes", "Rate Limit Ltd"])
@@ -525,8 +803,6 @@ def test_an_error_is_status_by_its_class(reader, body, code, error):
         ({"Status": "Error", "Message": "Lead is refused"}, 200, RejectedError),
         ({"Status": "ERROR", "Message": "Lead is refused"}, 400, RejectedError),
         ({"ExceptionType": "SerializationException", "ExceptionMessage": "x"}, 400, RejectedError),
-        (b"bad", 400, RejectedError),
-        ({"message": "Request Too Long"}, 413, RejectedError),
         (b"", 404, NoSuchPathError),
         ({"Message": "No HTTP resource was found"}, 404, NoSuchPathError),
     ],
@@ -535,6 +811,34 @@ def test_a_refusal_is_status_by_its_class(reader, body, code, error):
     with pytest.raises(error) as caught:
         reader(body, code)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("reader", CALL_READERS)
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"bad", 400),
+        (b"", 400),
+        ({"message": "Bad Request"}, 400),
+        ({"message": "Request Too Long"}, 413),
+        ({"status": "error", "message": "blocked by policy"}, 400),
+        ({"status": "error", "message": "blocked by policy"}, 200),
+        (b"<html>Bad Request</html>", 400),
+        (b"<html>Not Found</html>", 404),
+        (b"\n<!DOCTYPE html>Sign in", 403),
+        (b"<html>Sign in</html>", 401),
+        (b"<html>Sign in</html>", 200),
+    ],
+)
+def test_what_is_not_in_leadsquareds_error_format_is_no_refusal_and_leaves_the_call_in_doubt(reader, body, code):
+    with pytest.raises(UnexpectedResponseError, match="no response of LeadSquared's") as caught:
+        reader(body, code)
+    assert caught.value.in_doubt
+
+
+def test_an_mx_exception_is_leadsquareds_however_its_keys_are_spelled():
+    with pytest.raises(RejectedError):
+        _read_receipt({"status": "error", "exceptionType": "MXInvalidInputException", "exceptionMessage": "x"}, 400)
 
 
 def test_a_refusal_names_the_exception_and_masks_the_reason():

@@ -27,6 +27,7 @@ def test_an_entry_holds_no_lead_data():
         "lead_id",
         "reason_class",
         "reason",
+        "unknown_since",
     }
 
 
@@ -90,3 +91,23 @@ def test_a_verdict_replaces_the_reason_of_an_earlier_poll():
     troubled = Entry(0, State.OPEN, reason_class=UNKNOWN_REQUEST, reason="x")
     entry = troubled.judged(Verdict(State.UPDATED, LEAD_ID), 7.5)
     assert (entry.reason_class, entry.reason) == (None, None)
+
+
+LOST = Entry(0, State.OPEN, "A-1", request_id=ID, accepted_at=1.0).judged(
+    Verdict(State.FAILED, reason_class=UNKNOWN_REQUEST, reason="x"), 9.0, unknown_since=5.0
+)
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.UPDATED, State.REJECTED, State.OPEN])
+def test_what_was_called_lost_and_is_found_later_is_corrected(state):
+    found = LOST.judged(Verdict(state, LEAD_ID), 20.0)
+    assert (found.state, found.lead_id, found.reason_class, found.unknown_since) == (state, LEAD_ID, None, None)
+    assert found.settled_at == (20.0 if state.is_final else None)
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.UPDATED, State.REJECTED, State.FAILED])
+def test_any_other_verdict_stays(state):
+    settled = Entry(0, State.OPEN, "A-1", request_id=ID).judged(Verdict(state, reason_class="SqlException"), 9.0)
+    assert not settled.is_lost
+    with pytest.raises(ValueError, match="cannot become"):
+        settled.judged(Verdict(State.CREATED, LEAD_ID), 20.0)

@@ -9,10 +9,12 @@ from airflow_provider_leadsquared.api.confirmations import Confirmation
 from airflow_provider_leadsquared.api.responses import RequestState, RequestStatus
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import (
+    LOST_AFTER,
+    PATH_NOT_PROVED,
     UNCLEAR_STATUS,
-    UNKNOWN_GRACE,
     UNKNOWN_REQUEST,
     Verdict,
+    is_trouble,
     judge,
 )
 
@@ -30,12 +32,12 @@ def _confirmed(*, created: bool) -> RequestStatus:
 @pytest.mark.parametrize(("created", "state"), [(True, State.CREATED), (False, State.UPDATED)])
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_confirmed_request_is_created_or_updated(created, state, ended):
-    assert judge(_confirmed(created=created), age=5, ladder_ended=ended) == Verdict(state, LEAD_ID)
+    assert judge(_confirmed(created=created), ladder_ended=ended) == Verdict(state, LEAD_ID)
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_request_in_the_queue_is_open_however_old(ended):
-    assert judge(_status(RequestState.QUEUED), age=1e6, ladder_ended=ended) == Verdict(State.OPEN)
+    assert judge(_status(RequestState.QUEUED), ladder_ended=ended) == Verdict(State.OPEN)
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -43,52 +45,68 @@ def test_a_request_in_the_queue_is_open_however_old(ended):
 def test_an_application_error_is_a_rejection_at_once(state, ended):
     outcome = _status(state, "MXDuplicateEntryException", "Duplicate entry '***'")
     expected = Verdict(State.REJECTED, None, "MXDuplicateEntryException", "Duplicate entry '***'")
-    assert judge(outcome, age=5, ladder_ended=ended) == expected
+    assert judge(outcome, ladder_ended=ended) == expected
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_failure_without_a_name_is_a_rejection(ended):
-    assert judge(_status(RequestState.FAILED), age=5, ladder_ended=ended).state is State.REJECTED
+    assert judge(_status(RequestState.FAILED), ladder_ended=ended).state is State.REJECTED
 
 
-@pytest.mark.parametrize("ended", [True, False])
-def test_a_failure_by_a_system_error_is_final(ended):
-    verdict = judge(_status(RequestState.FAILED, "NullReferenceException"), age=5, ladder_ended=ended)
-    assert (verdict.state, verdict.reason_class) == (State.FAILED, "NullReferenceException")
+@pytest.mark.parametrize(("ended", "state"), [(False, State.OPEN), (True, State.FAILED)])
+def test_a_failure_by_a_named_system_error_is_final_only_after_the_last_retry(ended, state):
+    verdict = judge(_status(RequestState.FAILED, "NullReferenceException"), ladder_ended=ended)
+    assert (verdict.state, verdict.reason_class) == (state, "NullReferenceException")
 
 
 @pytest.mark.parametrize("kind", [None, "NullReferenceException"])
 @pytest.mark.parametrize(("ended", "state"), [(False, State.OPEN), (True, State.FAILED)])
 def test_a_system_error_is_final_only_after_the_last_retry(kind, ended, state):
-    assert judge(_status(RequestState.ERROR, kind), age=5, ladder_ended=ended).state is state
+    assert judge(_status(RequestState.ERROR, kind), ladder_ended=ended).state is state
 
 
 @pytest.mark.parametrize("state", [RequestState.FAILED, RequestState.ERROR])
 def test_every_refusal_has_a_reason_class(state):
-    assert judge(_status(state), age=5, ladder_ended=True).reason_class
+    assert judge(_status(state), ladder_ended=True).reason_class
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_status_that_is_unclear_is_never_an_end(ended):
-    verdict = judge(_status(RequestState.UNKNOWN), age=1e6, ladder_ended=ended)
+    verdict = judge(_status(RequestState.UNKNOWN), ladder_ended=ended)
     assert (verdict.state, verdict.reason_class, bool(verdict.reason)) == (State.OPEN, UNCLEAR_STATUS, True)
 
 
+CERTAIN, UNCERTAIN = errors.UnknownRequestError("x", is_certain=True), errors.UnknownRequestError("x")
+
+
 @pytest.mark.parametrize(
-    ("age", "before", "state"),
+    ("outcome", "ended", "unknown_for", "path_works", "state"),
     [
-        (1, False, State.OPEN),
-        (1, True, State.OPEN),
-        (UNKNOWN_GRACE - 0.1, True, State.OPEN),
-        (UNKNOWN_GRACE, False, State.OPEN),
-        (1e6, False, State.OPEN),
-        (UNKNOWN_GRACE, True, State.FAILED),
-        (1e6, True, State.FAILED),
+        (CERTAIN, False, 0, True, State.OPEN),
+        (CERTAIN, False, LOST_AFTER - 1, True, State.OPEN),
+        (CERTAIN, False, 1e6, False, State.OPEN),
+        (CERTAIN, False, LOST_AFTER, True, State.FAILED),
+        (CERTAIN, True, 0, False, State.FAILED),
+        (UNCERTAIN, False, LOST_AFTER - 1, True, State.OPEN),
+        (UNCERTAIN, False, LOST_AFTER, True, State.FAILED),
+        (UNCERTAIN, True, 0, True, State.OPEN),
+        (UNCERTAIN, True, 1e6, False, State.OPEN),
     ],
 )
-def test_a_request_is_lost_if_two_polls_do_not_find_it_the_second_after_the_grace(age, before, state):
-    verdict = judge(errors.UnknownRequestError("x"), age=age, ladder_ended=False, unknown_before=before)
-    assert (verdict.state, verdict.reason_class) == (state, UNKNOWN_REQUEST)
+def test_a_request_is_lost_by_leadsquareds_word_after_the_ladder_or_if_unknown_for_hours_while_others_are_found(
+    outcome, ended, unknown_for, path_works, state
+):
+    verdict = judge(outcome, ladder_ended=ended, unknown_for=unknown_for, path_works=path_works)
+    assert verdict.state is state
+
+
+@pytest.mark.parametrize(("path_works", "reason_class"), [(False, PATH_NOT_PROVED), (True, UNKNOWN_REQUEST)])
+def test_a_status_call_that_fails_is_named_by_whether_the_path_works(path_works, reason_class):
+    assert judge(UNCERTAIN, ladder_ended=False, path_works=path_works).reason_class == reason_class
+
+
+def test_hours_is_what_a_lost_request_must_be_unknown_for():
+    assert LOST_AFTER >= 2 * 3_600
 
 
 @pytest.mark.parametrize(
@@ -105,5 +123,6 @@ def test_a_request_is_lost_if_two_polls_do_not_find_it_the_second_after_the_grac
     ids=lambda error: type(error).__name__,
 )
 def test_a_poll_that_failed_is_no_verdict(error):
-    verdict = judge(error, age=1e6, ladder_ended=True, unknown_before=True)
+    verdict = judge(error, ladder_ended=True, unknown_for=1e6, path_works=True)
     assert verdict == Verdict(State.OPEN, None, type(error).__name__, "x")
+    assert is_trouble(verdict.reason_class)

@@ -181,7 +181,8 @@ def test_no_items_are_no_calls():
 def test_a_transient_failure_that_was_certainly_not_accepted_is_repeated_until_it_succeeds(error, may_repeat):
     failures = MAX_ATTEMPTS + 3
     service = Service({"a": [error] * failures + [Receipt("a")]})
-    assert run(service, "a", may_repeat=may_repeat) == Run({"a": Receipt("a")}, None)
+    sendings = failures * error.was_sent + 1
+    assert run(service, "a", may_repeat=may_repeat) == Run({"a": Receipt("a", sendings=sendings)}, None)
     assert len(service.made) == failures + 1
 
 
@@ -208,7 +209,7 @@ def test_whether_it_may_be_repeated_is_asked_of_each_item():
     async def collect() -> list[tuple[str, Outcome]]:
         return [outcome async for outcome in calls.run(aiter(Source("ab")))]
 
-    assert asyncio.run(collect()) == [("a", IN_DOUBT[0]), ("b", Receipt("b", after_doubt=True))]
+    assert asyncio.run(collect()) == [("a", IN_DOUBT[0]), ("b", Receipt("b", after_doubt=True, sendings=2))]
 
 
 @pytest.mark.parametrize("error", IN_DOUBT, ids=name_of)
@@ -232,12 +233,27 @@ def test_a_failure_that_lasts_is_not_repeated_and_the_others_go_on(error):
     assert service.made == ["a", "b", "c"]
 
 
+# ---- sendings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("last", [Receipt("a"), rejected(), NoResponseError("no response")], ids=["receipt", "no", "?"])
+def test_an_outcome_tells_how_often_its_item_was_sent(last):
+    service = Service({"a": [RateLimitError("limit", 1.0), NoConnectionError("none"), NoResponseError("?"), last]})
+    outcome = run(service, "a").outcomes["a"]
+    assert outcome.sendings == sum(1 for _ in service.made) - 1 >= 3
+
+
+def test_an_item_that_never_reached_a_server_was_not_sent():
+    service = Service({"a": [NoConnectionError("none")]})
+    assert run(service, "a", give_up_after=10).outcomes["a"].sendings == 0
+
+
 # ---- after doubt -------------------------------------------------------------------------------------------------
 
 
 def test_a_receipt_after_a_call_in_doubt_says_so():
     service = Service({"a": [IN_DOUBT[0], Receipt("a")]})
-    assert run(service, "a").outcomes == {"a": Receipt("a", after_doubt=True)}
+    assert run(service, "a").outcomes == {"a": Receipt("a", after_doubt=True, sendings=2)}
 
 
 def test_a_receipt_after_a_call_that_was_certainly_not_accepted_is_a_plain_one():

@@ -11,7 +11,9 @@ from typing import Any
 
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask, SqlLedger
+from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
 RUN = RunOfTask("sync", "2026-01-01", "capture")
 
@@ -21,14 +23,12 @@ class Database:
     """
     A database with room for one set of ledger tables.
 
-    :param connect: Opens a connection that is not in autocommit mode.
-    :param placeholder: The driver's sign for a parameter.
+    :param connect: Opens a connection.
     :param table: The ledger table, with its schema if it has one.
     :param catalog: A query for the names of all tables and views beside the ledger.
     """
 
     connect: Callable[[], Any]
-    placeholder: str
     table: str
     catalog: str
 
@@ -50,13 +50,13 @@ class Database:
         """Return the names of all tables and views."""
         return {name for (name,) in self.select(self.catalog)}
 
-    def options(self) -> dict[str, Any]:
-        """Return what every ledger in SQL is opened with."""
-        return {"connect": self.connect, "placeholder": self.placeholder, "table": self.table}
+    def open(self, **changes: Any) -> LedgerDatabase:
+        """Return the database of the ledger, as a task opens it."""
+        return LedgerDatabase(**{"connect": self.connect, "table": self.table, **changes})
 
-    def ledger(self, **changes: Any) -> SqlLedger:
+    def ledger(self, *, run: RunOfTask = RUN, **changes: Any) -> SqlLedger:
         """Open the ledger of a run."""
-        return SqlLedger(**{**self.options(), "run": RUN, "clock": time, **changes})
+        return SqlLedger(self.open(**changes), run=run, clock=time)
 
 
 class StrictStore:

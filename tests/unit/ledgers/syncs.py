@@ -7,7 +7,7 @@ from typing import Any
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 
 NOW, SETTLE_TIMEOUT = 1_700_000_000.0, 1_000.0

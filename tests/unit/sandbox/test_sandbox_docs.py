@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_leadsquared.sandbox import Sandbox
+from airflow_provider_leadsquared.sandbox.__main__ import _parser
+from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.endpoints import endpoint_names
 from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, FaultKind
 from airflow_provider_leadsquared.sandbox.faults import Fault
+from airflow_provider_leadsquared.sandbox.server import Server
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
@@ -104,3 +109,23 @@ def test_every_switch_is_on_the_page_with_its_default_first(name):
 @pytest.mark.parametrize("name", SWITCH_ROWS)
 def test_every_switch_on_the_page_exists(name):
     assert name in SWITCHES
+
+
+def test_every_method_of_the_class_is_on_the_page():
+    text = PAGE.partition("## In Python")[2].partition("## In pytest")[0]
+    names = {name for name in vars(Sandbox) if not name.startswith("_")}
+    assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+def test_every_control_is_on_the_page():
+    text = PAGE.partition("## Controls and recorded data")[2].partition("\n## ")[0]
+    routes = Server(Account(Settings(), (), Clock(0)))._app().router.resources()
+    controls = {route.canonical.split("{")[0].rstrip("/") for route in routes if "/sandbox/" in route.canonical}
+    assert len(controls) >= 12
+    assert {one for one in controls - {"/sandbox"} if f" {one}" not in text and f"`{one}" not in text} == set()
+
+
+def test_every_flag_is_on_the_page():
+    flags = {option for action in _parser()._actions for option in action.option_strings if option != "--help"}
+    own = {flag for flag in flags if flag.strip("-").removeprefix("no-").replace("-", "_") not in SWITCHES}
+    assert {flag for flag in own - {"-h", "--verbose"} if f"`{flag}" not in PAGE} == set()

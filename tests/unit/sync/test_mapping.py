@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -280,6 +281,25 @@ def test_a_row_without_a_usable_key_is_invalid(value, rule, beside):
     with pytest.raises(InvalidLeadError) as caught:
         _key(*beside, value)
     assert (caught.value.attribute, caught.value.rule) == (f"k{len(beside)}", rule)
+
+
+def test_keys_may_be_hashed_and_then_be_personal():
+    row = {"EmailAddress": "meera@example.org", "FirstName": "Meera"}
+    columns = _mapping("*", tuple(row), "EmailAddress", hash_row_keys=True)
+    assert columns.row_key(tuple(row.values())) == hashlib.sha256(b"meera@example.org").hexdigest()
+    assert columns.lead(tuple(row.values())) == row
+
+
+def test_several_key_columns_are_hashed_together():
+    columns = _mapping("*", ("a", "b", "Notes"), ("a", "b"), hash_row_keys=True)
+    assert columns.row_key((1, 2, "")) == hashlib.sha256(b"1|2").hexdigest()
+
+
+def test_keys_that_are_email_addresses_are_counted():
+    columns = _mapping("*", ("id", "Notes"))
+    for key in ("meera@example.org", 7, "arjun@example.org"):
+        columns.row_key((key, ""))
+    assert columns.email_keys == 2
 
 
 def test_parts_that_are_too_long_together_are_refused_by_all_their_names():

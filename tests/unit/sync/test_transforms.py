@@ -58,7 +58,8 @@ TRANSFORMED = [
     ("text", "a", "a"),
     ("text", 5, "5"),
     ("text", 1e22, "10000000000000000000000"),
-    ("text", Decimal("12.50"), "12.50"),
+    ("text", Decimal("12.50"), "12.5"),
+    ("text", -0.0, "0"),
     ("text", True, "true"),
     ("text", "मीरा".encode(), "मीरा"),
     ("text", memoryview(b"abc"), "abc"),
@@ -79,6 +80,7 @@ TRANSFORMED = [
     ("json", ["x", dt.date(2024, 2, 29), Decimal("1.5")], '["x", "2024-02-29", "1.5"]'),
     ("json", '{"b": 1}', '{"b": 1}'),
     ("json", 5, "5"),
+    ("json", {"a": [float("nan"), Decimal("NaN"), 1.5]}, '{"a": [null, null, 1.5]}'),
 ]
 
 
@@ -108,6 +110,11 @@ def test_none_is_never_transformed(transform):
     assert _sent(None, transform) is None
 
 
+@pytest.mark.parametrize("null", [float("nan"), Decimal("NaN")])
+def test_a_gap_of_a_data_frame_is_never_transformed(null):
+    assert _sent(null, "text", str) is null
+
+
 def test_what_follows_a_none_is_not_applied():
     assert _sent(" ", "null_if_blank", str.strip) is None
     assert _sent("x", lambda _: None, str.strip) is None
@@ -115,17 +122,17 @@ def test_what_follows_a_none_is_not_applied():
 
 UNFIT = {
     "digits_of_a_fraction": (12.5, "digits", "whole number"),
-    "digits_of_nan": (float("nan"), "digits", "finite"),
+    "digits_of_infinity": (float("inf"), "digits", "finite"),
     "digits_of_a_truth": (True, "digits", "a bool"),
     "digits_of_a_date": (dt.date(2024, 2, 29), "digits", "a date"),
     "text_of_other_bytes": (b"meera@example.org \xff", "text", "UTF-8"),
-    "text_of_nan": (float("nan"), "text", "finite"),
+    "text_of_infinity": (float("inf"), "text", "finite"),
     "text_beyond_the_calendar": (dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=1))), "text", "moment"),
     "text_of_a_long_number": (Decimal("1E+999999999"), "text", "finite"),
     "date_of_a_text": ("meera@example.org", "date", "YYYY-MM-DD"),
     "date_in_another_order": ("29/02/2024", "date", "YYYY-MM-DD"),
     "date_of_a_number": (20240229, "date", "a int"),
-    "json_of_nan": ([float("nan")], "json", "list as JSON"),
+    "json_of_infinity": ([float("inf")], "json", "list as JSON"),
     "json_of_names_of_all_kinds": ({1: 1, "meera@example.org": 1}, "json", "dict as JSON"),
     "a_function": ("meera@example.org", int, "the transform int of column 'v' failed with ValueError"),
     "a_lambda": ({"meera@example.org": 1}, lambda value: value["x"], "<lambda> of column 'v' failed with KeyError"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_leadsquared.ledgers.sql import RunOfTask
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 
 FULL = LedgerAddress("db", "crm.ledger", RunOfTask("dag", "run", "task", 3), "customers", "https://async.example")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.tasks.receipts import parse_receipts
 
 RECEIPT = {"row": 1, "row_key": "k", "api": "lead_capture", "request_id": "9d0f4b52-0000-4000-8000-00000000000c"}
@@ -12,6 +13,32 @@ RECEIPT = {"row": 1, "row_key": "k", "api": "lead_capture", "request_id": "9d0f4
 def test_a_receipt_is_read():
     (entry,) = parse_receipts([RECEIPT])
     assert (entry.row, entry.row_key, entry.api, entry.request_id) == (0, "k", "lead_capture", RECEIPT["request_id"])
+
+
+@pytest.mark.parametrize("request_id", ["12345", "two words", "AB/12#é?&", "x" * 100])
+def test_any_printable_text_is_a_request_id(request_id):
+    (entry,) = parse_receipts([RECEIPT | {"request_id": request_id}])
+    assert (entry.state, entry.request_id) == (State.OPEN, request_id)
+
+
+@pytest.mark.parametrize("request_id", ["", " ", "a\x00", "a\n", "x" * 101])
+def test_what_is_no_request_id_is_set_aside(request_id):
+    (entry,) = parse_receipts([RECEIPT | {"request_id": request_id}])
+    assert (entry.state, entry.reason_class) == (State.INVALID, "not_a_request_id")
+
+
+def test_a_request_id_of_another_row_is_an_error_and_no_second_verdict():
+    entries = parse_receipts([RECEIPT, RECEIPT | {"row": 2, "row_key": "l"}, RECEIPT | {"row": 3, "row_key": "m"}])
+    assert [(entry.state, entry.reason_class) for entry in entries] == [
+        (State.OPEN, None),
+        (State.INVALID, "RepeatedRequestId"),
+        (State.INVALID, "RepeatedRequestId"),
+    ]
+    assert entries[1].reason == "has the RequestId of k, so that nobody can tell its outcome"
+
+
+def test_a_receipt_that_is_given_twice_is_one():
+    assert len(parse_receipts([RECEIPT, dict(RECEIPT)])) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Entries as rows of the result table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.column_values import seconds_of, timestamp
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+
+def entry_values(entry: Entry) -> dict[str, Any]:
+    """Return the columns that hold an entry's own fields."""
+    return {
+        "row_no": entry.row,
+        "state": entry.state.value,
+        "row_key": entry.row_key,
+        "fingerprint": entry.fingerprint,
+        "copy_no": entry.copy,
+        "request_id": entry.request_id,
+        "accepted_at": timestamp(entry.accepted_at),
+        "settled_at": timestamp(entry.settled_at),
+        "lead_id": entry.lead_id,
+        "reason_class": entry.reason_class,
+        "reason": entry.reason,
+        "attempts": entry.attempts,
+        "doubted_at": timestamp(entry.doubted_at),
+        "api": entry.api,
+        "unknown_since": timestamp(entry.unknown_since),
+    }
+
+
+def read_entry(line: Row[Any]) -> Entry:
+    """Return the entry that a row of the result table holds."""
+    return Entry(
+        line.row_no,
+        State(line.state),
+        line.row_key,
+        line.fingerprint,
+        line.copy_no,
+        line.request_id,
+        seconds_of(line.accepted_at),
+        seconds_of(line.settled_at),
+        line.lead_id,
+        line.reason_class,
+        line.reason,
+        line.attempts,
+        seconds_of(line.doubted_at),
+        line.api,
+        seconds_of(line.unknown_since),
+    )

@@ -1,0 +1,28 @@
+"""Small facts about a run, a sync or the tables, kept as JSON in the ledger's metadata table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from airflow_provider_leadsquared.ledgers.statements import upsert
+
+
+def read_metadata(connection: Connection, table: Table, scope: str, *, lock: bool = False) -> dict[str, Any]:
+    """
+    Return the metadata of a scope by name.
+
+    :param lock: Let nobody else change them until the transaction ends.
+    """
+    query = select(table.c.name, table.c.content).where(table.c.scope == scope).order_by(table.c.name)
+    found = connection.execute(query.with_for_update() if lock else query)
+    return {name: json.loads(content) for name, content in found}
+
+
+def write_metadata(connection: Connection, table: Table, scope: str, metadata: Mapping[str, Any]) -> None:
+    """Add or replace metadata of a scope."""
+    rows = [{"scope": scope, "name": name, "content": json.dumps(content)} for name, content in metadata.items()]
+    upsert(connection, table, rows)

@@ -1,0 +1,140 @@
+"""What databases say differently: replacing rows by their key, reading rows by ids, and drawing numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Dialect, Select, Table, and_, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects.mysql import insert as insert_on_mysql
+from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
+from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
+from sqlalchemy.sql import Executable
+
+#: Some databases take no more than 1,000 values in a list.
+_IDS = 1_000
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """
+    Insert rows, each in the place of the one that has its primary key.
+
+    :param rows: All columns of each; no primary key twice.
+    """
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    # Sorted, so that concurrent writers lock the rows in the same order (no deadlock).
+    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in keys))
+    if connection.dialect.name not in _UPSERTS:
+        connection.execute(_deletion(table), [{f"key_{name}": row[name] for name in keys} for row in ordered])
+    connection.execute(_upsert(connection.dialect.name, table), ordered)
+
+
+def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
+    """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
+    return [row for part in _parts(ids) for row in connection.execute(statement.where(column.in_(part)))]
+
+
+def delete_in(connection: Connection, statement: Delete, column: Any, ids: Sequence[str]) -> None:
+    """Delete the rows of a statement in which a column has one of some values, in as many parts as it takes."""
+    for part in _parts(ids):
+        connection.execute(statement.where(column.in_(part)))
+
+
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)]
+
+
+def next_numbers(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+    """
+    Draw consecutive numbers of an account, the first of which is 1.
+
+    Other transactions that draw from it wait until this one ends.
+
+    :param count: How many, at least 1.
+    :return: The first of them.
+    """
+    draw = _NUMBERS.get(connection.dialect.name, _draw_on_others)
+    return draw(connection, counters, account_id, count) - count + 1
+
+
+def _draw_on_conflict(build: Any) -> Callable[[Connection, Table, str, int], int]:
+    def draw(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+        drawn = build(counters).values(account_id=account_id, no=count)
+        drawn = drawn.on_conflict_do_update(
+            index_elements=["account_id"], set_={"no": counters.c.no + drawn.excluded.no}
+        )
+        return int(connection.execute(drawn.returning(counters.c.no)).scalar_one())
+
+    return draw
+
+
+def _draw_on_mysql(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+    drawn = insert_on_mysql(counters).values(account_id=account_id, no=count)
+    connection.execute(drawn.on_duplicate_key_update(no=counters.c.no + count))
+    return _last_number(connection, counters, account_id)
+
+
+def _draw_on_others(connection: Connection, counters: Table, account_id: str, count: int) -> int:
+    changed = update(counters).where(counters.c.account_id == account_id).values(no=counters.c.no + count)
+    if connection.execute(changed).rowcount == 0:
+        connection.execute(insert(counters), {"account_id": account_id, "no": count})
+    return _last_number(connection, counters, account_id)
+
+
+def _last_number(connection: Connection, counters: Table, account_id: str) -> int:
+    return int(connection.execute(select(counters.c.no).where(counters.c.account_id == account_id)).scalar_one())
+
+
+@lru_cache(maxsize=100)
+def _upsert(dialect: str, table: Table) -> Executable:
+    build: Callable[[Table], Executable] = _UPSERTS.get(dialect, insert)
+    return build(table)
+
+
+def _upsert_on_conflict(build: Any) -> Callable[[Table], Executable]:
+    def statement(table: Table) -> Executable:
+        base = build(table)
+        others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
+        replaced: Executable = base.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
+        return replaced
+
+    return statement
+
+
+def _upsert_on_mysql(table: Table) -> Executable:
+    """
+    Return the statement for MySQL and MariaDB.
+
+    Written out, because drivers send rows in one statement only if it has this form, which SQLAlchemy's own has not.
+    """
+    names = [column.name for column in table.columns]
+    others = ", ".join(f"{column.name} = VALUES({column.name})" for column in table.columns if not column.primary_key)
+    return text(
+        f"INSERT INTO {table.fullname} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "  # noqa: S608 - plain names
+        f"ON DUPLICATE KEY UPDATE {others}"
+    ).bindparams(*[bindparam(column.name, type_=column.type) for column in table.columns])
+
+
+@lru_cache(maxsize=100)
+def _deletion(table: Table) -> Executable:
+    return delete(table).where(and_(*[column == bindparam(f"key_{column.name}") for column in table.primary_key]))
+
+
+_UPSERTS: dict[str, Callable[[Table], Executable]] = {
+    "sqlite": _upsert_on_conflict(insert_on_sqlite),
+    "postgresql": _upsert_on_conflict(insert_on_postgres),
+    "mysql": _upsert_on_mysql,
+}
+_NUMBERS = {
+    "sqlite": _draw_on_conflict(insert_on_sqlite),
+    "postgresql": _draw_on_conflict(insert_on_postgres),
+    "mysql": _draw_on_mysql,
+}
+
+
+def is_proven(dialect: Dialect) -> bool:
+    """Tell whether this package's tests run on such a database."""
+    return dialect.name in _UPSERTS
