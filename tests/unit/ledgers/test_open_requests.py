@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, Verdict
 from tests.unit.ledgers.syncs import NOW, accepted, begun, compared, judge, run_named, sent
 
 A_WEEK = 7 * 86_400
@@ -70,7 +70,7 @@ def test_a_request_that_was_called_lost_gets_the_verdict_that_is_found_later(led
     seen = requests("1")
     [entry] = seen.load().entries.values()
     assert entry.is_lost
-    seen.write([entry.moved(State.CREATED, lead_id="lead", reason_class=None, settled_at=NOW)])
+    seen.write([entry.judged(Verdict(State.CREATED, "lead"), NOW)])
     assert results(database) == [("a", "created", "lead")]
     assert not requests("1").load().entries
 
