@@ -27,8 +27,8 @@ HOUR = 3_600.0
 #: The ladder ends, a sending is waited for, an intent may be posted.
 LADDER, SETTLE_TIMEOUT, POST_LIMIT = 9.2 * HOUR, 10 * HOUR, 60.0
 CALM_NIGHTS = 12
-#: Of each kind of world.
-EPISODES = 120
+#: Of each kind of world; about fifteen nights each.
+EPISODES = 400
 
 
 @dataclass(eq=False)
@@ -203,21 +203,20 @@ class World:
             group, to_send = to_send[:2], to_send[2:]
             yield
             no = memory.draw()
-            for sending in [self._intend(one, run, no) for one in group]:
-                if sending is None:
-                    continue
-                call = Call(sending, read_at)
-                self.calls.append(call)
+            sendings = [sending for one in group if (sending := self._intend(one, run, no)) is not None]
+            calls = [Call(sending, read_at) for sending in sendings]
+            self.calls += calls
+            for call in calls:
                 yield
                 answer = self._post(call)
                 yield
                 if answer == "accepted":
-                    sending.state, call.has_receipt = State.OPEN, True
+                    call.sending.state, call.has_receipt = State.OPEN, True
                     self.open.append(call)
                 elif answer != "no answer":
                     self._settle(call, State(answer), None)
                 elif self.rng.random() < 0.5:
-                    to_send.append(sending.row)
+                    to_send.append(call.sending.row)
         self.living.discard(run)
 
     def _decide(self, rows: list[MemoryRow], run: RunOfSync) -> list[MemoryRow]:
@@ -321,7 +320,7 @@ class World:
         if next(steps, self) is self:
             return
         rng, chance = self.rng, 1.0 if self.is_calm else self.rng.random()
-        pause = rng.random() * (4.0 if chance < 0.9 else 70.0)
+        pause = rng.random() * (4.0 if self.is_calm or chance < 0.9 else 70.0)
         if chance < 0.07:  # killed, or paused for long; often the scheduler begins the next try beside it
             pause = rng.choice((40.0, HOUR, 12 * HOUR, 26 * HOUR, 40 * HOUR)) * rng.random()
             if rng.random() < 0.5:
