@@ -251,7 +251,11 @@ def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[s
 
 
 def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there."""
+    """
+    Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there.
+
+    Behind SearchBy's attribute come those that LeadSquared matches other leads by: this lead gets them.
+    """
     present = [name for name in _MATCH_ATTRIBUTES if name in texts and _in_one_spelling(name, texts)]
     wanted = texts.get("SearchBy")
     if wanted:
@@ -260,7 +264,8 @@ def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str]
             shown = repr(name) if name in _SYSTEM_NAMES.values() or name.startswith("mx_") else "an attribute"
             raise InvalidLeadError("SearchBy", "search_by", f"names {shown}, which the lead does not have")
         if len(present) < len(_MATCH_ATTRIBUTES):
-            present = [name] if _in_one_spelling(name, texts) else []
+            others = [other for other in present if other != name]
+            present = [name, *others] if _in_one_spelling(name, texts) else []
     return tuple((name, _in_one_spelling(name, texts)) for name in present)
 
 
