@@ -237,7 +237,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql+psycopg2": {
         **_POSTGRES,
         "executemany_mode": "values_plus_batch",
-        "executemany_batch_page_size": 1_000,
+        "executemany_batch_page_size": 10_000,
     },
 }
 
