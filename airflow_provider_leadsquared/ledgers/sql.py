@@ -121,7 +121,12 @@ class SqlLedger:
 
     def _holds_claim(self, connection: Connection) -> bool:
         """Tell whether no other try has claimed the ledger; until the transaction ends, none can."""
-        return self._holder is None or self._metadata(connection, lock=True).get("holder") == self._holder
+        if self._holder is None:
+            return True
+        metadata = self._metadata(connection, lock=True)
+        if self._generation is None:
+            self._generation = _generation(metadata)
+        return metadata.get("holder") == self._holder
 
     def _confirm_claim(self, connection: Connection) -> None:
         if not self._holds_claim(connection):
