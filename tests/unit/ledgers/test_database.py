@@ -267,7 +267,7 @@ def test_an_error_shows_no_value(database):
 
 
 def test_sqlalchemys_loggers_write_no_statement_no_value_and_no_address(database, caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="sqlalchemy")
     database.ledger().write([entry_of(0, row_key="private key")], metadata={"a": "private"})
     with pytest.raises(LedgerUnavailableError):
         database.ledger().write([entry_of(0, attempts=object())])
