@@ -87,10 +87,7 @@ class Batch:
         """
         check_key_column(row_key, is_hashed=hash_row_keys)
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-            raise ValueError(
-                f"{api.records} is a {type(records).__name__}; pass a list of {api.records}, each a dict or a list of "
-                "pairs"
-            )
+            raise ValueError(f"{api.records} is a {type(records).__name__}; pass a list of {api.records}")
         batch = cls([], {}, api)
         for row, record in enumerate(records):
             key: str | None = None
@@ -132,9 +129,13 @@ class Batch:
                 taken.add(found.identity)
                 self.entries[row], self.payloads[row] = replace(found, row=row), payload
         gone = [entry for entry in earlier.entries.values() if entry.state.was_sent and entry.identity not in taken]
-        present = {entry.row_key for entry in self.entries if entry.row_key is not None}
+        replaced = {
+            self.entries[row].row_key
+            for row in self.payloads
+            if self.entries[row].row_key is not None and self.may_repeat(row)
+        }
         for row, entry in enumerate([*gone, *earlier.others], start=len(self.entries)):
-            if entry.state is State.IN_DOUBT and entry.row_key in present:
+            if entry.state is State.IN_DOUBT and entry.row_key in replaced:
                 entry = entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
             self.sent_before.append(replace(entry, row=row))
 

@@ -152,6 +152,11 @@ class OpenRequests:
             )
         self._database.upsert(connection, table, changed)
 
+    def is_older_than(self, number: int) -> bool:
+        """Tell whether the ledger lacks what was written up to some number: a backup of it was restored."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection) < number
+
     def is_of_runs(self, entry: Entry) -> bool:
         """Tell whether a loaded request belongs to one of the runs."""
         return self._scope_of.get(entry.identity) in self._scopes

@@ -21,7 +21,8 @@ def database_time(connection: Connection) -> float:
         case "postgresql":
             now = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
         case "mysql" | "mariadb":
-            now = connection.execute(select(func.unix_timestamp(func.sysdate(literal_column("6"))))).scalar_one()
+            # As text, for SQLAlchemy's own function leaves the argument out: whole seconds.
+            now = connection.execute(select(func.unix_timestamp(literal_column("SYSDATE(6)")))).scalar_one()
         case _:
             return time.time()
     return float(now)

@@ -172,7 +172,9 @@ class SqlLedger:
         return self._generation
 
     def _entry_id(self, entry: Entry) -> str:
-        return receipt if (receipt := receipt_id(entry)) in self._further else digest(*entry.identity)
+        if self._further and (receipt := receipt_id(entry)) in self._further:
+            return receipt
+        return digest(*entry.identity)
 
     def _metadata(self, connection: Connection, *, lock: bool = False) -> dict[str, Any]:
         return read_metadata(connection, self._tables.metadata, self._run.scope, lock=lock)

@@ -76,7 +76,7 @@ def poll(
     requests: Iterable[Entry],
     *,
     clock: Callable[[], float],
-    is_stopping: Callable[[], bool] = lambda: False,
+    is_stopping: Callable[[], bool],
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -139,8 +139,8 @@ class _Poll:
         try:
             if due:
                 run_calls(self._ask(due))
-            self._judge_unknown()
             if not self._is_stopping():
+                self._judge_unknown()
                 polled_at = began + self._offset.seconds
         except ApiError as error:
             if not self._may_pass(error):
@@ -179,7 +179,7 @@ class _Poll:
         ]
         if settled:
             _, request_id, api = max(settled)
-            async for _, outcome in self._hook.get_request_statuses([(request_id, api)]):
+            async for _, outcome in self._hook.get_request_statuses([(request_id, api)], is_stopping=self._is_stopping):
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:

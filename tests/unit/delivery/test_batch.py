@@ -23,9 +23,9 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.counts import Counts
-from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 
 NOW = 1_700_000_000.5
@@ -342,7 +342,7 @@ def _doubted() -> Batch:
     ledger = InProcessLedger()
     ledger.write([first.intend(0)])
     second = Batch.read([_mail(1)], api=LEAD_CAPTURE)
-    second.resume(ledger.load().entries)
+    second.resume(ledger.load())
     second.intend(0)
     return second
 
@@ -367,17 +367,17 @@ def test_a_doubt_ends_with_a_refusal():
 # --- the next try -------------------------------------------------------------------------------------------------
 
 
-def _accepted(*rows: Any, **options: Any) -> dict[Any, Entry]:
+def _accepted(*rows: Any, **options: Any) -> Records:
     """Return the ledger of a try in which every row was accepted, each under the RequestId ``r<row>``."""
     batch = Batch.read(rows, **options, api=LEAD_CAPTURE)
     ledger = InProcessLedger()
     for row in batch.to_send():
         batch.intend(row)
         ledger.write([batch.record(row, Receipt(f"r{row}"), NOW)])
-    return dict(ledger.load().entries)
+    return ledger.load()
 
 
-def _resumed(earlier: dict[Any, Entry], *rows: Any, **options: Any) -> list[str | None]:
+def _resumed(earlier: Records, *rows: Any, **options: Any) -> list[str | None]:
     """Return the receipt of each row that the next try finds; None where it will send."""
     batch = Batch.read(rows, **options, api=LEAD_CAPTURE)
     batch.resume(earlier)
@@ -409,10 +409,95 @@ def test_a_row_under_another_key_is_sent():
     assert _resumed(_accepted(A, row_key="id"), {**A, "id": "Z"}, row_key="id") == [None]
 
 
-def test_a_receipt_whose_row_is_gone_is_left_out():
-    batch = Batch.read([B], row_key="id", api=LEAD_CAPTURE)
-    batch.resume(_accepted(A, B, row_key="id"))
-    assert [entry.request_id for entry in batch.entries] == ["r1"]
+def _resumed_batch(earlier: Records, *rows: Any, **options: Any) -> Batch:
+    batch = Batch.read(rows, **{"row_key": "id", "require_match_key": False, **options}, api=LEAD_CAPTURE)
+    batch.resume(earlier)
+    return batch
+
+
+def _in_doubt(row: Any) -> Records:
+    """Return the ledger of a try that died while a row's call was under way."""
+    entry = Batch.read([row], row_key="id", require_match_key=False, api=LEAD_CAPTURE).intend(0)
+    return Records({entry.identity: entry})
+
+
+def test_a_receipt_whose_row_is_gone_is_part_of_the_run():
+    batch = _resumed_batch(_accepted(A, B, row_key="id"), B)
+    assert [(entry.row, entry.request_id) for entry in batch.all_entries] == [(0, "r1"), (1, "r0")]
+    assert batch.to_send() == []
+
+
+def test_a_receipt_of_a_row_that_has_other_values_now_is_part_of_the_run():
+    batch = _resumed_batch(_accepted(A, row_key="id"), {**A, "FirstName": "New"})
+    assert [entry.request_id for entry in batch.all_entries] == [None, "r0"]
+
+
+def test_a_refused_row_that_is_gone_is_part_of_the_run():
+    first = Batch.read([A], row_key="id", api=LEAD_CAPTURE)
+    first.intend(0)
+    entry = first.record(0, RejectedError("x", "MXFooException", "x"), NOW)
+    batch = _resumed_batch(Records({entry.identity: entry}), B)
+    assert [entry.state for entry in batch.sent_before] == [State.REJECTED]
+
+
+def test_a_row_that_was_set_aside_and_is_gone_is_not_part_of_the_run():
+    invalid = Batch.read([{"id": "A", "mx_A": [1]}], row_key="id", api=LEAD_CAPTURE).entries[0]
+    assert _resumed_batch(Records({invalid.identity: invalid}), B).sent_before == []
+
+
+def test_a_further_receipt_of_a_row_is_part_of_the_run():
+    earlier = _accepted(A, row_key="id")
+    (entry,) = earlier.entries.values()
+    further = replace(entry, request_id="r9")
+    batch = _resumed_batch(Records(earlier.entries, {}, [further]), A)
+    assert [entry.request_id for entry in batch.all_entries] == ["r0", "r9"]
+
+
+def test_a_row_in_doubt_that_is_gone_stays_in_doubt():
+    assert [entry.state for entry in _resumed_batch(_in_doubt(A), B).sent_before] == [State.IN_DOUBT]
+
+
+def test_a_doubt_about_other_values_of_a_row_that_is_sent_now_is_superseded():
+    batch = _resumed_batch(_in_doubt(A), {**A, "FirstName": "New"})
+    assert [(entry.state, entry.reason_class) for entry in batch.sent_before] == [(State.SUPERSEDED, "same_row_key")]
+
+
+def test_a_doubt_about_other_values_stays_if_the_row_is_invalid_now():
+    batch = _resumed_batch(_in_doubt(A), {"id": "A", "mx_A": [1]})
+    assert [entry.state for entry in batch.all_entries] == [State.INVALID, State.IN_DOUBT]
+
+
+def test_a_doubt_about_other_values_stays_if_the_row_cannot_be_matched():
+    """The new values do not replace those: LeadSquared may make a lead of each."""
+    batch = _resumed_batch(_in_doubt({"id": "A", "FirstName": "Old"}), {"id": "A", "FirstName": "New"})
+    assert [entry.state for entry in batch.sent_before] == [State.IN_DOUBT]
+
+
+@pytest.mark.parametrize(
+    ("lead", "rows"), [(_mail(1), [0]), ({"FirstName": "Meera"}, [])], ids=["matched", "unmatched"]
+)
+def test_after_a_lost_ledger_all_rows_are_in_doubt_for_the_tries_that_follow(lead, rows):
+    ledger = InProcessLedger()
+    first = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
+    ledger.write(first.doubt_all())
+    assert (_states(first), first.to_send()) == (["in_doubt"], rows)
+    second = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
+    second.resume(ledger.load())
+    assert (_states(second), second.to_send()) == (["in_doubt"], rows)
+
+
+def test_the_doubt_of_a_lost_ledger_outlives_a_sending_that_was_not_taken():
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
+    batch.doubt_all()
+    batch.intend(0)
+    assert batch.record(0, RateLimitError("x", 5.0), NOW).state is State.IN_DOUBT
+
+
+def test_a_row_that_the_ledger_holds_back_is_not_sent():
+    batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
+    entry = batch.intend(0)
+    batch.hold(0, entry.moved(State.WAITING))
+    assert (_states(batch), batch.to_send()) == (["waiting"], [])
 
 
 def test_a_found_entry_takes_the_place_of_its_row_now():
@@ -439,7 +524,7 @@ def test_a_superseded_equal_row_in_the_ledger_does_not_hide_the_row_that_won():
     batch.intend(1)
     ledger.write([batch.record(1, TAKEN, NOW), *batch.entries[:1]])
     again = Batch.read([_mail(1), _mail(1)], api=LEAD_CAPTURE)
-    again.resume(ledger.load().entries)
+    again.resume(ledger.load())
     assert _states(again) == ["superseded", "open"]
 
 
@@ -450,7 +535,7 @@ def test_after_a_kill_between_intent_and_response_only_a_matched_row_is_sent_aga
     first = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
     entry = first.intend(0)
     second = Batch.read([lead], require_match_key=False, api=LEAD_CAPTURE)
-    second.resume({entry.identity: entry})
+    second.resume(Records({entry.identity: entry}))
     assert second.to_send() == rows
 
 
@@ -459,7 +544,7 @@ def test_a_rejected_row_is_not_sent_again():
     first.intend(0)
     entry = first.record(0, RejectedError("x", "MXFooException", "x"), NOW)
     second = Batch.read([_mail(1)], api=LEAD_CAPTURE)
-    second.resume({entry.identity: entry})
+    second.resume(Records({entry.identity: entry}))
     assert (second.to_send(), second.entries[0].reason_class) == ([], "MXFooException")
 
 
@@ -474,7 +559,7 @@ def test_a_row_that_was_accepted_keeps_its_receipt_although_its_key_is_doubled_n
     first.intend(0)
     accepted = first.record(0, Receipt("r0"), NOW)
     again = Batch.read([_mail(1, id="k"), _mail(2, id="k")], row_key="id", api=LEAD_CAPTURE)
-    again.resume({accepted.identity: accepted})
+    again.resume(Records({accepted.identity: accepted}))
     assert [(entry.state.value, entry.request_id) for entry in again.entries] == [("open", "r0"), ("invalid", None)]
     assert again.to_send() == []
 
@@ -484,5 +569,5 @@ def test_one_receipt_is_not_given_to_two_equal_rows_with_a_doubled_key():
     first.intend(0)
     accepted = first.record(0, Receipt("r0"), NOW)
     again = Batch.read([_mail(1, id="k"), _mail(1, id="k")], row_key="id", api=LEAD_CAPTURE)
-    again.resume({accepted.identity: accepted})
+    again.resume(Records({accepted.identity: accepted}))
     assert _states(again) == ["open", "invalid"]

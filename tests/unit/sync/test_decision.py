@@ -1,122 +1,111 @@
-"""Whether a row is sent: a table of what is known of its lead and what follows."""
+"""Whether a row is sent: a table of what the memory says of its lead, what an earlier try left, and what follows."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.sync.decision import EARLIER_REQUEST, decide
+from airflow_provider_leadsquared.ledgers.memory import Finding
+from airflow_provider_leadsquared.ledgers.memory_lines import Refusal
+from airflow_provider_leadsquared.sync.decision import EARLIER_SENDING, OTHER_INSTANCE, decide
 from airflow_provider_leadsquared.sync.replay import Replay
 
-NOW, SETTLE_TIMEOUT = 1_000_000.0, 1_000.0
 ROW = Entry(4, State.UNSENT, "k", "new")
+REFUSAL = Refusal(7, "new", 5.0, "MXInvalidInputException", "why")
 
 
-def known(
-    state: State, fingerprint: str, *, before: str | None = None, own: bool = False, ago: float = 10.0, **more: Any
-) -> LeadMemory:
-    accepted_at = NOW - ago if state is State.OPEN else None
-    last = Entry(0, state, "k", fingerprint, accepted_at=accepted_at, settled_at=NOW - ago, attempts=1, **more)
-    return LeadMemory(last, own=own, confirmed_before=before, written_at=NOW - ago)
+def found(state: State, **more: object) -> Finding:
+    return Finding("person", state, **more)  # type: ignore[arg-type]
 
 
-def found(remembered: LeadMemory | None, **options: Any) -> State:
-    return decide(ROW, remembered, now=NOW, settle_timeout=SETTLE_TIMEOUT, **options).state
+def earlier(state: State) -> Entry:
+    return Entry(0, state, "k", "new", attempts=2)
 
 
-@pytest.mark.parametrize(
-    ("remembered", "state"),
-    [
-        (None, "unsent"),
-        (LeadMemory(None), "unsent"),
-        (known(State.CREATED, "new"), "unchanged"),
-        (known(State.UPDATED, "new"), "unchanged"),
-        (known(State.CREATED, "old"), "unsent"),
-        (known(State.OPEN, "new"), "waiting"),
-        (known(State.OPEN, "old"), "waiting"),
-        (known(State.OPEN, "new", ago=SETTLE_TIMEOUT), "unsent"),
-        (known(State.OPEN, "old", ago=SETTLE_TIMEOUT), "unsent"),
-        (known(State.IN_DOUBT, "new"), "unsent"),
-        (known(State.IN_DOUBT, "old"), "waiting"),
-        (known(State.IN_DOUBT, "old", before="new"), "waiting"),
-        (known(State.IN_DOUBT, "old", ago=SETTLE_TIMEOUT), "unsent"),
-        (known(State.IN_DOUBT, "old", before="new", ago=SETTLE_TIMEOUT), "unsent"),
-        (known(State.REJECTED, "new"), "rejected"),
-        (known(State.REJECTED, "old"), "unsent"),
-        (known(State.REJECTED, "old", before="new"), "unchanged"),
-        (known(State.REJECTED, "old", before="new", doubted_at=NOW - 10), "waiting"),
-        (known(State.REJECTED, "old", before="new", doubted_at=NOW - SETTLE_TIMEOUT), "unsent"),
-        (known(State.FAILED, "new"), "unsent"),
-        (known(State.FAILED, "old", before="new"), "unsent"),
-        (known(State.UNSENT, "new"), "unsent"),
-        (known(State.UNSENT, "old", before="new"), "unchanged"),
-        (known(State.UNSENT, "old", before="new", doubted_at=NOW - SETTLE_TIMEOUT), "unsent"),
-        (known(State.CREATED, "old", doubted_at=NOW - 10), "waiting"),
-        (known(State.CREATED, "new", doubted_at=NOW - 10), "unchanged"),
-        (known(State.CREATED, "old", doubted_at=NOW - SETTLE_TIMEOUT), "unsent"),
-        (known(State.OPEN, "new", own=True), "open"),
-        (known(State.CREATED, "new", own=True), "created"),
-        (known(State.REJECTED, "new", own=True), "rejected"),
-        (known(State.FAILED, "new", own=True), "failed"),
-        (known(State.IN_DOUBT, "new", own=True), "in_doubt"),
-        (known(State.UNSENT, "new", own=True), "unsent"),
-        (known(State.OPEN, "old", own=True), "waiting"),
-        (known(State.CREATED, "old", own=True), "unsent"),
-    ],
-)
-def test_what_is_known_of_a_lead_decides(remembered, state):
-    assert found(remembered) == state
+TO_SEND, UNCHANGED, WAITING = found(State.UNSENT), found(State.UNCHANGED), found(State.WAITING)
+SUPERSEDED = found(State.SUPERSEDED, owner="other")
+REFUSED = found(State.UNSENT, refusal=REFUSAL)
 
 
 @pytest.mark.parametrize(
-    ("remembered", "state"),
+    ("known", "state"),
     [
-        (known(State.CREATED, "new"), "unsent"),
-        (known(State.REJECTED, "new"), "unsent"),
-        (known(State.OPEN, "new"), "waiting"),
-        (known(State.IN_DOUBT, "old"), "waiting"),
-        (known(State.CREATED, "new", own=True), "created"),
+        (TO_SEND, "unsent"),
+        (UNCHANGED, "unchanged"),
+        (WAITING, "waiting"),
+        (SUPERSEDED, "superseded"),
+        (REFUSED, "rejected"),
+        (found(State.WAITING, refusal=REFUSAL), "rejected"),
+        (found(State.UNCHANGED, refusal=REFUSAL), "rejected"),
     ],
 )
-def test_a_full_refresh_sends_all_but_what_waits_and_what_this_run_has_sent(remembered, state):
-    assert found(remembered, full_refresh=True) == state
+def test_what_is_known_of_a_lead_decides(known, state):
+    assert decide(ROW, known, None).state == state
+
+
+@pytest.mark.parametrize("known", [TO_SEND, UNCHANGED, WAITING, SUPERSEDED, REFUSED])
+@pytest.mark.parametrize("state", ["open", "created", "updated", "rejected", "failed"])
+def test_what_this_run_has_sent_stays_what_it_is(known, state):
+    assert decide(ROW, known, earlier(State(state)), full_refresh=True, replay=Replay()).state == state
 
 
 @pytest.mark.parametrize(
-    ("remembered", "state"),
+    ("known", "state"),
+    [(TO_SEND, "in_doubt"), (WAITING, "waiting"), (UNCHANGED, "unchanged"), (REFUSED, "rejected")],
+)
+def test_a_row_that_an_earlier_try_left_in_doubt_goes_again_unless_the_memory_says_no(known, state):
+    assert decide(ROW, known, earlier(State.IN_DOUBT)).state == state
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
     [
-        (known(State.REJECTED, "new"), "unsent"),
-        (known(State.REJECTED, "new", own=True), "rejected"),
-        (known(State.CREATED, "new"), "unchanged"),
-        (known(State.OPEN, "new"), "waiting"),
+        (UNCHANGED, "unsent"),
+        (REFUSED, "unsent"),
+        (SUPERSEDED, "unsent"),
+        (WAITING, "waiting"),
     ],
 )
-def test_a_replay_sends_refused_rows_only(remembered, state):
-    assert found(remembered, replay=Replay()) == state
+def test_a_full_refresh_sends_all_but_what_waits(known, state):
+    assert decide(ROW, known, None, full_refresh=True).state == state
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
+    [
+        (REFUSED, "unsent"),
+        (found(State.WAITING, refusal=REFUSAL), "waiting"),
+        (UNCHANGED, "unchanged"),
+        (WAITING, "waiting"),
+    ],
+)
+def test_a_replay_sends_refused_rows_only(known, state):
+    assert decide(ROW, known, None, replay=Replay()).state == state
+
+
+def test_a_replay_leaves_refused_rows_of_other_classes_refused():
+    assert decide(ROW, REFUSED, None, replay=Replay("MXOther")).state is State.REJECTED
+
+
+def test_a_refused_row_says_why_and_since_when():
+    row = decide(ROW, REFUSED, None)
+    assert (row.reason_class, row.reason, row.settled_at) == ("MXInvalidInputException", "why", 5.0)
 
 
 def test_a_waiting_row_says_what_it_waits_for():
-    row = decide(ROW, known(State.OPEN, "old"), now=NOW, settle_timeout=SETTLE_TIMEOUT)
-    assert (row.reason_class, "the next run sends the newest value" in str(row.reason)) == (EARLIER_REQUEST, True)
+    row = decide(ROW, WAITING, None)
+    assert (row.reason_class, "a later run sends the newest value" in str(row.reason)) == (EARLIER_SENDING, True)
 
 
-def test_an_unchanged_row_knows_its_lead():
-    remembered = known(State.CREATED, "new", lead_id="lead-1")
-    assert decide(ROW, remembered, now=NOW, settle_timeout=SETTLE_TIMEOUT).lead_id == "lead-1"
+def test_a_row_that_another_instance_writes_says_so():
+    row = decide(ROW, SUPERSEDED, None)
+    assert (row.reason_class, "another task instance" in str(row.reason)) == (OTHER_INSTANCE, True)
 
 
 def test_a_row_taken_over_from_an_earlier_try_keeps_its_own_position():
-    assert decide(ROW, known(State.OPEN, "new", own=True), now=NOW, settle_timeout=SETTLE_TIMEOUT).row == ROW.row
-
-
-def test_a_row_sent_again_remembers_that_it_was_in_doubt():
-    row = decide(ROW, known(State.IN_DOUBT, "new"), now=NOW, settle_timeout=SETTLE_TIMEOUT)
-    assert row.doubted_at == NOW - 10
+    assert decide(ROW, WAITING, earlier(State.OPEN)).row == ROW.row
 
 
 def test_the_next_try_goes_on_counting_attempts():
-    assert decide(ROW, known(State.UNSENT, "new", own=True), now=NOW, settle_timeout=SETTLE_TIMEOUT).attempts == 1
+    assert decide(ROW, TO_SEND, earlier(State.IN_DOUBT)).attempts == 2

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_leadsquared.delivery.entry import Entry
-from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.memory_lines import Refusal
 from airflow_provider_leadsquared.sync.replay import Replay
 
 NOW = 1_000_000.0
@@ -24,8 +23,8 @@ NOW = 1_000_000.0
         (Replay("MXB", since=NOW), False),
     ],
 )
-def test_which_refused_entries_a_replay_takes(replay, takes):
-    assert replay.takes(Entry(0, State.REJECTED, reason_class="MXA", settled_at=NOW)) is takes
+def test_which_refusals_a_replay_takes(replay, takes):
+    assert replay.takes(Refusal(1, "f", NOW, "MXA", None)) is takes
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ from airflow_provider_leadsquared.api.errors import ApiError, NoConnectionError,
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import Verdict
+from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
 from airflow_provider_leadsquared.sync.mapping import ColumnMapping
 from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies
 from airflow_provider_leadsquared.sync.replay import Replay
@@ -103,6 +104,7 @@ class Nights(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
+        self.database = Database(self._connect, table="ledger")
         self.now = 1_700_000_000.0
         self.night = 0
         self.leadsquared = LeadSquared()
@@ -144,11 +146,17 @@ class Nights(RuleBasedStateMachine):
     @rule()
     def poll(self) -> None:
         """Poll all that is open."""
-        verdicts = {request.id: request.verdict for request in self.leadsquared.requests}
+        requests = {request.id: request for request in self.leadsquared.requests}
         ledger = self._ledger(OpenRequests, runs=[self._run_of_task])
         known = ledger.load().entries.values()
-        judged = [(entry, verdicts[entry.request_id]) for entry in known]
-        ledger.write([entry.judged(Verdict(verdict), self.now) for entry, verdict in judged if verdict is not None])
+        judged = [(entry, requests[entry.request_id]) for entry in known]
+        ledger.write(
+            [
+                entry.judged(Verdict(request.verdict, f"lead {request.key}"), self.now)
+                for entry, request in judged
+                if request.verdict is not None
+            ]
+        )
 
     @precondition(lambda self: self.leadsquared.pending)
     @rule(data=st.data(), decision=st.sampled_from(DECISIONS))
@@ -178,20 +186,15 @@ class Nights(RuleBasedStateMachine):
     def _run(
         self, sendings: cycle[str], dies_at: int | None, *, full_refresh: bool = False, replay: bool = False
     ) -> None:
-        ledger = self._ledger(SyncLedger, run=self._run_of_task, settle_timeout=SETTLE_TIMEOUT)
+        ledger = self._ledger(SyncLedger, run=self._run_of_task)
         ledger.claim(str(uuid.uuid4()))
+        ledger.begin()
         run = SyncRun(
             columns=COLUMNS,
             ledger=ledger,
             policies=Policies(),
             rules=NO_RULES,
-            options=SyncOptions(
-                api=LEAD_CAPTURE,
-                full_refresh=full_refresh,
-                replay=Replay() if replay else None,
-                settle_timeout=SETTLE_TIMEOUT,
-            ),
-            clock=lambda: self.now,
+            options=SyncOptions(api=LEAD_CAPTURE, full_refresh=full_refresh, replay=Replay() if replay else None),
         )
         rows = [(key, f"lead{key}@example.org", value) for key, value in self.warehouse.items()]
         values = {row[0]: row[2] for row in rows}
@@ -207,7 +210,8 @@ class Nights(RuleBasedStateMachine):
             ledger.write_not_sent(run.not_sent())
             for batch in run.batches():
                 to_send = batch.to_send()
-                ledger.write([batch.intend(row) for row in to_send])
+                intended = ledger.intend([(batch.intend(row), batch.payloads[row]) for row in to_send])
+                assert all(entry.state.is_to_send for entry in intended), "no other run is at work"
                 for row in to_send:
                     step()
                     key = str(batch.entries[row].row_key)
@@ -217,7 +221,7 @@ class Nights(RuleBasedStateMachine):
                     if request is not None:
                         request.is_known = True
             run.reload_states()
-            assert run.counts().read == len(rows)
+            assert run.counts().read == len(rows) + len(run.sent_before)
         finally:
             run.close()
 
@@ -238,13 +242,20 @@ class Nights(RuleBasedStateMachine):
             request = self.leadsquared.take(key, value, self.now)
         return Receipt(request.id, after_doubt=is_second), request
 
-    def _ledger(self, kind: type, **options: Any) -> Any:
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(Path(self.folder.name) / "ledger.db")
-            connection.execute("PRAGMA synchronous = OFF")
-            return connection
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(Path(self.folder.name) / "ledger.db")
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
 
-        return kind(connect, placeholder="?", table="ledger", sync="sync", clock=lambda: self.now, **options)
+    def _ledger(self, kind: type, **options: Any) -> Any:
+        return kind(
+            self.database,
+            identity=SyncIdentity(sync="sync", account="https://crm.example"),
+            settle_timeout=SETTLE_TIMEOUT,
+            clock=lambda: self.now,
+            shared_clock=lambda _: self.now,
+            **options,
+        )
 
     @property
     def _run_of_task(self) -> RunOfTask:

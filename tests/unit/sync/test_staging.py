@@ -15,6 +15,7 @@ from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.memory import Finding
 from airflow_provider_leadsquared.sync.staging import StagedRow, StagingError, StagingTable
 
 
@@ -25,9 +26,16 @@ def staging():
     staging.close()
 
 
-def row(number: int, key: str | None = None, state: State = State.UNSENT, address: str | None = None) -> StagedRow:
-    payload = Payload(b"body", (("EmailAddress", address or f"a{number}"),), f"f{number}")
-    return StagedRow(Entry(number, state, key or f"k{number}", payload.fingerprint), payload)
+def row(
+    number: int, key: str | None = None, state: State = State.UNSENT, person: str | None = None, **found: Any
+) -> StagedRow:
+    payload = Payload(b"body", (("EmailAddress", f"a{number}"),), f"f{number}")
+    entry = Entry(number, state, key or f"k{number}", payload.fingerprint)
+    return StagedRow(entry, payload, Finding(person or f"person {number}", state, **found))
+
+
+def sent(staging: StagingTable) -> list[int]:
+    return [one.entry.row for part in staging.to_send(9) for one in part]
 
 
 def states(staging: StagingTable) -> Counter[State]:
@@ -39,7 +47,7 @@ def states(staging: StagingTable) -> Counter[State]:
 
 def test_rows_come_back_as_they_were_added(staging):
     payload = Payload(b"\x00body", (("Phone", "+91-1"),), "f")
-    entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoResponse", reason="why", attempts=2, doubted_at=5.25)
+    entry = Entry(0, State.IN_DOUBT, "k", "f", reason_class="NoResponse", reason="why", attempts=2)
     staging.add([StagedRow(entry, payload)])
     assert list(staging.to_send(10)) == [[StagedRow(entry, payload)]]
 
@@ -91,7 +99,7 @@ def test_rows_with_a_doubled_key_are_refused_as_a_batch_refuses_them(staging, ro
     ]
     staging.add(_checked(leads))
     staging.refuse_doubled_keys()
-    staging.supersede()
+    staging.supersede(str)
     expected = [one for one in Batch.read(leads, row_key="id", api=LEAD_CAPTURE).entries if one.state.is_not_sent]
     assert [_outcome(one) for one in staging.not_sent()] == [_outcome(one) for one in expected]
 
@@ -119,32 +127,67 @@ def test_rows_without_a_key_are_not_doubles_of_each_other(staging):
     assert {one.reason_class for one in staging.not_sent()} == {"no_key"}
 
 
-def test_the_last_of_several_rows_for_a_lead_wins(staging):
-    staging.add([row(0, address="x"), row(1), row(2, address="x", state=State.IN_DOUBT), row(3, address="x")])
-    staging.supersede()
-    assert [one.entry.row for part in staging.to_send(9) for one in part] == [1, 3]
-    assert {one.reason for one in staging.not_sent()} == {"row 4 has the same EmailAddress"}
+# --- one person ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_row_supersedes_none(staging):
-    staging.add([row(0, address="x"), row(1, address="x", state=State.INVALID)])
-    staging.supersede()
-    assert states(staging) == {State.UNSENT: 1, State.INVALID: 1}
+def test_the_last_of_several_rows_of_a_person_wins(staging):
+    staging.add([row(0, person="x"), row(1), row(2, person="x", state=State.IN_DOUBT), row(3, person="x")])
+    staging.supersede(str)
+    assert sent(staging) == [1, 3]
+    assert {one.reason for one in staging.not_sent()} == {"row 4 is the same person"}
 
 
-def test_an_unchanged_row_wins_over_earlier_ones(staging):
-    staging.add([row(0, address="x"), row(1, address="x", state=State.UNCHANGED)])
-    staging.supersede()
-    assert states(staging) == {State.SUPERSEDED: 1, State.UNCHANGED: 1}
+@pytest.mark.parametrize("state", [State.INVALID, State.REJECTED])
+def test_a_row_that_is_refused_supersedes_none(staging, state):
+    staging.add([row(0, person="x"), row(1, person="x", state=state)])
+    staging.supersede(str)
+    assert states(staging) == {State.UNSENT: 1, state: 1}
 
 
-def test_the_same_text_in_two_attributes_is_no_double(staging):
+@pytest.mark.parametrize("state", [State.UNCHANGED, State.WAITING, State.OPEN, State.UPDATED, State.SUPERSEDED])
+def test_a_row_that_is_not_sent_now_wins_over_earlier_ones(staging, state):
+    staging.add([row(0, person="x"), row(1, person="x", state=state)])
+    staging.supersede(str)
+    assert states(staging) == Counter([State.SUPERSEDED, state])
+
+
+@pytest.mark.parametrize("state", [State.UNCHANGED, State.WAITING, State.IN_DOUBT, State.SUPERSEDED])
+def test_an_earlier_row_is_superseded_whatever_it_would_be_by_itself(staging, state):
+    staging.add([row(0, person="x", state=state), row(1, person="x")])
+    staging.supersede(str)
+    assert states(staging) == {State.SUPERSEDED: 1, State.UNSENT: 1}
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.UPDATED, State.REJECTED, State.INVALID])
+def test_an_earlier_row_that_was_sent_or_refused_stays_what_it_is(staging, state):
+    staging.add([row(0, person="x", state=state), row(1, person="x")])
+    staging.supersede(str)
+    assert states(staging) == {state: 1, State.UNSENT: 1}
+
+
+def test_a_row_that_another_instances_row_replaces_is_sent_if_that_one_is_in_this_run_too(staging):
+    staging.add([row(0, state=State.SUPERSEDED, owner="line of k1"), row(1, person="y")])
+    staging.supersede(lambda key: f"line of {key}")
+    assert sent(staging) == [0, 1]
+
+
+def test_a_row_that_another_instances_row_replaces_stays_superseded_if_that_one_is_not_here(staging):
+    staging.add([row(0, state=State.SUPERSEDED, owner="line of k9"), row(1)])
+    staging.supersede(lambda key: f"line of {key}")
+    assert sent(staging) == [1]
+
+
+def test_contested_leads_are_named_of_rows_that_write_them_and_were_not_superseded(staging):
     staging.add(
-        StagedRow(Entry(n, State.UNSENT, f"k{n}", f"f{n}"), Payload(b"", ((name, "1"),), f"f{n}"))
-        for n, name in enumerate(["Phone", "Mobile"])
+        [
+            row(0, person="x", state=State.UNCHANGED, lead="a", is_owner_here=True),
+            row(1, person="x"),
+            row(2, state=State.UNCHANGED, lead="b", is_owner_here=True),
+            row(3, state=State.UNCHANGED, lead="c"),
+        ]
     )
-    staging.supersede()
-    assert states(staging) == {State.UNSENT: 2}
+    staging.supersede(str)
+    assert staging.owned_leads() == ["b"]
 
 
 def test_some_rows_of_each_kind_serve_as_examples(staging):
