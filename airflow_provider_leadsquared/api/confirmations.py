@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_leadsquared.api.json_schema import first_error
-from airflow_provider_leadsquared.api.texts import clean_id
+from airflow_provider_leadsquared.api.texts import clean_text
 
 #: Characters of an id that is kept.
 _LONGEST_ID = 100
@@ -40,8 +40,17 @@ def read_lead_confirmation(inner: Mapping[str, Any]) -> Confirmation | None:
     if first_error("capture", inner) is not None:
         return None
     message = inner["message"]
-    lead_id = clean_id(message["relatedid"])
+    lead_id = _clean_id(message["relatedid"])
     if lead_id is None or len(lead_id) > _LONGEST_ID:
         return None
     is_created = str(message["iscreated"]).strip().lower() in ("true", "1", "1.0")
-    return Confirmation(lead_id, clean_id(message.get("id")), is_created)
+    return Confirmation(lead_id, _clean_id(message.get("id")), is_created)
+
+
+def _clean_id(value: object) -> str | None:
+    """Return an id, a text or a whole number, as a text that can be kept; None where there is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    return clean_text(str(value)).strip() or None

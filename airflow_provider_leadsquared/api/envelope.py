@@ -29,7 +29,6 @@ from airflow_provider_leadsquared.api.leads import values_of
 from airflow_provider_leadsquared.api.masking import mask_text
 from airflow_provider_leadsquared.api.rate_limits import names_rate_limit, rate_limit_error
 from airflow_provider_leadsquared.api.requests import Request, Response
-from airflow_provider_leadsquared.api.texts import clean_text
 
 _NOT_LEADSQUARED = ": no response of LeadSquared's; check the connection's hosts and any proxy"
 #: A status response, its task, the task's message and that message's own: nothing that is read lies deeper.
@@ -140,13 +139,7 @@ def error_text_in(envelope: Any, levels: int = _ENVELOPE_LEVELS) -> str:
 
 
 def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
-    """
-    Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text.
-
-    Texts are cleaned of characters that no ledger can keep.
-    """
-    if isinstance(data, str):
-        return clean_text(data)
+    """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text."""
     if not isinstance(data, dict) or not levels:
         return data
     lowered = {str(key).lower(): value for key, value in data.items()}

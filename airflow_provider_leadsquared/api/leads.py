@@ -88,25 +88,7 @@ def encode_lead(
     :param parameters: The query parameters of the submission; part of the fingerprint, for they change what it does.
     :raises InvalidLeadError: The lead breaks a rule; the exception names attribute and rule.
     """
-    texts: dict[str, str | dict[str, str]] = {}
-    null = text_of_null(null_handling)
-    for attribute, value in _attributes(lead):
-        if attribute in texts:
-            raise InvalidLeadError(attribute, "doubled_attribute", "is there twice in the lead; keep one")
-        if isinstance(value, str):  # first, for most are
-            texts[attribute] = check_text(attribute, value)
-        elif isinstance(value, Mapping):
-            inner = {
-                str(name): null or "" if is_null(item) else value_text(f"{attribute}.{name}", item)
-                for name, item in value.items()
-                if null is not None or not is_null(item)
-            }
-            if inner or null is not None:
-                texts[attribute] = inner
-        elif not is_null(value):
-            texts[attribute] = value_text(attribute, value)
-        elif null is not None:
-            texts[attribute] = null
+    texts = _texts_of(lead, text_of_null(null_handling))
     _check(texts)
     if search_by and "SearchBy" not in texts:
         texts["SearchBy"] = search_by
@@ -130,6 +112,35 @@ def encode_lead(
     texts.pop("SearchBy", None)  # by what the lead is found does not change what is stored
     canonical = _CANONICAL.encode([texts, dict(parameters or {})]).encode()
     return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible))
+
+
+def _texts_of(
+    lead: Mapping[str, Any] | Sequence[Mapping[str, Any]], null: str | None
+) -> dict[str, str | dict[str, str]]:
+    """
+    Write every value of a lead as text.
+
+    :param null: What is sent for a null, None to leave it out.
+    """
+    texts: dict[str, str | dict[str, str]] = {}
+    for attribute, value in _attributes(lead):
+        if attribute in texts:
+            raise InvalidLeadError(attribute, "doubled_attribute", "is there twice in the lead; keep one")
+        if isinstance(value, str):  # first, for most are
+            texts[attribute] = check_text(attribute, value)
+        elif isinstance(value, Mapping):
+            inner = {
+                str(name): null or "" if is_null(item) else value_text(f"{attribute}.{name}", item)
+                for name, item in value.items()
+                if null is not None or not is_null(item)
+            }
+            if inner or null is not None:
+                texts[attribute] = inner
+        elif not is_null(value):
+            texts[attribute] = value_text(attribute, value)
+        elif null is not None:
+            texts[attribute] = null
+    return texts
 
 
 def attributes_of(payload: Payload) -> dict[str, object]:
@@ -240,7 +251,11 @@ def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[s
 
 
 def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there."""
+    """
+    Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there.
+
+    Behind SearchBy's attribute come those that LeadSquared matches other leads by: this lead gets them.
+    """
     present = [name for name in _MATCH_ATTRIBUTES if name in texts and _in_one_spelling(name, texts)]
     wanted = texts.get("SearchBy")
     if wanted:
@@ -249,7 +264,8 @@ def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str]
             shown = repr(name) if name in _SYSTEM_NAMES.values() or name.startswith("mx_") else "an attribute"
             raise InvalidLeadError("SearchBy", "search_by", f"names {shown}, which the lead does not have")
         if len(present) < len(_MATCH_ATTRIBUTES):
-            present = [name] if _in_one_spelling(name, texts) else []
+            others = [other for other in present if other != name]
+            present = [name, *others] if _in_one_spelling(name, texts) else []
     return tuple((name, _in_one_spelling(name, texts)) for name in present)
 
 

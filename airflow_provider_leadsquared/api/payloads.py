@@ -11,8 +11,9 @@ class Payload:
     A checked record, ready to be sent.
 
     :param body: The JSON body, UTF-8. Never shown.
-    :param match_keys: The attributes and values by which LeadSquared looks for an existing record, in its order, each
-        value in one spelling; empty where it creates a record at each call. Never shown.
+    :param match_keys: The attributes and values by which LeadSquared looks for an existing record, in its order, and
+        then others by which it will find the record; each value in one spelling. Empty where it creates a record at
+        each call. Never shown.
     :param fingerprint: Hash of what a sending does: of names and values, whatever their order, and of the submission's
         parameters; not of how LeadSquared finds the record. 32 hexadecimal digits.
     :param invisible: The attributes whose values hold characters that nobody sees; they are sent as they are.

@@ -36,12 +36,12 @@ from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.api.requests import Request, Response
 from airflow_provider_leadsquared.api.texts import clean_text
 
+#: Characters of an error's text that are read: what is longer is a page or a dump.
+LONGEST_TEXT = 4_000
 #: Digits of a count that is taken for one.
 _LONGEST_COUNT = 9
 
 _EXCEPTION_TYPE = re.compile(r"\b[A-Za-z_]\w{0,98}Exception\b")
-#: Characters of an error's text in which its name is searched.
-_EXAMINED = 4_000
 _APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
 
 
@@ -315,8 +315,8 @@ def _text_in(given: object) -> str:
 def _failure(
     request_id: str, state: RequestState, text: str, values: list[str], keys: Sequence[str], kind: str | None
 ) -> RequestStatus:
-    read = text[:_EXAMINED]
-    found = _APPLICATION_ERROR.search(read) or _EXCEPTION_TYPE.search(read)
+    text = text[:LONGEST_TEXT]
+    found = _APPLICATION_ERROR.search(text) or _EXCEPTION_TYPE.search(text)
     kind = kind or (found.group() if found else None)
     reason = mask_text(text.removeprefix(f"{kind}:").strip() if kind else text.strip(), values, keys)
     return RequestStatus(request_id, state, exception_type=kind, reason=reason)

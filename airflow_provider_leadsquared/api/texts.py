@@ -28,12 +28,3 @@ def invisible_in(text: str) -> str | None:
     """Return the first character that nobody sees, as ``U+200B``; None if every character can be seen."""
     found = None if text.isprintable() else _INVISIBLE.search(text)
     return f"U+{ord(found.group()):04X}" if found else None
-
-
-def clean_id(value: object) -> str | None:
-    """Return an id, a text or a whole number, as clean text; None where there is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    return clean_text(str(value)).strip() or None

@@ -87,10 +87,7 @@ class Batch:
         """
         check_key_column(row_key, is_hashed=hash_row_keys)
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-            raise ValueError(
-                f"{api.records} is a {type(records).__name__}; pass a list of {api.records}, each a dict or a list of "
-                "pairs"
-            )
+            raise ValueError(f"{api.records} is a {type(records).__name__}; pass a list of {api.records}")
         batch = cls([], {}, api)
         for row, record in enumerate(records):
             key: str | None = None

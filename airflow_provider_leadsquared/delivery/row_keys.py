@@ -21,7 +21,7 @@ _PERSONAL_FIELDS = ("EmailAddress", "Phone", "Mobile", "FirstName", "LastName")
 
 #: A key is in every log line and ledger entry of its row.
 _LONGEST_KEY = 250
-_EMAIL = re.compile(r"\S+@\S+\.\S+")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]+")
 
 #: What is wrong with every row whose key is there several times; the number of rows goes before it.
 DOUBLED_KEY = "rows have this key, so that nobody can tell which one is right; let each row have its own"

@@ -127,7 +127,7 @@ async def send_async(
                 if size > LARGEST_RESPONSE:
                     break
             result = _response(request, response.status, b"".join(parts), response.headers)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: an unreadable proxy address
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: no address of a proxy
         kind = type(error).__name__
         if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
             connections.are_kept = False

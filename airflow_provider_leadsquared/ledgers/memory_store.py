@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -29,6 +29,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Writer,
 )
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
+from airflow_provider_leadsquared.ledgers.statements import delete_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -81,6 +82,12 @@ class MemoryStore:
         first = self._database.next_numbers(connection, self.account_id, count)
         return range(first, first + count)
 
+    def last_number(self, connection: Connection) -> int:
+        """Return the number that was taken last, 0 if none was."""
+        counters = self._tables.counters
+        found = connection.execute(select(counters.c.no).where(counters.c.account_id == self.account_id))
+        return int(found.scalar_one_or_none() or 0)
+
     def load(
         self,
         connection: Connection,
@@ -112,14 +119,13 @@ class MemoryStore:
             unsettled.update(more)
             wanted = set(lines_to_load(new.values(), more.values())) - looked_up
         draw = None if numbers is None else iter(numbers).__next__
-        memory = LeadMemory(
-            lines, unsettled, looked_up, now=self._clock(connection), settle_timeout=self._settle_timeout, draw=draw
-        )
-        return LoadedMemory(memory, stored)
+        now = self._clock(connection)
+        memory = LeadMemory(lines, unsettled, looked_up, now=now, settle_timeout=self._settle_timeout, draw=draw)
+        return LoadedMemory(memory, stored, now)
 
     def save(self, connection: Connection, loaded: LoadedMemory) -> None:
         """Write the lines that have changed."""
-        now = timestamp(self._clock(connection))
+        now = timestamp(loaded.now)
         changed = []
         for line_id, line in sorted(
             loaded.memory.lines.items()
@@ -137,9 +143,7 @@ class MemoryStore:
     def delete_sendings(self, connection: Connection, sending_ids: Sequence[str]) -> None:
         """Delete sendings that have their verdict."""
         unsettled = self._tables.unsettled
-        for start in range(0, len(sending_ids), 500):
-            part = sending_ids[start : start + 500]
-            connection.execute(delete(unsettled).where(unsettled.c.sending_id.in_(part)))
+        delete_in(connection, delete(unsettled), unsettled.c.sending_id, sending_ids)
 
     def sending_values(self, sending: Sending) -> dict[str, Any]:
         """Return a sending as the columns of its line that the memory needs."""
@@ -176,16 +180,19 @@ class MemoryStore:
         return {line.sending_id: read_sending(line) for line in found}
 
 
+@dataclass(frozen=True, slots=True)
 class LoadedMemory:
     """
     A memory, and its lines as they were stored.
 
     :param memory: The memory.
     :param stored: The columns of each line by its id.
+    :param now: When they were loaded, seconds since the epoch.
     """
 
-    def __init__(self, memory: LeadMemory, stored: dict[str, dict[str, Any]]) -> None:
-        self.memory, self.stored = memory, stored
+    memory: LeadMemory
+    stored: dict[str, dict[str, Any]]
+    now: float
 
 
 def read_sending(line: Row[Any]) -> Sending:
@@ -210,7 +217,7 @@ def read_sending(line: Row[Any]) -> Sending:
 
 def _line_values(line: Line) -> dict[str, Any]:
     """Return a line as columns."""
-    details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and astuple(line.last)}
+    details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and _in_order(line.last)}
     values: dict[str, Any] = {
         "line_id": line.line_id,
         "kind": _NAMES[type(line)],
@@ -234,14 +241,14 @@ def _line_values(line: Line) -> dict[str, Any]:
         }
         details |= {
             "success": line.success and [line.success.no, line.success.match_keys, line.success.lead],
-            "refusal": line.refusal and astuple(line.refusal),
+            "refusal": line.refusal and _in_order(line.refusal),
             "sent": line.sent,
         }
     elif isinstance(line, KeyLine):
         values |= {"moved": line.moved, "proved": line.proved, "lead_line": line.lead}
         details |= {"kin": sorted(line.kin)}
     elif isinstance(line, LeadLine):
-        details |= {"keys": line.keys, "writers": {sync: astuple(one) for sync, one in line.writers.items()}}
+        details |= {"keys": line.keys, "writers": {sync: _in_order(one) for sync, one in line.writers.items()}}
     return {**values, "details": json.dumps({name: value for name, value in details.items() if value})}
 
 
@@ -265,6 +272,11 @@ def _line(values: dict[str, Any]) -> Line:
         return KeyLine(**common, lead=values["lead_line"], proved=values["proved"], moved=values["moved"], kin=kin)
     writers = {sync: Writer(*one) for sync, one in details.get("writers", {}).items()}
     return LeadLine(**common, keys=details.get("keys", {}), writers=writers)
+
+
+def _in_order(part: Intent | Refusal | Writer) -> list[Any]:
+    """Return the fields of a part of a line; ``dataclasses.astuple`` copies each of them, which takes long."""
+    return [getattr(part, name) for name in part.__slots__]
 
 
 def _match_keys(pairs: Iterable[Sequence[str]]) -> tuple[MatchKey, ...]:

@@ -14,7 +14,7 @@ from airflow_provider_leadsquared.delivery.states import State, names_of
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
-from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore, read_sending
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
@@ -95,8 +95,7 @@ class OpenRequests:
     def _write_received(self, connection: Connection, received: dict[str, Entry]) -> None:
         # First of all, for it makes other writers wait.
         numbers = self._memory.draw_numbers(connection, NUMBERS_PER_VERDICT * len(received))
-        unsettled = self._tables.unsettled
-        lines = self._database.select_in(connection, select(unsettled), unsettled.c.sending_id, list(received))
+        lines = self._unsettled(connection, list(received))
         sendings = {line.sending_id: read_sending(line) for line in lines}
         received = {sending_id: received[sending_id] for sending_id in sendings}
         ids = {line for sending in sendings.values() for line in sending.lines}
@@ -108,8 +107,9 @@ class OpenRequests:
                 lead = self._memory.lead_line(entry.lead_id) if entry.lead_id else None
                 loaded.memory.settle(sending, entry.state, lead=lead, refusal=refusal_of(entry, sending))
         self._memory.save(connection, loaded)
+        columns = self._tables.unsettled.columns.keys()
         kept = [
-            {**dict(line._mapping), **unsettled_values(entry), "state": entry.state.value}
+            {**{name: line._mapping[name] for name in columns}, **unsettled_values(entry), "state": entry.state.value}
             for line in lines
             if not (entry := received[line.sending_id]).state.is_final or entry.is_lost
         ]
@@ -118,39 +118,42 @@ class OpenRequests:
         self._memory.delete_sendings(connection, sorted(gone))
         self._update_results(connection, lines, received)
 
+    def _unsettled(self, connection: Connection, sending_ids: Sequence[str]) -> list[Row[Any]]:
+        """Return sendings without a verdict, each with its line in the result table as columns ``result_…``."""
+        unsettled, results = self._tables.unsettled, self._tables.entries
+        own = and_(unsettled.c.scope == results.c.scope, unsettled.c.entry_id == results.c.entry_id)
+        beside = [column.label(f"result_{column.name}") for column in results.columns]
+        statement = select(unsettled, *beside).select_from(unsettled.outerjoin(results, own))
+        return self._database.select_in(connection, statement, unsettled.c.sending_id, sending_ids)
+
     def _update_results(self, connection: Connection, lines: Sequence[Row[Any]], received: dict[str, Entry]) -> None:
         """Write what was received into the result table; a row's further receipt gets a line of its own."""
-        table = self._tables.entries
-        own_ids = {line.sending_id: digest(line.row_key, line.fingerprint, 0, line.request_id) for line in lines}
-        statement = select(table).where(table.c.scope.in_({line.scope for line in lines}))
-        ids = sorted({line.entry_id for line in lines} | set(own_ids.values()))
-        found = self._database.select_in(connection, statement, table.c.entry_id, ids)
-        results = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
+        results = self._tables.entries
+        names = results.columns.keys()
+        beside = {line.sending_id: {name: line._mapping[f"result_{name}"] for name in names} for line in lines}
+        further = {
+            digest(line.row_key, line.fingerprint, 0, line.request_id): line.sending_id
+            for line in lines
+            # The row was sent again, and has another receipt there; or that line was moved aside already.
+            if beside[line.sending_id]["request_id"] != line.request_id
+        }
+        found = self._database.select_in(connection, select(results), results.c.entry_id, sorted(further))
+        own = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
+        for entry_id, sending_id in further.items():
+            result = beside[sending_id]
+            beside[sending_id] = own.get((result["scope"], entry_id)) or {**result, "entry_id": entry_id}
         now = timestamp(self._clock())
-        changed = []
-        for line in lines:
-            entry, own_id = received[line.sending_id], own_ids[line.sending_id]
-            result = results.get((line.scope, line.entry_id))
-            if result is None or result["request_id"] != entry.request_id:
-                # The row was sent again, and has another receipt there.
-                result = results.get((line.scope, own_id)) or (result and {**result, "entry_id": own_id})
-            if result is None:  # deleted by a person
-                continue
-            changed.append(
-                {
-                    **result,
-                    "request_id": entry.request_id,
-                    "accepted_at": timestamp(entry.accepted_at),
-                    "state": entry.state.value,
-                    "settled_at": timestamp(entry.settled_at),
-                    "lead_id": entry.lead_id,
-                    "reason_class": entry.reason_class,
-                    "reason": entry.reason,
-                    "unknown_since": timestamp(entry.unknown_since),
-                    "written_at": now,
-                }
-            )
-        self._database.upsert(connection, table, changed)
+        changed = [
+            {**result, **_verdict_values(received[sending_id]), "written_at": now}
+            for sending_id, result in beside.items()
+            if result["scope"] is not None  # else a person has deleted it
+        ]
+        self._database.upsert(connection, results, changed)
+
+    def is_older_than(self, number: int) -> bool:
+        """Tell whether the ledger lacks what was written up to some number: a backup of it was restored."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection) < number
 
     def is_of_runs(self, entry: Entry) -> bool:
         """Tell whether a loaded request belongs to one of the runs."""
@@ -207,3 +210,10 @@ def _entry(line: Row[Any]) -> Entry:
         unknown_since=seconds_of(line.unknown_since),
     )
     return replace(entry, state=State(line.state))
+
+
+def _verdict_values(entry: Entry) -> dict[str, Any]:
+    """Return the columns of the result table that say what became of a request."""
+    names = ("state", "request_id", "accepted_at", "settled_at", "lead_id", "reason_class", "reason", "unknown_since")
+    values = entry_values(entry)
+    return {name: values[name] for name in names}

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, literal_column, select
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_SECONDS_OF: dict[str, Any] = {
+    "postgresql": func.extract("epoch", func.clock_timestamp()),
+    # SQLAlchemy's own sysdate() drops its argument, and with it the microseconds.
+    "mysql": func.unix_timestamp(literal_column("SYSDATE(6)")),
+    # The day of 1970-01-01 in Julian days.
+    "sqlite": (func.julianday("now") - 2440587.5) * 86_400.0,
+}
+
 
 def database_time(connection: Connection) -> float:
-    """
-    Return the time in seconds since the epoch, as the database has it.
-
-    SQLite has the clock of the worker that holds the file; so have databases whose functions are not known here.
-    """
-    match connection.dialect.name:
-        case "postgresql":
-            now = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
-        case "mysql" | "mariadb":
-            now = connection.execute(select(func.unix_timestamp(func.sysdate(literal_column("6"))))).scalar_one()
-        case _:
-            return time.time()
-    return float(now)
+    """Return the time in seconds since the epoch, as the database has it."""
+    expression = _SECONDS_OF.get(connection.dialect.name)
+    if expression is not None:
+        return float(connection.execute(select(expression)).scalar_one())
+    now = connection.execute(select(func.current_timestamp())).scalar_one()
+    return float((now if now.tzinfo else now.replace(tzinfo=UTC)).timestamp())

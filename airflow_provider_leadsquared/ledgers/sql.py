@@ -121,7 +121,12 @@ class SqlLedger:
 
     def _holds_claim(self, connection: Connection) -> bool:
         """Tell whether no other try has claimed the ledger; until the transaction ends, none can."""
-        return self._holder is None or self._metadata(connection, lock=True).get("holder") == self._holder
+        if self._holder is None:
+            return True
+        metadata = self._metadata(connection, lock=True)
+        if self._generation is None:
+            self._generation = _generation(metadata)
+        return metadata.get("holder") == self._holder
 
     def _confirm_claim(self, connection: Connection) -> None:
         if not self._holds_claim(connection):
@@ -172,7 +177,9 @@ class SqlLedger:
         return self._generation
 
     def _entry_id(self, entry: Entry) -> str:
-        return receipt if (receipt := receipt_id(entry)) in self._further else digest(*entry.identity)
+        if self._further and (receipt := receipt_id(entry)) in self._further:
+            return receipt
+        return digest(*entry.identity)
 
     def _metadata(self, connection: Connection, *, lock: bool = False) -> dict[str, Any]:
         return read_metadata(connection, self._tables.metadata, self._run.scope, lock=lock)

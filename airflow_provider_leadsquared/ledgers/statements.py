@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 from sqlalchemy.sql import Executable
 
-#: Some databases take no more than 1,000 values in a list.
-_IDS = 1_000
+#: So many values the proven databases take in one list (SQLite 32,766, Postgres 65,535); some others take 1,000.
+_IDS, _IDS_ON_OTHERS = 10_000, 1_000
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -34,17 +34,19 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
 
 def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
     """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
-    return [row for part in _parts(ids) for row in connection.execute(statement.where(column.in_(part)))]
+    parts = _parts(connection.dialect, ids)
+    return [row for part in parts for row in connection.execute(statement.where(column.in_(part)))]
 
 
 def delete_in(connection: Connection, statement: Delete, column: Any, ids: Sequence[str]) -> None:
     """Delete the rows of a statement in which a column has one of some values, in as many parts as it takes."""
-    for part in _parts(ids):
+    for part in _parts(connection.dialect, ids):
         connection.execute(statement.where(column.in_(part)))
 
 
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _IDS] for start in range(0, len(ids), _IDS)]
+def _parts(dialect: Dialect, ids: Sequence[str]) -> list[Sequence[str]]:
+    size = _IDS if is_proven(dialect) else _IDS_ON_OTHERS
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def next_numbers(connection: Connection, counters: Table, account_id: str, count: int) -> int:

@@ -100,6 +100,11 @@ class SyncLedger(SqlLedger):
             number = self._memory.draw_numbers(connection, 1)[0]
         self._run_of_sync = replace(self._run_of_sync, started=number)
 
+    def last_number(self) -> int:
+        """Return the number of the account's last intent or verdict; a ledger with a smaller one is an older copy."""
+        with self._database.reading() as connection:
+            return self._memory.last_number(connection)
+
     def earlier_entries(self) -> tuple[dict[tuple[str | None, str], Entry], list[Entry]]:
         """Return what earlier tries of this run have sent, by row key and fingerprint, and further receipts of rows."""
         records = self.load()
@@ -152,6 +157,18 @@ class SyncLedger(SqlLedger):
             connection.execute(delete(table).where(table.c.scope == self._scope(), not_sent))
             while group := list(islice(entries, _GROUP_ROWS)):
                 self._write_entries(connection, group)
+                self._show_superseded(connection, [entry for entry in group if entry.state is State.SUPERSEDED])
+
+    def _show_superseded(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Let superseded rows be shown as such, not by their last sending; what is open stays in view."""
+        if not entries:
+            return
+        self._memory.draw_numbers(connection, 1)  # makes other writers wait
+        rows = {self.row_line(entry.row_key): entry for entry in entries if entry.row_key is not None}
+        loaded = self._memory.load(connection, rows)
+        for line_id, entry in rows.items():
+            loaded.memory.show_last(line_id, self._scope(), digest(*entry.identity))
+        self._memory.save(connection, loaded)
 
     # --- sending
 
@@ -250,14 +267,15 @@ class SyncLedger(SqlLedger):
 
 def unsettled_values(entry: Entry) -> dict[str, Any]:
     """Return what the line of an unsettled sending has of its row's entry."""
+    is_asked_for = entry.state.is_open or entry.is_lost
     return {
         "row_no": entry.row,
         "api": entry.api,
         "request_id": entry.request_id,
         "accepted_at": timestamp(entry.accepted_at),
         "attempts": entry.attempts,
-        "reason_class": entry.reason_class if entry.state.is_open else None,
-        "reason": entry.reason if entry.state.is_open else None,
+        "reason_class": entry.reason_class if is_asked_for else None,
+        "reason": entry.reason if is_asked_for else None,
         "unknown_since": timestamp(entry.unknown_since),
     }
 

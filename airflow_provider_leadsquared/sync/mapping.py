@@ -92,12 +92,7 @@ class ColumnMapping:
         keys = (row_key,) if isinstance(row_key, str) else tuple(row_key)
         constants = dict(constants or {})
         _check_columns(columns)
-        if not isinstance(mapping, Mapping):
-            if mapping != REST:
-                raise ValueError('mapping must be "*" or a dict of columns and what becomes of them')
-            mapping = {REST: REST}
-        if mapping.get(REST, REST) != REST:
-            raise ValueError('mapping["*"] stands for all other columns under their own names: write "*": "*"')
+        mapping = _as_dict(mapping)
         _check_there("mapping", [column for column in mapping if column != REST], columns)
         _check_keys(keys, columns, is_hashed=hash_row_keys)
         sent = [column for column in columns if column not in keys or is_sent(column, is_hashed=hash_row_keys)]
@@ -154,6 +149,16 @@ class ColumnMapping:
         if self._constants:
             lead.update(self._constants)
         return lead
+
+
+def _as_dict(mapping: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(mapping, Mapping):
+        if mapping != REST:
+            raise ValueError('mapping must be "*" or a dict of columns and what becomes of them')
+        return {REST: REST}
+    if mapping.get(REST, REST) != REST:
+        raise ValueError('mapping["*"] stands for all other columns under their own names: write "*": "*"')
+    return mapping
 
 
 def _transformed(value: Any, attribute: str, column: str, label: str, transform: Transform) -> Any:

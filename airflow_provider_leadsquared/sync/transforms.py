@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from airflow_provider_leadsquared.api.null_handling import is_null
 from airflow_provider_leadsquared.api.values import UnwritableNumberError, plain_number
 
 Transform = Callable[[Any], Any]
@@ -106,14 +107,23 @@ def _json(value: Any) -> str:
     """
     Write a list, an object or any other value as JSON, names in order of the alphabet so that equal values look alike.
 
-    A text stays as it is: drivers that do not read JSON columns give their JSON.
+    A text stays as it is: drivers that do not read JSON columns give their JSON. Nulls of any kind are ``null``.
     """
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_text)
+        return json.dumps(_with_plain_nulls(value), ensure_ascii=False, sort_keys=True, allow_nan=False, default=_text)
     except (TypeError, ValueError, RecursionError):
         raise UnfitValueError(f"cannot write this {type(value).__name__} as JSON") from None
+
+
+def _with_plain_nulls(value: Any) -> Any:
+    """Return lists and objects with None in place of NaN and its like, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _with_plain_nulls(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_plain_nulls(item) for item in value]
+    return None if is_null(value) else value
 
 
 #: The built-in transforms by name. Those for text leave numbers and times as they are.

@@ -74,7 +74,9 @@ def open_awaited(
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
-        return AwaitedSync(open_requests_of_sync(addresses, hook), addresses[0], log)
+        awaited = AwaitedSync(open_requests_of_sync(addresses, hook), addresses[0], log)
+        awaited.warn_of_older_ledger(max((address.number or 0 for address in addresses), default=0))
+        return awaited
     if given is None:
         raise LeadsNotDelivered(
             "No receipts: the task before ended without an output. Its log says why; there is nothing to wait for"
@@ -147,6 +149,18 @@ class AwaitedSync:
 
     def __init__(self, requests: OpenRequests, address: LedgerAddress, log: Any) -> None:
         self.ledger, self._address, self._log = requests, address, log
+
+    def warn_of_older_ledger(self, number: int) -> None:
+        """
+        Warn if the ledger lacks what the sync wrote.
+
+        :param number: The number of the last intent or verdict when the sync ended.
+        """
+        if self.ledger.is_older_than(number):
+            self._log.warning(
+                "The ledger is older than this sync's run: a backup of it was restored. What was sent since is "
+                "forgotten, so rows that changed meanwhile look unchanged: let the sync run once with full_refresh"
+            )
 
     def requests(self) -> Sequence[Entry]:
         """Return the requests to poll."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 #: Verdicts are written in groups of this size while a poll is under way.
-_GROUP_ROWS = 200
+_GROUP_ROWS = 1_000
 #: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
 LAST_ATTEMPT = 60.0
 #: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
@@ -76,7 +77,8 @@ def poll(
     requests: Iterable[Entry],
     *,
     clock: Callable[[], float],
-    is_stopping: Callable[[], bool] = lambda: False,
+    is_stopping: Callable[[], bool],
+    writer: Executor | None = None,
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -90,10 +92,11 @@ def poll(
     :param requests: The requests.
     :param clock: Tells the time on this worker, in seconds since the epoch.
     :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
+    :param writer: What writes to the ledger while calls go on. Default: a thread.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
-    return _Poll(hook, ledger, requests, clock, is_stopping).run()
+    return _Poll(hook, ledger, requests, clock, is_stopping, writer).run()
 
 
 class _Poll:
@@ -110,8 +113,10 @@ class _Poll:
         requests: Iterable[Entry],
         clock: Callable[[], float],
         is_stopping: Callable[[], bool],
+        writer: Executor | None,
     ) -> None:
         self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
+        self._writer = writer
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unwritten: list[Entry] = []
@@ -139,8 +144,8 @@ class _Poll:
         try:
             if due:
                 run_calls(self._ask(due))
-            self._judge_unknown()
             if not self._is_stopping():
+                self._judge_unknown()
                 polled_at = began + self._offset.seconds
         except ApiError as error:
             if not self._may_pass(error):
@@ -166,7 +171,7 @@ class _Poll:
             self._receive(request_id, outcome)
             if len(self._unwritten) >= _GROUP_ROWS:
                 group, self._unwritten = self._unwritten, []
-                await asyncio.to_thread(self._ledger.write, group)
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.write, group)
         if self._unknown and not self._path_works:
             await self._prove_path()
 
@@ -179,7 +184,7 @@ class _Poll:
         ]
         if settled:
             _, request_id, api = max(settled)
-            async for _, outcome in self._hook.get_request_statuses([(request_id, api)]):
+            async for _, outcome in self._hook.get_request_statuses([(request_id, api)], is_stopping=self._is_stopping):
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:

@@ -137,11 +137,11 @@ class SubmitOperator(BaseOperator):
             ledger_table=self.ledger_table,
             without_it=f"A retry of this task would send every {api.record} again.",
         )
-        self._take_over(context, ledger, batch)
-        self._announce(batch)
-        to_send = len(batch.to_send())
-        submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
         with stops_held_back(self.on_kill) as held:
+            self._take_over(context, ledger, batch)
+            self._announce(batch)
+            to_send = len(batch.to_send())
+            submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
             stopped_by = run_calls(submission.run(parameters=self.parameters, concurrency=self.concurrency))
             return self._conclude(context, batch, stopped_by, held)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class Submission:
     :param ledger: Where intents and receipts are written.
     :param log: The task's log.
     :param is_stopping: Called before each row; once it returns True, no further row is sent.
+    :param writer: What writes to the ledger, one group after the other, while calls go on. Default: a thread.
     """
 
     def __init__(
@@ -63,9 +64,10 @@ class Submission:
         log: Any,
         *,
         is_stopping: Callable[[], bool],
+        writer: Executor | None = None,
     ) -> None:
         self._batches, self._api = batches, api
-        self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
+        self._hook, self._ledger, self._is_stopping, self._writer = hook, ledger, is_stopping, writer
         self._progress = Progress(log, "Submitted", api.records, total)
         self._unwritten: list[Entry] = []
         #: When the intents were written of rows that have no outcome yet, on a clock that runs on
@@ -89,6 +91,8 @@ class Submission:
         :raises LedgerUnavailableError: What was sent last could not be recorded; those rows are in doubt.
         :raises LedgerTakenError: Another try of the task has begun.
         """
+        if self._writer is not None:
+            return await self._run(parameters, concurrency)
         with ThreadPoolExecutor(1, thread_name_prefix="ledger") as self._writer:
             return await self._run(parameters, concurrency)
 

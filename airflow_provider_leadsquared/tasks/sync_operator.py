@@ -7,6 +7,7 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -24,9 +25,11 @@ from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, op
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+    from airflow_provider_leadsquared.sync.mapping import ColumnMapping
     from airflow_provider_leadsquared.sync.replay import Replay
     from airflow_provider_leadsquared.sync.rows import Rows
     from airflow_provider_leadsquared.sync.run import SyncRun
@@ -142,6 +145,7 @@ class SyncOperator(BaseOperator):
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                address = replace(address, number=ledger.last_number())
                 return self._conclude(context, run, address, stopped_by, held)
 
     def on_kill(self) -> None:
@@ -183,7 +187,6 @@ class SyncOperator(BaseOperator):
     def _read(self, hook: LeadSquaredHook, ledger: SyncLedger, replay: Replay | None) -> Iterator[SyncRun]:
         """Read the source to its end and decide the state of each row."""
         from airflow_provider_leadsquared.api.field_rules import FieldRules
-        from airflow_provider_leadsquared.sync.mapping import ColumnMapping
         from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
         from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
         from airflow_provider_leadsquared.tasks.progress import Progress
@@ -203,14 +206,7 @@ class SyncOperator(BaseOperator):
         run: SyncRun | None = None
         try:
             with self.open_rows() as rows:
-                columns = ColumnMapping.build(
-                    self.mapping,
-                    columns=rows.columns,
-                    row_key=self.row_key,
-                    api=api,
-                    constants=self.constants,
-                    hash_row_keys=self.hash_row_keys,
-                )
+                columns = self._mapped(rows, api)
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
                     columns=columns,
@@ -230,6 +226,19 @@ class SyncOperator(BaseOperator):
         finally:
             if run is not None:
                 run.close()
+
+    def _mapped(self, rows: Rows, api: AsyncApi) -> ColumnMapping:
+        """Check the author's mapping against the columns of the source."""
+        from airflow_provider_leadsquared.sync.mapping import ColumnMapping
+
+        return ColumnMapping.build(
+            self.mapping,
+            columns=rows.columns,
+            row_key=self.row_key,
+            api=api,
+            constants=self.constants,
+            hash_row_keys=self.hash_row_keys,
+        )
 
     def _announce(self, run: SyncRun) -> None:
         """Log what is about to be sent, each row once, and name some of the rows that are not."""

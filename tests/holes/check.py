@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
@@ -35,6 +36,8 @@ _HEADERS = ("Point", "Test", "Needs")
 AT_ONCE = 2
 #: Seconds for the tests of one patch, and for all tests without a patch. A fault may make a test wait for ever.
 PATCH_TIMEOUT, PLAIN_TIMEOUT = 180, 900
+#: What would let tests import the project from elsewhere, or compile it each time.
+LEFT_OUT = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 #: The end of pytest's output that is shown for a patch that went wrong.
 TAIL_LINES = 15
 
@@ -131,6 +134,57 @@ def holes(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Hole]:
     return [hole for hole in found if not names or any(fnmatchcase(hole.name, name) for name in names)]
 
 
+class Runners:
+    """
+    Processes that run tests, as many as work at the same time: see ``outcomes.py``.
+
+    :param project: A copy of the project.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._program = project / "tests" / "holes" / "outcomes.py"
+        self._folder = project.parent
+        self._all: list[subprocess.Popen[str]] = []
+        self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        """Start them. They must not find the project, for they import it from copies."""
+        environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
+        environment["AIRFLOW_HOME"] = str(self._folder / "airflow")
+        for _ in range(AT_ONCE):
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(self._program)],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            self._all.append(process)
+            self._free.put(process)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them."""
+        for process in self._all:
+            process.communicate()
+
+    def run(self, copy: Path, tests: Iterable[str], *, timeout: float, needs: str | None) -> Run:
+        """Run tests in a copy of the project, those with one mark if there is one."""
+        files = {name: self._folder / f"{name}-{uuid.uuid4().hex}" for name in ("log", "outcomes")}
+        job = {"folder": str(copy), "tests": list(tests), "timeout": timeout, "needs": needs}
+        process = self._free.get()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps({**job, **{name: str(file) for name, file in files.items()}}), file=process.stdin, flush=True)
+        code = json.loads(process.stdout.readline())
+        self._free.put(process)
+        output = files["log"].read_text(errors="replace") if files["log"].exists() else ""
+        if code is None or not files["outcomes"].exists():
+            return Run(code, {}, [], output)
+        return Run(code, **json.loads(files["outcomes"].read_text()), output=output)
+
+
 # --- checking -----------------------------------------------------------------------------------------------------
 
 
@@ -145,25 +199,24 @@ def check(found: Sequence[Hole], project: Path = PROJECT) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="holes-") as folder:
         plain = Path(folder) / "plain"
         _copy(project, plain)
-        wrong = _check_plain(found, plain)
-        left = [hole for hole in found if hole.name not in wrong]
-        # Copies are made of the one that has run, with its compiled modules: importing is most of what a test costs.
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for hole, error in zip(left, pool.map(partial(_check_one, plain), left), strict=True):
+        with Runners(plain) as runners, ThreadPoolExecutor(AT_ONCE) as pool:
+            wrong = _check_plain(found, plain, runners, pool)
+            left = [hole for hole in found if hole.name not in wrong]
+            # Copies are made of the one that has run, with its compiled modules.
+            for hole, error in zip(left, pool.map(partial(_check_one, plain, runners), left), strict=True):
                 if error is not None:
                     wrong[hole.name] = error
     return wrong
 
 
-def _check_plain(found: Sequence[Hole], plain: Path) -> dict[str, str]:
+def _check_plain(found: Sequence[Hole], plain: Path, runners: Runners, pool: ThreadPoolExecutor) -> dict[str, str]:
     """Run all named tests without a patch, and return what is wrong with them by the name of the hole."""
     tests: dict[str, list[str]] = {}
     for name in sorted({test for hole in found for test in hole.tests}):
         tests.setdefault(name.partition("::")[0], []).append(name)
     files = list(tests.values())
     parts = [[name for file in files[part::AT_ONCE] for name in file] for part in range(min(AT_ONCE, len(files)))]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(partial(_run, plain, timeout=PLAIN_TIMEOUT, needs=found[0].needs), parts))
+    runs = list(pool.map(partial(runners.run, plain, timeout=PLAIN_TIMEOUT, needs=found[0].needs), parts))
     errors = {name: _error_of_plain(run, name) for run, part in zip(runs, parts, strict=True) for name in part}
     wrong = {}
     for hole in found:
@@ -184,20 +237,20 @@ def _error_of_plain(run: Run, test: str) -> str | None:
     return f"{test} {'does not pass' if outcomes else 'is not found'} without the patch"
 
 
-def _check_one(plain: Path, hole: Hole) -> str | None:
+def _check_one(plain: Path, runners: Runners, hole: Hole) -> str | None:
     """Return what is wrong with a hole, and print a line about it."""
     start = time.monotonic()
     copy = plain.with_name(hole.name)
     shutil.copytree(plain, copy, symlinks=True)
     try:
-        error, output = _try_patch(copy, hole)
+        error, output = _try_patch(copy, runners, hole)
     finally:
         shutil.rmtree(copy)
     _tell(hole, error, time.monotonic() - start, output)
     return error
 
 
-def _try_patch(copy: Path, hole: Hole) -> tuple[str | None, str]:
+def _try_patch(copy: Path, runners: Runners, hole: Hole) -> tuple[str | None, str]:
     """Apply a patch and run its tests; return what is wrong, and the output that shows it."""
     # Told that the copy's folder is in no repository, git applies the patch to files as they are.
     environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.parent)}
@@ -211,7 +264,7 @@ def _try_patch(copy: Path, hole: Hole) -> tuple[str | None, str]:
     )
     if applied.returncode != 0:
         return "the patch does not apply", applied.stderr
-    run = _run(copy, hole.tests, PATCH_TIMEOUT, hole.needs)
+    run = runners.run(copy, hole.tests, timeout=PATCH_TIMEOUT, needs=hole.needs)
     if run.code is None:
         return f"the tests did not end within {PATCH_TIMEOUT} s with the patch", run.output
     if run.not_imported:
@@ -221,30 +274,6 @@ def _try_patch(copy: Path, hole: Hole) -> tuple[str | None, str]:
         return None, ""
     outcomes = set().union(*map(run.outcomes_of, unnoticed)) or {"not run"}
     return f"not noticed by {', '.join(unnoticed)} ({', '.join(sorted(outcomes))})", run.output
-
-
-def _run(copy: Path, tests: Iterable[str], timeout: float, needs: str | None) -> Run:
-    """Run tests in a copy of the project, those with one mark if there is one."""
-    file = copy / f".outcomes-{uuid.uuid4().hex}.json"
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    environment["PYTEST_ADDOPTS"] = f"-m {needs}" if needs else ""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.holes.outcomes", str(file), *tests],
-        cwd=copy,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return Run(None, {}, [], process.communicate()[0])
-    written = json.loads(file.read_text()) if file.exists() else {"tests": {}, "not_imported": []}
-    return Run(process.returncode, **written, output=output)
 
 
 def _copy(project: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, literal
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.serialization import serialized_objects
 
 from airflow_provider_leadsquared.api.errors import ConfigurationError
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
@@ -263,7 +263,9 @@ def test_a_data_frame_with_gaps_is_sent_as_its_records(sandbox, clock):
 
 
 def serialized(dag):
-    return json.dumps(DagSerialization.to_dict(dag))
+    kinds = vars(serialized_objects)
+    kind = kinds.get("DagSerialization") or kinds["SerializedDAG"]  # its name in earlier versions of Airflow
+    return json.dumps(kind.to_dict(dag))
 
 
 MAPPED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import ModuleType
@@ -535,3 +536,11 @@ def test_what_other_drivers_say_is_passed_on_masked(says, shown):
     assert "Meera" not in message
     assert "Iyer" not in message
     assert not canaries.found_in(message)
+
+
+@pytest.mark.parametrize("unit", ["'", "'a.", "value: ", "1- ", "Meera "])
+def test_what_a_driver_says_in_megabytes_is_masked_at_once(unit):
+    started = time.process_time()
+    message = str(_failure(AnyHook(Connection(Said(unit * 1_000_000))), "SELECT 1"))
+    assert time.process_time() - started < 1
+    assert "Meera" not in message

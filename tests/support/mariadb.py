@@ -42,7 +42,10 @@ class MariaDB:
         deadline = time.monotonic() + TIMEOUT
         self._processes = Processes(self._folder)
         try:
-            environment = {**os.environ, "HOME": str(self._folder)}
+            # At its start a server deletes the temporary files of others.
+            own = self._folder / "tmp"
+            own.mkdir()
+            environment = {**os.environ, "HOME": str(self._folder), "TMPDIR": str(own)}
             # It refuses to be root unless it is asked to; what is in the folder is then root's anyway.
             common = [
                 "--no-defaults",

@@ -14,10 +14,12 @@ from typing import Any
 import psycopg2
 import pytest
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-from airflow_provider_leadsquared.ledgers.sync import SyncLedger
+from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
 from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
@@ -84,7 +86,7 @@ class Database:
             ("sync", "capture", ("manual__2026-01-01",)),
         ):
             for run_id in runs:
-                self._fill(RunOfTask(dag_id, run_id, task_id), placeholder)
+                self._fill(RunOfTask(dag_id, run_id, task_id))
         self.run("UPDATE leadsquared_ledger SET written_at = '2025-09-01' WHERE run_id LIKE '%-01'")
         texts = ("first_name", "last_name", "email", "phone", "city", "plan")
         self.run(
@@ -106,15 +108,14 @@ class Database:
             cursor.execute(sql.replace("?", self._placeholder), *([values] if values else []))
             return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
-    def _fill(self, run: RunOfTask, placeholder: str) -> None:
+    def _fill(self, run: RunOfTask) -> None:
         ledger = SyncLedger(
-            self._connect,
-            placeholder=placeholder,
-            table="leadsquared_ledger",
+            LedgerDatabase(self._connect, table="leadsquared_ledger"),
             run=run,
-            sync=run.dag_id,
+            identity=SyncIdentity(sync=run.dag_id, account="https://crm.example"),
             settle_timeout=0,
             clock=time.time,
+            shared_clock=lambda connection: time.time(),
         )
         entries = [
             Entry(0, State.CREATED, "4711", run.run_id, request_id="r1", lead_id="l1", accepted_at=1.0, settled_at=2.0),
@@ -122,7 +123,8 @@ class Database:
             Entry(2, State.OPEN, "4713", run.run_id, request_id="r3", accepted_at=1.0),
         ]
         intents = [Entry(entry.row, State.IN_DOUBT, entry.row_key, entry.fingerprint) for entry in entries]
-        ledger.write(intents)
+        ledger.begin()
+        ledger.intend([(intent, Payload(b"{}", (), intent.fingerprint)) for intent in intents])
         ledger.write(entries)
         ledger.write_not_sent([Entry(3, State.INVALID, "4714", copy=3, reason_class="no_match_key")])
 
@@ -173,8 +175,13 @@ def test_pruning_keeps_what_the_memory_points_to(request: pytest.FixtureRequest,
     ledger.run(str(prune))
 
     assert ledger.run("SELECT * FROM leadsquared_ledger_last ORDER BY row_key, dag_id") == before
-    old = ledger.run("SELECT DISTINCT run_id FROM leadsquared_ledger WHERE written_at < '2025-10-01'")
-    assert old == [("manual__2026-01-01",)]  # of a sync that has had no other run
+    old = ledger.run(
+        "SELECT run_id, row_key FROM leadsquared_ledger WHERE written_at < '2025-10-01' ORDER BY run_id, row_key"
+    )
+    assert old == [
+        *[("manual__2026-01-01", key) for key in ("4711", "4712", "4713")],  # of a sync that has had no other run
+        ("scheduled__2026-01-01", "4713"),  # its request is still open
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ from airflow_provider_leadsquared.sync.rows import Rows
 _BATCH_ROWS = 1_000
 #: An e-mail address, a telephone number or a lead id: a file that has one in its first line has no header, and the
 #: line's values would be shown as if they were columns' names.
-_VALUE = re.compile(r"\S+@\S+\.\S+|\+?(?:[ ().-]*\d){9,}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}", re.IGNORECASE)
+_VALUE = re.compile(
+    r"[^\s@]+@[^\s@]+\.[^\s@.]+|\+?(?:[ ().-]*\d){9,}|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}", re.IGNORECASE
+)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ _WORD = re.compile(r"[A-Z]{2,8}-\d{3,6}\b|\w+")
 _MASKS = re.compile(r"\*\*\*(?:[ ,;:/.@+-]*\*\*\*)+")
 #: Stands for a name that was set aside; a character that has no meaning of its own.
 _ASIDE = "\ue000"
+#: Characters of a message that are examined.
+_LONGEST_MESSAGE = 4_000
 #: A longer number may be a phone, an id or an amount.
 _LONGEST_NUMBER = 3
 #: Classes of SQLSTATE that are not about a value: connection, transaction, rights, syntax, resources, intervention.
@@ -46,6 +48,8 @@ def mask_error_text(text: str, sql: str, *, is_whole: bool, sqlstate: str | None
     :param sqlstate: The error's SQLSTATE, if the driver gives one.
     :param has_run: The statement was given to the warehouse; before, no text can be of a row.
     """
+    if len(text) > _LONGEST_MESSAGE:
+        text, is_whole = text[:_LONGEST_MESSAGE], False
     words = set(re.findall(r"\w+", sql.casefold()))
     own: list[str] = []
 

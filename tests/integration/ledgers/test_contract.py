@@ -325,6 +325,7 @@ def test_a_write_that_fails_leaves_nothing_behind(ledger_database: LedgerDatabas
     assert (records.entries, records.metadata["a"]) == (by_identity(entry_of(1_000)), 1)
 
 
+@with_every_connection
 def test_metadata_that_cannot_be_written_leave_no_entry_behind(ledger_database: LedgerDatabase):
     ledger = ledger_database.ledger()
     ledger.load()

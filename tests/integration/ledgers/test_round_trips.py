@@ -62,6 +62,7 @@ def test_200_intents_of_a_sync_are_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
     ledger.claim("try")
     ledger.begin()
+    ledger.compare(intents(200))  # a sync always does, before it sends
     with ledger_database.trips.counted() as trips:
         ledger.intend(intents(200))
     assert 1 <= trips.count <= most_of(ledger_database)

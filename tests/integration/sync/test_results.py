@@ -293,3 +293,16 @@ def test_an_asset_that_holds_a_key_is_refused(uri):
 
 def test_an_accounts_asset_is_named_by_its_connection():
     assert leads_asset("crm").uri == "leadsquared://crm/leads"
+
+
+def test_a_sensor_says_that_a_backup_of_the_ledger_was_restored(sandbox, clock, on_sqlite, task_log):
+    on_sqlite.put(customer(1))
+    run_night(Night("1"), clock, on_sqlite)
+    backup = on_sqlite.run("SELECT account_id, no FROM leadsquared_ledger_counters")
+    on_sqlite.put(customer(1, "Kochi"))
+    output = sync(Night("2"), on_sqlite)
+    on_sqlite.run(
+        "UPDATE leadsquared_ledger_counters SET no = ? WHERE account_id = ?", *[(no, key) for key, no in backup]
+    )
+    wait_for(Night("2"), clock, output)
+    assert "a backup of it was restored" in task_log()

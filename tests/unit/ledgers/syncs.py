@@ -1,12 +1,15 @@
-"""Writing and recalling rows in the ledger of a sync."""
+"""Sending and comparing rows with the ledger of a sync."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
+from airflow_provider_leadsquared.ledgers.memory import Finding
+from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 
@@ -17,23 +20,49 @@ def run_named(name: str, map_index: int = -1) -> RunOfTask:
     return RunOfTask("nightly", name, "sync", map_index)
 
 
-def intent(key: str = "k", fingerprint: str = "A") -> Entry:
-    return Entry(0, State.IN_DOUBT, key, fingerprint, attempts=1)
+def begun(ledger: SyncLedger) -> SyncLedger:
+    """Return the ledger with its try begun."""
+    ledger.begin()
+    return ledger
 
 
-def sent(ledger: SyncLedger, key: str, fingerprint: str, state: State, **more: Any) -> Entry:
-    """Write intent and outcome of a row."""
-    ledger.write([intent(key, fingerprint)])
-    entry = Entry(0, state, key, fingerprint, **{"request_id": f"r-{key}-{fingerprint}", "accepted_at": NOW, **more})
+def payload(key: str = "k", fingerprint: str = "A") -> Payload:
+    """Return what is sent for a row; each row key has an address of its own."""
+    return Payload(b"[]", (("EmailAddress", f"{key}@example.org"),), fingerprint)
+
+
+def intend(ledger: SyncLedger, key: str = "k", fingerprint: str = "A", **more: Any) -> Entry:
+    """Write the intent of a row, and return what the ledger made of it."""
+    entry = Entry(0, State.IN_DOUBT, key, fingerprint, **{"attempts": 1, **more})
+    [intended] = ledger.intend([(entry, payload(key, fingerprint))])
+    return intended
+
+
+def accepted(ledger: SyncLedger, key: str = "k", fingerprint: str = "A", **more: Any) -> Entry:
+    """Write intent and receipt of a row."""
+    intended = intend(ledger, key, fingerprint, **{name: more[name] for name in ("api", "attempts") if name in more})
+    entry = intended.moved(State.OPEN, **{"request_id": f"r-{key}-{fingerprint}", "accepted_at": NOW, **more})
     ledger.write([entry])
     return entry
 
 
-def remembered(ledger: SyncLedger, key: str = "k") -> LeadMemory:
-    return ledger.recall([key])[key]
+def judge(requests: OpenRequests, state: State, **verdict: Any) -> None:
+    """Write one verdict for all open requests."""
+    if state.is_confirmed:
+        verdict = {"lead_id": "lead", **verdict}
+    entries = requests.load().entries.values()
+    requests.write([entry.moved(state, settled_at=NOW, **verdict) for entry in entries])
 
 
-def last_of(known: LeadMemory) -> Entry:
-    """Return the last entry that is known of a lead."""
-    assert known.last is not None
-    return known.last
+def sent(
+    ledger: SyncLedger, requests: Callable[..., OpenRequests], key: str, fingerprint: str, state: State, **verdict: Any
+) -> None:
+    """Send a row and write its verdict."""
+    accepted(begun(ledger), key, fingerprint)
+    judge(requests(), state, lead_id=f"lead of {key}" if state.is_confirmed else None, **verdict)
+
+
+def compared(ledger: SyncLedger, key: str = "k", fingerprint: str = "A") -> Finding:
+    """Return what the memory says of a row."""
+    [found] = begun(ledger).compare([(Entry(0, State.UNSENT, key, fingerprint), payload(key, fingerprint))])
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -87,11 +88,16 @@ def test_whatever_the_connection_is_set_to_entries_come_back(with_setting):
 
 
 def test_whatever_the_connection_is_set_to_a_write_that_fails_is_undone(with_setting):
-    ledger = with_setting.ledger()
-    ledger.write([entry_of(0)])
+    ledger = with_setting.open()
+
+    def write() -> None:
+        with ledger.writing() as connection:
+            ledger.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+            raise RuntimeError
+
     with pytest.raises(LedgerUnavailableError):
-        ledger.write([entry_of(1), entry_of(2, attempts=object())])
-    assert with_setting.ledger().load().entries == by_identity([entry_of(0)])
+        write()
+    assert _numbers(ledger) == _numbers(with_setting.open()) == {}
 
 
 class _Wrapper:
@@ -266,7 +272,7 @@ def test_an_error_shows_no_value(database):
 
 
 def test_sqlalchemys_loggers_write_no_statement_no_value_and_no_address(database, caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="sqlalchemy")
     database.ledger().write([entry_of(0, row_key="private key")], metadata={"a": "private"})
     with pytest.raises(LedgerUnavailableError):
         database.ledger().write([entry_of(0, attempts=object())])
@@ -333,7 +339,7 @@ def test_tables_that_may_not_be_read_are_not_created_anew(on_postgres):
 
 
 @pytest.fixture
-def untested(sqlite, monkeypatch) -> Database:
+def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """Return a database for which there are no statements of its own."""
     monkeypatch.setattr(statements, "_UPSERTS", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})

@@ -107,9 +107,9 @@ def test_only_the_migrations_that_are_missing_run(database):
 
 
 def test_new_tables_need_no_migration(database):
-    failing = Migration(SCHEMA_VERSION + 1, lambda connection, tables: 1 / 0)
-    _migrated(database, [failing]).load()
-    _migrated(database, [failing]).load()
+    twice = Migration(SCHEMA_VERSION + 1, _add_colour_once)
+    _migrated(database, [twice]).load()
+    assert database.open(migrations=[twice]).exists()
 
 
 def test_processes_that_migrate_at_the_same_moment_find_one_new_column(database):

@@ -9,126 +9,153 @@ import pytest
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from tests.unit.ledgers.syncs import NOW, intent, last_of, remembered, sent
+from airflow_provider_leadsquared.ledgers.memory import INTENT_TIMEOUT
+from tests.unit.ledgers.syncs import NOW, SETTLE_TIMEOUT, accepted, begun, compared, intend, payload, sent
 
 
-def test_nothing_is_known_of_a_key_that_was_never_sent(ledger):
-    assert ledger().recall(["k"]) == {}
+def test_a_row_that_was_never_sent_is_to_be_sent(ledger):
+    assert compared(ledger()).state is State.UNSENT
 
 
-def test_a_run_remembers_what_another_has_sent(ledger):
-    entry = sent(ledger("1"), "k", "A", State.CREATED)
-    known = remembered(ledger("2"))
-    assert (known.last, known.own, known.written_at) == (entry, False, NOW)
+def test_a_row_is_unchanged_after_another_run_brought_its_lead_these_values(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    assert compared(ledger("2")).state is State.UNCHANGED
+    assert compared(ledger("2"), fingerprint="B").state is State.UNSENT
 
 
-def test_a_run_knows_its_own_entries(ledger):
-    sent(ledger("1"), "k", "A", State.OPEN)
-    assert remembered(ledger("1")).own
+def test_after_a_rejection_the_lead_has_what_was_confirmed_before(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    sent(ledger("2"), requests, "k", "B", State.REJECTED)
+    sent(ledger("3"), requests, "k", "C", State.REJECTED)
+    assert compared(ledger("4"), fingerprint="A").state is State.UNCHANGED
 
 
-def test_what_was_confirmed_before_is_kept_beside_the_last(ledger):
-    sent(ledger("1"), "k", "A", State.CREATED)
-    sent(ledger("2"), "k", "B", State.REJECTED)
-    known = remembered(ledger("3"))
-    assert (last_of(known).fingerprint, known.confirmed) == ("B", "A")
+def test_a_rejection_is_remembered_with_its_reason(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.REJECTED, reason_class="MXA", reason="no")
+    refusal = compared(ledger("2")).refusal
+    assert refusal is not None
+    assert (refusal.reason_class, refusal.reason, refusal.refused_at) == ("MXA", "no", NOW)
+    assert compared(ledger("2"), fingerprint="B").refusal is None
 
 
-def test_what_was_confirmed_stays_so_through_several_rejects(ledger):
-    sent(ledger("1"), "k", "A", State.CREATED)
-    sent(ledger("2"), "k", "B", State.REJECTED)
-    sent(ledger("3"), "k", "C", State.REJECTED)
-    assert remembered(ledger("4")).confirmed == "A"
+def test_a_refusal_at_the_submission_is_remembered_too(ledger):
+    one = begun(ledger("1"))
+    one.write([intend(one).moved(State.REJECTED, reason_class="MXA", settled_at=NOW)])
+    assert compared(ledger("2")).refusal is not None
 
 
-def test_a_row_withdrawn_and_sent_by_the_next_try_keeps_what_was_confirmed_before(ledger):
-    sent(ledger("1"), "k", "A", State.CREATED)
-    sent(ledger("2"), "k", "B", State.UNSENT, request_id=None)
-    sent(ledger("2"), "k", "B", State.REJECTED)
-    assert remembered(ledger("3")).confirmed == "A"
+def test_a_row_that_was_certainly_not_taken_changes_nothing(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    one = begun(ledger("2"))
+    one.write([intend(one, fingerprint="B").moved(State.UNSENT)])
+    assert compared(ledger("3")).state is State.UNCHANGED
 
 
-def test_after_a_sending_in_doubt_nothing_counts_as_confirmed(ledger):
-    sent(ledger("1"), "k", "A", State.CREATED)
-    ledger("2").write([intent("k", "B")])
-    ledger("2").write([intent("k", "B")])
-    sent(ledger("2"), "k", "B", State.REJECTED)
-    assert remembered(ledger("3")).confirmed is None
+def test_after_a_failure_the_lead_is_doubtful(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    sent(ledger("2"), requests, "k", "B", State.FAILED)
+    assert compared(ledger("3"), fingerprint="A").state is State.UNSENT
 
 
-def test_a_sync_of_another_name_remembers_nothing(ledger):
-    sent(ledger("1"), "k", "A", State.CREATED)
-    assert ledger("2", sync="another").recall(["k"]) == {}
+def test_a_sync_of_another_name_knows_nothing_of_what_a_lead_has(ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    assert compared(ledger("2", sync="another")).state is State.UNSENT
 
 
-def test_a_line_that_was_deleted_from_the_result_table_is_forgotten(ledger, database):
-    sent(ledger("1"), "k", "A", State.CREATED)
+def test_a_sync_of_another_name_waits_for_an_open_request(ledger):
+    accepted(begun(ledger("1")))
+    assert compared(ledger("2", sync="another")).state is State.WAITING
+
+
+def test_a_sync_into_another_account_waits_for_nothing(ledger):
+    accepted(begun(ledger("1")))
+    assert compared(ledger("2", account="another")).state is State.UNSENT
+
+
+def test_what_is_known_outlives_lines_that_were_deleted_from_the_result_table(ledger, requests, database):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
     database.run("DELETE FROM {table}")
-    assert remembered(ledger("2")) == LeadMemory(None, confirmed_before=None)
-    sent(ledger("2"), "k", "A", State.CREATED)
-    assert remembered(ledger("3")).confirmed == "A"
+    assert compared(ledger("2")).state is State.UNCHANGED
 
 
-def test_thousands_of_keys_are_remembered_at_once(ledger):
-    keys = [f"k{n}" for n in range(2_500)]
-    ledger().write([intent(key) for key in keys])
-    assert ledger("2").recall(keys).keys() == set(keys)
+def test_thousands_of_rows_are_compared_at_once(ledger):
+    rows = [(Entry(n, State.IN_DOUBT, f"k{n}", "A", attempts=1), payload(f"k{n}")) for n in range(2_500)]
+    begun(ledger()).intend(rows)
+    found = begun(ledger("2")).compare(rows)
+    assert {one.state for one in found} == {State.WAITING}
 
 
-def test_the_moment_of_a_doubt_comes_back_as_it_was(ledger):
-    entry = sent(ledger(), "k", "A", State.CREATED, doubted_at=NOW - 0.25)
-    assert remembered(ledger()).last == entry
+def test_a_doubt_repeated_within_one_call_keeps_other_values_back(ledger, requests, time):
+    accepted(begun(ledger("1")), doubted_at=NOW)
+    for_all = requests()
+    [entry] = for_all.load().entries.values()
+    for_all.write([entry.moved(State.CREATED, lead_id="lead", settled_at=NOW)])
+    time.now += INTENT_TIMEOUT + 1
+    assert compared(ledger("2")).state is State.UNCHANGED
+    assert compared(ledger("2"), fingerprint="B").state is State.WAITING
+    time.now += SETTLE_TIMEOUT
+    assert compared(ledger("2"), fingerprint="B").state is State.UNSENT
 
 
 @pytest.mark.parametrize("fingerprint", ["A", "B"])
-def test_a_row_that_another_run_takes_between_comparing_and_sending_is_refused(ledger, fingerprint):
-    first, second = ledger("1"), ledger("2")
-    first.recall(["k"])
-    second.write([intent("k", fingerprint)])
-    with pytest.raises(LedgerTakenError, match="max_active_runs=1"):
-        first.write([intent("k", "A")])
-    assert last_of(remembered(first)).fingerprint == fingerprint
+def test_a_row_that_another_run_intends_after_a_try_began_waits(ledger, fingerprint):
+    first, second = begun(ledger("1")), begun(ledger("2"))
+    intend(second, fingerprint=fingerprint)
+    assert intend(first).state is State.WAITING
 
 
-def test_a_doubt_that_was_there_at_the_comparison_is_not_another_run(ledger):
-    ledger("1").write([intent()])
-    second = ledger("2")
-    second.recall(["k"])
-    second.write([intent()])
-    assert remembered(second).own
+def test_a_doubt_of_an_aborted_run_is_sent_again_by_one_run_only(ledger, time):
+    intend(begun(ledger("1")))
+    time.now += INTENT_TIMEOUT + 1
+    second, third = begun(ledger("2")), begun(ledger("3"))
+    assert intend(second).state is State.IN_DOUBT
+    assert intend(third).state is State.WAITING
 
 
-def test_of_two_runs_that_saw_the_same_doubt_only_one_sends(ledger, time):
-    ledger("1").write([intent()])
-    second, third = ledger("2"), ledger("3")
-    for one in (second, third):
-        one.recall(["k"])
-    time.now += 1
-    second.write([intent()])
-    with pytest.raises(LedgerTakenError):
-        third.write([intent()])
+def test_an_intent_may_be_written_twice_by_a_writer_that_did_not_hear_of_the_first_time(ledger, requests):
+    one = begun(ledger("1"))
+    intend(one)
+    accepted(one)
+    [entry] = (seen := requests()).load().entries.values()
+    seen.write([entry.moved(State.CREATED, lead_id="lead")])
+    assert compared(ledger("2")).state is State.UNCHANGED
 
 
-def test_receipts_in_a_group_with_a_row_that_was_taken_are_kept(ledger):
-    first = ledger("1")
-    first.write([intent("a")])
-    ledger("2").write([intent("b")])
-    receipt = Entry(0, State.OPEN, "a", "A", request_id="r", accepted_at=NOW)
-    with pytest.raises(LedgerTakenError):
-        first.write([receipt, intent("b")])
-    assert remembered(first, "a").last == receipt
-
-
-def test_a_try_that_was_replaced_writes_nothing(ledger):
-    first = ledger()
+def test_a_try_that_was_replaced_intends_nothing(ledger):
+    first = begun(ledger())
     first.claim("first")
     ledger().claim("second")
     with pytest.raises(LedgerTakenError, match="another try"):
-        first.write([intent()])
+        intend(first)
     with pytest.raises(LedgerTakenError, match="another try"):
         first.write_not_sent([Entry(0, State.INVALID)])
-    assert ledger().recall(["k"]) == {}
+    assert compared(ledger("2")).state is State.UNSENT
+
+
+def test_a_try_that_was_replaced_still_writes_its_receipts(ledger, requests):
+    first = begun(ledger())
+    first.claim("first")
+    intended = intend(first)
+    ledger().claim("second")
+    with pytest.raises(LedgerTakenError, match="another try"):
+        first.write([intended.moved(State.OPEN, request_id="r", accepted_at=NOW)])
+    assert [entry.request_id for entry in requests().load().entries.values()] == ["r"]
+
+
+def test_of_a_row_that_two_tries_sent_both_receipts_get_a_verdict(ledger, requests):
+    first = begun(ledger())
+    first.claim("first")
+    intended = intend(first)
+    second = begun(ledger())
+    second.claim("second")
+    again = intend(second, attempts=2)
+    with pytest.raises(LedgerTakenError):
+        first.write([intended.moved(State.OPEN, request_id="r1", accepted_at=NOW)])
+    second.write([again.moved(State.OPEN, request_id="r2", accepted_at=NOW)])
+    (seen := requests("1")).load()
+    for entry in seen.load().entries.values():
+        seen.write([entry.moved(State.UPDATED, lead_id="lead", settled_at=NOW)])
+    assert seen.count() == {(State.UPDATED, None): 2}
 
 
 def test_rows_not_sent_replace_those_of_the_try_before(ledger):
@@ -139,18 +166,27 @@ def test_rows_not_sent_replace_those_of_the_try_before(ledger):
 
 def test_rows_not_sent_are_never_remembered(ledger):
     ledger().write_not_sent([Entry(0, State.WAITING, "k", copy=0)])
-    assert ledger("2").recall(["k"]) == {}
+    assert compared(ledger("2")).state is State.UNSENT
 
 
-def test_the_name_of_the_api_is_remembered(ledger):
-    ledger("1").write([Entry(0, State.IN_DOUBT, "k", "A", api="another_api")])
-    assert last_of(remembered(ledger("2"))).api == "another_api"
+def test_a_retry_knows_what_its_run_has_sent(ledger):
+    entry = accepted(begun(ledger("1")))
+    assert ledger("1").earlier_entries() == ({("k", "A"): entry}, [])
+    assert ledger("2").earlier_entries() == ({}, [])
+
+
+def test_match_keys_are_hashed_in_every_table(ledger, requests, database):
+    accepted(begun(ledger("1")))
+    tables = [name for name in database.names() if name.startswith("ledger_")]
+    found = "".join(str(database.select(f"SELECT * FROM {{table}}{name.removeprefix('ledger')}")) for name in tables)
+    assert found
+    assert "example.org" not in found
 
 
 def test_runs_that_create_the_tables_at_the_same_moment_all_remember(ledger):
     def begin(number: int) -> None:
-        ledger(f"{number}").write([intent(f"k{number}")])
+        intend(begun(ledger(f"{number}")), f"k{number}")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(begin, range(8)))
-    assert len(ledger("9").recall([f"k{n}" for n in range(8)])) == 8
+    assert {compared(ledger("9"), f"k{n}", "B").state for n in range(8)} == {State.WAITING}

@@ -80,6 +80,7 @@ TRANSFORMED = [
     ("json", ["x", dt.date(2024, 2, 29), Decimal("1.5")], '["x", "2024-02-29", "1.5"]'),
     ("json", '{"b": 1}', '{"b": 1}'),
     ("json", 5, "5"),
+    ("json", {"a": [float("nan"), Decimal("NaN"), 1.5]}, '{"a": [null, null, 1.5]}'),
 ]
 
 
@@ -131,7 +132,7 @@ UNFIT = {
     "date_of_a_text": ("meera@example.org", "date", "YYYY-MM-DD"),
     "date_in_another_order": ("29/02/2024", "date", "YYYY-MM-DD"),
     "date_of_a_number": (20240229, "date", "a int"),
-    "json_of_nan": ([float("nan")], "json", "list as JSON"),
+    "json_of_infinity": ([float("inf")], "json", "list as JSON"),
     "json_of_names_of_all_kinds": ({1: 1, "meera@example.org": 1}, "json", "dict as JSON"),
     "a_function": ("meera@example.org", int, "the transform int of column 'v' failed with ValueError"),
     "a_lambda": ({"meera@example.org": 1}, lambda value: value["x"], "<lambda> of column 'v' failed with KeyError"),
