@@ -255,7 +255,7 @@ def test_a_row_is_accepted_at_the_time_that_leadsquared_tells():
 @pytest.mark.parametrize("sendings", [1, 2, 5])
 @pytest.mark.parametrize("kind", ["receipt", "refusal", "doubt", "not taken"])
 def test_attempts_count_every_sending(sendings, kind):
-    outcomes = {
+    outcomes: dict[str, Any] = {
         "receipt": Receipt("r"),
         "refusal": RejectedError("x", None, "x"),
         "doubt": NoResponseError("x"),

@@ -62,6 +62,13 @@ def test_whatever_concerns_the_row_counts(memory, sent, other):
     assert memory.intend(other, slow) is None
 
 
+def test_a_row_concerns_its_key_its_match_keys_their_leads_and_the_other_match_keys_of_these(memory):
+    memory.deliver(row("0", "a", "x"), "1", "A")
+    memory.settle(memory.accept(row("1", "b", "x"), "2"), State.FAILED)
+    lines = memory.accept(row("2", None, "x"), "3").lines
+    assert set(lines) == {"row 2", "Phone=x", "lead A", "EmailAddress=a", "EmailAddress=b"}
+
+
 def test_a_row_that_has_nothing_to_do_with_what_was_sent_is_intended(memory):
     slow = memory.begin("slow")
     memory.accept(row("2", "b", "y"), "next")
@@ -260,7 +267,10 @@ def test_match_keys_that_were_sent_together_without_a_verdict_may_be_one_leads(m
     assert memory.state(row("3", "a"), "3") == "waiting"
 
 
-def test_a_verdict_that_comes_after_a_newer_sending_makes_the_newer_one_go_once_more(memory):
+@pytest.mark.parametrize("is_foreseen", [True, False])
+def test_a_verdict_that_comes_after_a_newer_sending_makes_the_newer_one_go_once_more(memory, is_foreseen):
+    if is_foreseen:
+        memory.deliver(row("1", "a"), "0")
     late = memory.accept(row("1", "a", value="Delhi"), "1")
     memory.now += SETTLE_TIMEOUT
     memory.deliver(row("1", "a"), "2")
