@@ -134,7 +134,8 @@ class Batch:
             for row in self.payloads
             if self.entries[row].row_key is not None and self.may_repeat(row)
         }
-        for row, entry in enumerate([*gone, *earlier.others], start=len(self.entries)):
+        beside = sorted([*gone, *earlier.others], key=lambda entry: (entry.row, entry.accepted_at or 0.0))
+        for row, entry in enumerate(beside, start=len(self.entries)):
             if entry.state is State.IN_DOUBT and entry.row_key in replaced:
                 entry = entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
             self.sent_before.append(replace(entry, row=row))

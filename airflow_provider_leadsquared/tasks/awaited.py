@@ -86,7 +86,7 @@ def open_awaited(
         raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
     shared = given.get("ledger") if isinstance(given, dict) else None
     if shared is not None and ledger_conn_id is None:
-        return AwaitedReceipts(receipts, open_sql_ledger(LedgerAddress.parse(shared)))
+        return AwaitedReceipts(receipts, open_sql_ledger(LedgerAddress.parse(shared)), is_shared=True)
     ledger = open_ledger(
         context,
         log,
@@ -103,17 +103,27 @@ class AwaitedReceipts:
 
     :param receipts: The requests.
     :param ledger: Where their verdicts are kept.
+    :param is_shared: The ledger is the capture's own: a try that was given up may have written receipts since the
+        capture ended. They are waited for, too.
     """
 
     may_close = False
     where_reasons_are = "each row's reason is in this task's XCom"
 
-    def __init__(self, receipts: Sequence[Entry], ledger: VerdictLedger) -> None:
-        self._receipts, self.ledger = receipts, ledger
+    def __init__(self, receipts: Sequence[Entry], ledger: VerdictLedger, *, is_shared: bool = False) -> None:
+        self._receipts, self.ledger, self._is_shared = receipts, ledger, is_shared
 
     def requests(self) -> Sequence[Entry]:
         """Return the requests to poll."""
-        return self._receipts
+        if not self._is_shared:
+            return self._receipts
+        given = {receipt.request_id for receipt in self._receipts}
+        records = self.ledger.load()
+        found = [*records.entries.values(), *records.others]
+        return [
+            *self._receipts,
+            *(entry for entry in found if entry.request_id is not None and entry.request_id not in given),
+        ]
 
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""

@@ -125,7 +125,7 @@ class _Poll:
         records = ledger.load()
         self._metadata = records.metadata
         self._offset = ClockOffset(records.metadata.get("clock_offset"))
-        self._entries = _with_records(requests, records.entries.values())
+        self._entries = _with_records(requests, [*records.entries.values(), *records.others])
         #: From when requests without a time of acceptance count: the time of the first poll.
         self._first_seen: float = records.metadata.get("first_seen", self._now())
         self._by_request = self._open_requests()
@@ -222,7 +222,7 @@ class _Poll:
             return
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
         if judged != entry:
-            self._entries[entry.identity] = self._by_request[request_id] = judged
+            self._entries[_key(entry)] = self._by_request[request_id] = judged
             self._unwritten.append(judged)
 
     def _next_at(self) -> float | None:
@@ -252,7 +252,7 @@ class _Poll:
             if first.setdefault(entry.request_id, entry) is not entry and not entry.state.is_final:
                 verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
                 failed = entry.judged(verdict, self._now())
-                self._entries[entry.identity] = failed
+                self._entries[_key(entry)] = failed
                 self._unwritten.append(failed)
         return {str(request_id): entry for request_id, entry in first.items() if not _is_decided(entry)}
 
@@ -300,7 +300,12 @@ def _is_decided(entry: Entry) -> bool:
     return entry.state.is_final and not entry.is_lost
 
 
-def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[Identity, Entry]:
+def _key(entry: Entry) -> tuple[Identity, str | None]:
+    """Tell requests apart: a row that several tries have sent may have several."""
+    return entry.identity, entry.request_id
+
+
+def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[tuple[Identity, str | None], Entry]:
     """Replace each request by what the ledger holds of it, in this task's own lines or in its capture's."""
     known: dict[tuple[str | None, str | None], list[Entry]] = defaultdict(list)
     for record in records:
@@ -309,5 +314,5 @@ def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[I
     for request in requests:
         same = known.get((request.request_id, request.row_key))
         entry = replace(same.pop(0), row=request.row) if same else request
-        entries[entry.identity] = entry
+        entries[_key(entry)] = entry
     return entries

@@ -159,7 +159,7 @@ def test_only_lines_that_have_changed_are_written(store):
         loaded = store.load(connection, ["a", "b"], numbers=())
         loaded.memory.lines["a"].no = 7
         written: list[dict[str, object]] = []
-        store._database.upsert = lambda _, __, rows: written.extend(rows)  # type: ignore[method-assign]
+        store._database.upsert = lambda _, __, rows: written.extend(rows)
         store.save(connection, loaded)
     assert [line["line_id"] for line in written] == ["a"]
 
