@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.pool import SingletonThreadPool
 
@@ -104,27 +104,6 @@ class Database:
         """
         with self._named_errors(), self._transaction(writes=False) as connection:
             return self._version(connection) is not None
-
-    def upsert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """
-        Insert rows, each in the place of the one that has its primary key.
-
-        :param rows: All columns of each; no primary key twice.
-        """
-        statements.upsert(connection, table, rows)
-
-    def select_in(self, connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
-        """Return the rows of a statement in which a column has one of some values, in as many parts as it takes."""
-        return statements.select_in(connection, statement, column, ids)
-
-    def next_numbers(self, connection: Connection, account_id: str, count: int) -> int:
-        """
-        Draw consecutive numbers of an account; other transactions that do so wait until this one ends.
-
-        :param count: How many, at least 1.
-        :return: The first of them.
-        """
-        return statements.next_numbers(connection, self.tables.counters, account_id, count)
 
     def salt(self) -> str:
         """Return the random text that belongs to these tables; hashes of match keys are made with it."""

@@ -20,6 +20,9 @@ class LedgerDataError(LedgerError):
 class LedgerTakenError(LedgerError):
     """Another try of the task has taken the ledger over; this one must not send any more."""
 
+    def __init__(self, message: str = "another try of this task has begun; this one stops sending") -> None:
+        super().__init__(message)
+
 
 class LedgerVersionError(LedgerError):
     """The ledger was written by another version of this package, which this one cannot read. Nothing was sent."""

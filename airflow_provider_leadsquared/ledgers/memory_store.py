@@ -29,7 +29,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Writer,
 )
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
-from airflow_provider_leadsquared.ledgers.statements import delete_in
+from airflow_provider_leadsquared.ledgers.statements import delete_in, next_numbers, select_in, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -79,7 +79,7 @@ class MemoryStore:
 
     def draw_numbers(self, connection: Connection, count: int) -> range:
         """Take numbers of the account's counter; until the transaction ends, nobody else takes any."""
-        first = self._database.next_numbers(connection, self.account_id, count)
+        first = next_numbers(connection, self._tables.counters, self.account_id, count)
         return range(first, first + count)
 
     def last_number(self, connection: Connection) -> int:
@@ -127,18 +127,16 @@ class MemoryStore:
         """Write the lines that have changed."""
         now = timestamp(loaded.now)
         changed = []
-        for line_id, line in sorted(
-            loaded.memory.lines.items()
-        ):  # in one order, so that no two writers block each other
+        for line_id, line in loaded.memory.lines.items():
             values = {"account_id": self.account_id, **_line_values(line)}
             before = loaded.stored.get(line_id)
             if before is None or any(before[name] != value for name, value in values.items()):
                 changed.append({**values, "written_at": now})
-        self._database.upsert(connection, self._tables.lines, changed)
+        upsert(connection, self._tables.lines, changed)
 
     def add_sendings(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> None:
         """Write unsettled sendings."""
-        self._database.upsert(connection, self._tables.unsettled, lines)
+        upsert(connection, self._tables.unsettled, lines)
 
     def delete_sendings(self, connection: Connection, sending_ids: Sequence[str]) -> None:
         """Delete sendings that have their verdict."""
@@ -169,14 +167,14 @@ class MemoryStore:
     def _lines(self, connection: Connection, ids: set[str]) -> dict[str, dict[str, Any]]:
         lines = self._tables.lines
         statement = select(lines).where(lines.c.account_id == self.account_id)
-        found = self._database.select_in(connection, statement, lines.c.line_id, sorted(ids))
+        found = select_in(connection, statement, lines.c.line_id, sorted(ids))
         return {line.line_id: dict(line._mapping) for line in found}
 
     def _sendings(self, connection: Connection, ids: set[str]) -> dict[str, Sending]:
         if not ids:
             return {}
         unsettled = self._tables.unsettled
-        found = self._database.select_in(connection, select(unsettled), unsettled.c.sending_id, sorted(ids))
+        found = select_in(connection, select(unsettled), unsettled.c.sending_id, sorted(ids))
         return {line.sending_id: read_sending(line) for line in found}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
@@ -18,6 +17,7 @@ from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_e
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore, read_sending
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.statements import select_in, upsert
 from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, refusal_of, unsettled_values
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class OpenRequests:
         own = and_(unsettled.c.scope == results.c.scope, unsettled.c.entry_id == results.c.entry_id)
         beside = [column.label(f"result_{column.name}") for column in results.columns]
         statement = select(unsettled, *beside).select_from(unsettled.outerjoin(results, own))
-        return self._database.select_in(connection, statement, unsettled.c.sending_id, sending_ids)
+        return select_in(connection, statement, unsettled.c.sending_id, sending_ids)
 
     def _update_results(self, connection: Connection, lines: Sequence[Row[Any]], received: dict[str, Entry]) -> None:
         """Write what was received into the result table; a row's further receipt gets a line of its own."""
@@ -137,7 +137,7 @@ class OpenRequests:
             # The row was sent again, and has another receipt there; or that line was moved aside already.
             if beside[line.sending_id]["request_id"] != line.request_id
         }
-        found = self._database.select_in(connection, select(results), results.c.entry_id, sorted(further))
+        found = select_in(connection, select(results), results.c.entry_id, sorted(further))
         own = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
         for entry_id, sending_id in further.items():
             result = beside[sending_id]
@@ -148,7 +148,7 @@ class OpenRequests:
             for sending_id, result in beside.items()
             if result["scope"] is not None  # else a person has deleted it
         ]
-        self._database.upsert(connection, results, changed)
+        upsert(connection, results, changed)
 
     def is_older_than(self, number: int) -> bool:
         """Tell whether the ledger lacks what was written up to some number: a backup of it was restored."""
@@ -173,7 +173,7 @@ class OpenRequests:
         )
         counts: Counter[tuple[State, str | None]] = Counter()
         with self._database.reading() as connection:
-            for line in self._database.select_in(connection, statement, table.c.scope, self._scopes):
+            for line in select_in(connection, statement, table.c.scope, self._scopes):
                 state, reason_class, count = tuple(line)
                 counts[State(state), reason_class] += count
         return counts
@@ -187,7 +187,7 @@ class OpenRequests:
             .order_by(table.c.row_no)
         )
         with self._database.reading() as connection:
-            found = self._database.select_in(connection, statement, table.c.scope, self._scopes)
+            found = select_in(connection, statement, table.c.scope, self._scopes)
         return [read_entry(line) for line in found]
 
 
@@ -197,9 +197,9 @@ def _entry(line: Row[Any]) -> Entry:
 
     Several sendings of one row may be open: a try that was given up got its receipt after another had sent it again.
     """
-    entry = Entry(
+    return Entry(
         line.row_no,
-        State.OPEN,
+        State(line.state),
         line.row_key,
         request_id=line.request_id,
         accepted_at=seconds_of(line.accepted_at),
@@ -209,7 +209,6 @@ def _entry(line: Row[Any]) -> Entry:
         api=line.api,
         unknown_since=seconds_of(line.unknown_since),
     )
-    return replace(entry, state=State(line.state))
 
 
 def _verdict_values(entry: Entry) -> dict[str, Any]:

@@ -226,7 +226,6 @@ def _unsettled(every: MetaData, table: str) -> Table:
         _moment("unknown_since"),
         Column("details", Text, nullable=False),
         _index(f"{table}_uns_sync", "sync_id", "state"),
-        _index(f"{table}_uns_acct", "account_id"),
     )
 
 

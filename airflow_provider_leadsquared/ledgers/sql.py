@@ -22,7 +22,7 @@ from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
-from airflow_provider_leadsquared.ledgers.statements import delete_in
+from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.payloads import Payload
     from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-
-_TAKEN = "another try of this task has begun; this one stops sending"
 
 
 class SqlLedger:
@@ -117,7 +115,7 @@ class SqlLedger:
                 self._write_entries(connection, entries)
                 self._set_metadata(connection, metadata or {})
         if is_taken:
-            raise LedgerTakenError(_TAKEN)
+            raise LedgerTakenError
 
     def _holds_claim(self, connection: Connection) -> bool:
         """Tell whether no other try has claimed the ledger; until the transaction ends, none can."""
@@ -130,7 +128,7 @@ class SqlLedger:
 
     def _confirm_claim(self, connection: Connection) -> None:
         if not self._holds_claim(connection):
-            raise LedgerTakenError(_TAKEN)
+            raise LedgerTakenError
 
     def _write_entries(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Put entries in the place of their earlier versions."""
@@ -148,7 +146,7 @@ class SqlLedger:
         intents = select(table.c.entry_id, table.c.attempts).where(
             table.c.scope == scope, table.c.state == State.IN_DOUBT.value, table.c.request_id.is_(None)
         )
-        found = self._database.select_in(connection, intents.with_for_update(), table.c.entry_id, sorted(attempts))
+        found = select_in(connection, intents.with_for_update(), table.c.entry_id, sorted(attempts))
         # The doubt was about this very sending, unless the row was sent once more.
         cleared = [line.entry_id for line in found if line.attempts <= attempts[line.entry_id]]
         delete_in(connection, delete(table).where(table.c.scope == scope), table.c.entry_id, cleared)
@@ -169,7 +167,7 @@ class SqlLedger:
             "written_at": timestamp(self._clock()),
         }
         rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
-        self._database.upsert(connection, self._tables.entries, rows)
+        upsert(connection, self._tables.entries, rows)
 
     def _present_generation(self, connection: Connection) -> int:
         if self._generation is None:

@@ -1,4 +1,4 @@
-"""What databases say differently: replacing rows by their key, reading rows by ids, and drawing numbers."""
+"""Statements that have a form of their own on each database: replacing rows by key, reading by ids, drawing numbers."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import MemoryRow, Refusal
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
+from airflow_provider_leadsquared.ledgers.statements import select_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -119,7 +120,7 @@ class SyncLedger(SqlLedger):
         table = self._tables.entries
         statement = select(table).where(table.c.scope == self._scope())
         with self._database.reading() as connection:
-            found = self._database.select_in(connection, statement, table.c.entry_id, list(rows))
+            found = select_in(connection, statement, table.c.entry_id, list(rows))
         return [replace(read_entry(line), row=rows[line.entry_id]) for line in found]
 
     # --- comparing
@@ -224,7 +225,7 @@ class SyncLedger(SqlLedger):
             if not _is_doubt(entry):
                 self._sendings.pop(entry.identity, None)
         if is_taken:
-            raise LedgerTakenError("another try of this task has begun; this one stops sending")
+            raise LedgerTakenError
 
     def _note_outcomes(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Let the memory know of outcomes."""

@@ -101,7 +101,7 @@ class TaskStateLedger:
             self.load()
         kept = self._metadata()
         if chunks and self._holder is not None and kept.get("holder") != self._holder:
-            raise LedgerTakenError("another try of this task has begun; this one stops sending")
+            raise LedgerTakenError
         for number, lines in enumerate(chunks, start=self._next_chunk or 0):
             self._call(partial(self._store.set, _name(kept, number), lines))
             self._next_chunk = number + 1

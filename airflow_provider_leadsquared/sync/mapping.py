@@ -47,7 +47,6 @@ class ColumnMapping:
     ) -> None:
         names = tuple(attribute for attribute, *_ in sources)
         self.attributes = (*names, *constants)
-        self._names = names
         self._constants = dict(constants)
         # itemgetter gives a tuple only of two items or more, so the first item is always taken once more.
         self._pick = itemgetter(sources[0][2], *(index for _, _, index, _ in sources))

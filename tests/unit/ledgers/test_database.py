@@ -92,7 +92,7 @@ def test_whatever_the_connection_is_set_to_a_write_that_fails_is_undone(with_set
 
     def write() -> None:
         with ledger.writing() as connection:
-            ledger.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+            statements.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
             raise RuntimeError
 
     with pytest.raises(LedgerUnavailableError):
@@ -153,7 +153,7 @@ def test_a_connection_of_an_unknown_driver_is_refused_with_the_remedy():
 def test_what_is_written_is_there_for_others_at_the_end_of_the_transaction(database):
     ledger = database.open()
     with ledger.writing() as connection:
-        ledger.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+        statements.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
     assert _numbers(database.open()) == {ID: 1}
 
 
@@ -163,7 +163,7 @@ def test_what_is_written_before_an_error_is_undone(database, error):
 
     def write() -> None:
         with ledger.writing() as connection:
-            ledger.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+            statements.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
             raise error
 
     with pytest.raises((LedgerUnavailableError, error)):
@@ -182,7 +182,7 @@ def test_after_an_error_in_a_transaction_the_next_is_not_touched(database):
     with pytest.raises(LedgerUnavailableError), ledger.writing() as connection:
         connection.exec_driver_sql("SELECT no_such_column FROM no_such_table")
     with ledger.writing() as connection:
-        ledger.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+        statements.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
     assert _numbers(ledger) == {ID: 1}
 
 
@@ -196,7 +196,7 @@ def test_on_sqlite_a_writer_waits_for_a_writer_that_has_read_first(sqlite):
         for _ in range(20):
             with ledger.writing() as connection:
                 connection.execute(select(ledger.tables.counters)).all()
-                ledger.upsert(connection, ledger.tables.counters, [_counter(account_id, 1)])
+                statements.upsert(connection, ledger.tables.counters, [_counter(account_id, 1)])
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(read_then_write, [ID, OTHER_ID]))
@@ -372,5 +372,6 @@ def test_on_a_database_that_is_not_tested_rows_replace_each_other_and_numbers_go
     assert records.entries == by_identity([entry_of(0, reason="newer"), entry_of(1)])
     assert records.metadata == {"a": 2}
     database = untested.open()
+    counters = database.tables.counters
     with database.writing() as connection:
-        assert [database.next_numbers(connection, ID, count) for count in (2, 3, 1)] == [1, 3, 6]
+        assert [statements.next_numbers(connection, counters, ID, count) for count in (2, 3, 1)] == [1, 3, 6]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers import memory_store
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.memory import RunOfSync
 from airflow_provider_leadsquared.ledgers.memory_lines import (
@@ -153,13 +154,13 @@ def test_a_line_that_was_looked_up_and_is_not_there_is_new(store):
     assert found.state is State.UNSENT
 
 
-def test_only_lines_that_have_changed_are_written(store):
+def test_only_lines_that_have_changed_are_written(store, monkeypatch):
     save(store, KeyLine("a"), KeyLine("b"))
     with store._database.writing() as connection:
         loaded = store.load(connection, ["a", "b"], numbers=())
         loaded.memory.lines["a"].no = 7
         written: list[dict[str, object]] = []
-        store._database.upsert = lambda _, __, rows: written.extend(rows)
+        monkeypatch.setattr(memory_store, "upsert", lambda _, __, rows: written.extend(rows))
         store.save(connection, loaded)
     assert [line["line_id"] for line in written] == ["a"]
 

@@ -29,9 +29,9 @@ def test_rows_are_inserted_or_take_the_place_of_those_with_their_key(database):
     ledger = database.open()
     table = ledger.tables.counters
     with ledger.writing() as connection:
-        ledger.upsert(connection, table, _rows(3, no=1))
-        ledger.upsert(connection, table, _rows(2, no=2))
-        ledger.upsert(connection, table, [])
+        statements.upsert(connection, table, _rows(3, no=1))
+        statements.upsert(connection, table, _rows(2, no=2))
+        statements.upsert(connection, table, [])
     assert sorted(_stored(ledger, table).values()) == [1, 2, 2]
 
 
@@ -41,8 +41,8 @@ def test_thousands_of_rows_are_read_and_deleted_by_their_ids(database, monkeypat
     table = ledger.tables.counters
     ids = [row["account_id"] for row in _rows(2_500)]
     with ledger.writing() as connection:
-        ledger.upsert(connection, table, _rows(2_600))
-        found = ledger.select_in(connection, select(table), table.c.account_id, ids)
+        statements.upsert(connection, table, _rows(2_600))
+        found = statements.select_in(connection, select(table), table.c.account_id, ids)
         delete_in(connection, delete(table), table.c.account_id, ids)
     assert len(found) == 2_500
     assert len(_stored(ledger, table)) == 100
@@ -51,16 +51,17 @@ def test_thousands_of_rows_are_read_and_deleted_by_their_ids(database, monkeypat
 def test_no_ids_select_nothing(database):
     ledger = database.open()
     with ledger.reading() as connection:
-        assert ledger.select_in(connection, select(ledger.tables.lines), ledger.tables.lines.c.line_id, []) == []
+        assert statements.select_in(connection, select(ledger.tables.lines), ledger.tables.lines.c.line_id, []) == []
 
 
 def test_numbers_of_an_account_begin_with_1_and_go_on(database):
     ledger = database.open()
+    counters = ledger.tables.counters
     with ledger.writing() as connection:
-        assert [ledger.next_numbers(connection, ACCOUNT, count) for count in (3, 1)] == [1, 4]
+        assert [statements.next_numbers(connection, counters, ACCOUNT, count) for count in (3, 1)] == [1, 4]
     with database.open().writing() as connection:
-        assert ledger.next_numbers(connection, ACCOUNT, 1) == 5
-        assert ledger.next_numbers(connection, OTHER_ACCOUNT, 1) == 1
+        assert statements.next_numbers(connection, counters, ACCOUNT, 1) == 5
+        assert statements.next_numbers(connection, counters, OTHER_ACCOUNT, 1) == 1
 
 
 def test_numbers_that_are_drawn_at_the_same_moment_differ(database):
@@ -68,7 +69,7 @@ def test_numbers_that_are_drawn_at_the_same_moment_differ(database):
 
     def draw(_: int) -> int:
         with ledger.writing() as connection:
-            return ledger.next_numbers(connection, ACCOUNT, 1)
+            return statements.next_numbers(connection, ledger.tables.counters, ACCOUNT, 1)
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(draw, range(40))) == list(range(1, 41))
@@ -79,13 +80,13 @@ def test_numbers_of_a_transaction_that_is_undone_are_drawn_again(database):
 
     def draw_and_stop() -> None:
         with ledger.writing() as connection:
-            ledger.next_numbers(connection, ACCOUNT, 5)
+            statements.next_numbers(connection, ledger.tables.counters, ACCOUNT, 5)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         draw_and_stop()
     with ledger.writing() as connection:
-        assert ledger.next_numbers(connection, ACCOUNT, 1) == 1
+        assert statements.next_numbers(connection, ledger.tables.counters, ACCOUNT, 1) == 1
 
 
 def test_who_draws_a_number_waits_until_the_transaction_before_has_ended(database):
@@ -94,11 +95,11 @@ def test_who_draws_a_number_waits_until_the_transaction_before_has_ended(databas
 
     def draw() -> int:
         with ledger.writing() as other:
-            return ledger.next_numbers(other, ACCOUNT, 1)
+            return statements.next_numbers(other, ledger.tables.counters, ACCOUNT, 1)
 
     with ThreadPoolExecutor(1) as thread:
         with ledger.writing() as connection:
-            ledger.next_numbers(connection, ACCOUNT, 1)
+            statements.next_numbers(connection, ledger.tables.counters, ACCOUNT, 1)
             waiting = thread.submit(draw)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.2)
@@ -127,7 +128,7 @@ def test_on_mysql_moments_keep_their_microseconds():
     ("table", "columns"),
     [
         ("entries", {"scope, state", "sync_id, state", "state, written_at", "dag_id, written_at"}),
-        ("unsettled", {"sync_id, state", "account_id"}),
+        ("unsettled", {"sync_id, state"}),
     ],
 )
 def test_what_is_asked_each_night_has_an_index(table, columns):
