@@ -59,7 +59,7 @@ class LeadCaptureOperator(SubmitOperator):
     :raises LeadsNotDelivered: More rows were set aside than allowed; the rest was sent. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
     :raises ValueError: An argument is wrong; nothing was sent. When the DAG is parsed: leads that are written in its
-        file hold ``{{ … }}``, or stand in ``.partial()`` or ``.expand()``, which would store them.
+        file hold ``{{ … }}``, or are given to ``.partial()`` or ``.expand()``, which would store them.
     """
 
     api_name = LEAD_CAPTURE.name

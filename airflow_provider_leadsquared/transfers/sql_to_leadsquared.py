@@ -17,15 +17,16 @@ class SqlToLeadSquaredOperator(SyncOperator):
     Send the rows of a query to LeadSquared as leads: those that are new or have changed, each once.
 
     The task first asks for the verdicts that earlier runs have left open. Then it reads all rows, makes leads of them,
-    compares each with the value that LeadSquared last *confirmed* for its key, checks those that are to be sent against
-    the account's own field metadata, and only then sends the first. A ``LeadStatusSensor`` behind it waits for the
+    compares each with what LeadSquared last *confirmed* for its lead, checks those that are to be sent against the
+    account's own field metadata, and only then sends the first. A ``LeadStatusSensor`` behind it waits for the
     verdicts. What was sent, and what came of it, is in the ledger table, a line for each row and run; a task that is
     killed and run again continues where it was.
 
-    A row counts as ``unchanged`` if LeadSquared has confirmed the same values; as ``rejected`` if LeadSquared has
-    refused them, until they change or are replayed; as ``waiting`` if an earlier request for its lead is not settled,
-    so that no older value can overwrite a newer one: the next run sends it. Rows that are no longer in the query's
-    result are left as they are in the CRM.
+    A row counts as ``unchanged`` if LeadSquared has confirmed the same values and nothing was sent to its lead since;
+    as ``rejected`` if LeadSquared has refused them, until they change or are replayed; as ``waiting`` if an earlier
+    sending for its lead is not settled, or another run has sent to it since this one began, so that no older value can
+    overwrite a newer one: the next run sends it. Rows that are no longer in the query's result are left as they are in
+    the CRM.
 
     The task returns ``{"counts": {"read": …, …}, "ledger": {…}}``, also when it fails.
 
@@ -57,16 +58,17 @@ class SqlToLeadSquaredOperator(SyncOperator):
         of the rows read (``float``). (templated)
     :param concurrency: Calls under way at the same time.
     :param sync: The name under which the ledger remembers what it has sent; runs, mapped tasks and DAGs that share it
-        share a memory. Two accounts on one LeadSquared host need two names. Default: DAG, task and LeadSquared
+        share a memory. Each LeadSquared connection has a memory of its own. Default: DAG, task and LeadSquared
         connection. (templated)
-    :param ledger_conn_id: The database of the ledger table. Default: the warehouse. (templated)
+    :param ledger_conn_id: The database of the ledger table: SQLite, Postgres, MySQL or MariaDB; a column store is
+        refused. Default: the warehouse. (templated)
     :param ledger_table: The table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :raises LeadsNotDelivered: More rows were set aside or are refused than allowed, or a rule whose policy is ``fail``
         was broken. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
     :raises WarehouseError: The query failed; nothing was sent.
-    :raises ValueError: An argument is wrong; nothing was sent.
+    :raises ValueError: An argument is wrong, or the ledger would be in a column store; nothing was sent.
     """
 
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *SyncOperator.sync_template_fields)
