@@ -69,7 +69,7 @@ STILL_OPEN = "SELECT COUNT(*), MIN(accepted_at) FROM leadsquared_ledger_last WHE
 
 @task
 def report(synced: Any, dag_run: Any = None) -> None:
-    """Log what became of the rows, as the ledger in the warehouse tells it: counts, reasons and keys, no lead data."""
+    """Log what became of the rows, as the ledger in the warehouse has it: counts, reasons and keys, no lead data."""
     log = logging.getLogger("warehouse_to_leadsquared")
     if not synced:
         log.info("The sync ended before it had read all rows; its log says why")

@@ -119,7 +119,7 @@ def is_error(envelope: Mapping[str, Any]) -> bool:
 
 
 def exception_type_in(envelope: Mapping[str, Any]) -> str | None:
-    """Return the exception's name, only if it looks like one; None where there is none."""
+    """Return the exception's name, only if it has the form of one; None where there is none."""
     kind = envelope.get("exceptiontype")
     if not kind:
         return None

@@ -14,7 +14,7 @@ _TEXTS: dict[str, str | None] = {"skip": None, "clear": ""}
 
 def is_null(value: Any) -> bool:
     """
-    Tell whether a value stands for none: None, NaN, and the NaT and NA of pandas and numpy.
+    Tell whether a value is a null: None, NaN, and the NaT and NA of pandas and numpy.
 
     Data frames have these where a column has a gap.
     """

@@ -10,7 +10,7 @@ class ClockOffset:
     """
     The difference of the two clocks, learnt from responses.
 
-    :param before: What earlier polls found, in seconds; None if there was none. Used until a response tells better.
+    :param before: What earlier polls found, in seconds; None if there was none. Used until a response states the time.
     """
 
     def __init__(self, before: float | None = None) -> None:
@@ -19,7 +19,7 @@ class ClockOffset:
 
     @property
     def is_known(self) -> bool:
-        """Whether a response has told the time, now or before."""
+        """Whether a response has stated the time, now or before."""
         return self._learnt is not None or self._before is not None
 
     @property
@@ -29,7 +29,7 @@ class ClockOffset:
 
     def learn(self, server_time: float, now: float) -> None:
         """
-        Take over what a response tells. A response comes after its time was written, so the largest offset counts.
+        Take over the time of a response. It was written before the response came, so the largest offset counts.
 
         :param server_time: The time on LeadSquared's clock when it wrote the response, in whole seconds.
         :param now: The time on the worker's clock when the response was there.

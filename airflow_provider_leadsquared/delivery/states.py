@@ -54,7 +54,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether this is a verdict: nothing that happens later changes it."""
+        """Whether this is a verdict: nothing changes it later, but that a request called lost may be found."""
         return not self.description.next
 
     @property

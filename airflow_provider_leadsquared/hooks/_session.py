@@ -16,8 +16,8 @@ class SingleCallSession(requests.Session):
     A session that can be ended from another thread.
 
     A timeout of ``requests`` starts anew with every byte that comes, so a server that sends a byte now and then holds a
-    call for ever. And even when told not to follow a redirect, ``requests`` reads its whole body to work out where it
-    leads; so redirects are hidden from it.
+    call for ever. Even when set to follow no redirect, ``requests`` reads its whole body to work out where it leads;
+    so redirects are hidden from it.
     """
 
     def __init__(self) -> None:

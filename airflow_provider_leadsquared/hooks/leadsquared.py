@@ -51,7 +51,7 @@ class LeadSquaredHook(BaseHook):
     key and no lead is in any of them.
 
     :param leadsquared_conn_id: The LeadSquared connection.
-    :param timeout: Seconds to connect, and to wait for an answer, for every call.
+    :param timeout: Seconds to connect, and to wait for each part of a response; a whole call gets twice as many.
     """
 
     conn_name_attr = "leadsquared_conn_id"

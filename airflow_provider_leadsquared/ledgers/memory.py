@@ -130,7 +130,7 @@ class LeadMemory(Routes):
             writer.seen_at, writer.partition = self._now, run.partition
 
     def show_last(self, row_line: str, scope: str, entry_id: str) -> None:
-        """Let a line of the result table stand for a row that was sent before and has nothing under way."""
+        """Let the view of last states show a line for a row that was sent before and has nothing under way."""
         line = self.lines.get(row_line)
         if isinstance(line, RowLine) and not line.unsettled:
             line.last_scope, line.last_entry = scope, entry_id

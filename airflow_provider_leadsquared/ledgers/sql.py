@@ -194,7 +194,7 @@ def _generation(metadata: Mapping[str, Any]) -> int:
 
 
 def _is_receipt(entry: Entry) -> bool:
-    """Tell whether LeadSquared has answered for this row."""
+    """Tell whether LeadSquared has responded to a sending of this row."""
     return entry.request_id is not None or entry.state.is_confirmed or entry.state.is_refused
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 from sqlalchemy.sql import Executable
 from sqlalchemy.types import BigInteger, DateTime, Integer, TypeEngine
 
-#: So many values the proven databases take in one list (SQLite 32,766, Postgres 65,535); some others take 1,000.
+#: Values in one list: fewer than the proven databases take (SQLite 32,766, Postgres 65,535); some others take 1,000.
 _IDS, _IDS_ON_OTHERS = 10_000, 1_000
 
 

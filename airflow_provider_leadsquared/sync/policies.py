@@ -26,7 +26,7 @@ class Policy(StrEnum):
 
 _ALL = tuple(Policy)
 _NO_WARNING = (Policy.REFUSE, Policy.FAIL)
-_IDENTITY = "such rows cannot be told apart, and if they were sent, they would double or overwrite leads"
+_IDENTITY = "such rows cannot be distinguished, and if they were sent, they would double or overwrite leads"
 #: Each rule that has a policy: those it may have, the default first, and why ``warn`` is not among them.
 _CHOICES: Mapping[str, tuple[tuple[Policy, ...], str]] = MappingProxyType(
     {

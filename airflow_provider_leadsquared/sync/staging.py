@@ -2,7 +2,7 @@
 The rows of one run in a temporary table on disk, so that a million take no more memory than a thousand.
 
 SQLite keeps them in a temporary file that has no name and is gone with the process, however that ends. All rows are
-here before the first is sent: rules that look across rows need them all, a query that fails half-way sends nothing,
+here before the first is sent: rules that compare rows need them all, a query that fails half-way sends nothing,
 and the warehouse is not kept waiting while leads go out.
 """
 

@@ -105,7 +105,7 @@ def _date(value: Any) -> dt.date | None:
 
 def _json(value: Any) -> str:
     """
-    Write a list, an object or any other value as JSON, names in order of the alphabet so that equal values look alike.
+    Write a list, an object or any other value as JSON, names in order of the alphabet: equal values have one text.
 
     A text stays as it is: drivers that do not read JSON columns give their JSON. Nulls of any kind are ``null``.
     """

@@ -103,7 +103,7 @@ class _Poll:
     """
     One poll while it is under way.
 
-    All its times are LeadSquared's: those of this worker's clock and an offset, which responses tell (``Date``).
+    All its times are LeadSquared's: those of this worker's clock and an offset, learnt from responses (``Date``).
     """
 
     def __init__(
@@ -243,7 +243,7 @@ class _Poll:
     def _open_requests(self) -> dict[str, Entry]:
         """Return by RequestId the requests that are open or were called lost; one for each RequestId."""
         first: dict[str | None, Entry] = {}
-        # Those with a verdict come first: what another row has been told is not told twice.
+        # Those with a verdict come first: a RequestId whose verdict another row has is not given to a second row.
         for entry in sorted(
             self._entries.values(), key=lambda entry: (not _is_decided(entry), self._accepted_at(entry))
         ):
@@ -269,7 +269,7 @@ class _Poll:
         return self._first_seen if entry.accepted_at is None else entry.accepted_at
 
     def _server_time(self, request_id: str, outcome: RequestStatus | ApiError) -> float | None:
-        """Return the time that a response tells; None also for one that is older than the request: a stored copy."""
+        """Return the time that a response states; None also for one that is older than the request: a stored copy."""
         time: float | None = getattr(outcome, "server_time", None)
         accepted_at = self._by_request[request_id].accepted_at
         is_stale = time is not None and accepted_at is not None and time < accepted_at - _SAME_SECOND

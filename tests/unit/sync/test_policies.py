@@ -50,7 +50,7 @@ def test_a_rule_of_the_account_may_have_any_policy(rule, policy):
 @pytest.mark.parametrize("rule", ["no_match_key", "no_key", "doubled_key", "doubled_match_key"])
 def test_rows_that_cannot_be_told_apart_are_never_sent_with_a_warning(rule):
     assert Policies.parse({rule: "fail"}).of(rule) is Policy.FAIL
-    with pytest.raises(ValueError, match=f"the policy of {rule} cannot be 'warn': such rows cannot be told apart"):
+    with pytest.raises(ValueError, match=f"the policy of {rule} cannot be 'warn': such rows cannot be distinguished"):
         Policies.parse({rule: "warn"})
 
 
