@@ -428,7 +428,7 @@ def disk_pages(on_sqlite, monkeypatch) -> list[int]:
     return pages
 
 
-@pytest.mark.parametrize("pages", [8, 40])
+@pytest.mark.parametrize("pages", [8, 60])
 def test_ledger_disk_full(sandbox, clock, no_waits, disk_pages, pages):
     """On 8 pages the first intents find no room; with more the disk is full while leads are sent."""
     task, disk_pages[0] = Task(), pages
@@ -445,7 +445,7 @@ def test_ledger_disk_full(sandbox, clock, no_waits, disk_pages, pages):
 
 
 def test_ledger_disk_full_without_match_keys(sandbox, clock, no_waits, disk_pages):
-    task, disk_pages[0] = Task(), 40
+    task, disk_pages[0] = Task(), 60
     with pytest.raises(LedgerUnavailableError, match="full"):
         capture_unkeyed(task, unkeyed(1_000), **in_sql)
     disk_pages[0] = 100_000
