@@ -205,9 +205,6 @@ class Database:
             pool_logging_name=_LOGGERS,
             **_OPTIONS.get(dialect, {}),
         )
-        if dialect == "postgresql+psycopg":
-            # Many rows in one statement: the driver's own way waits several times for a group of a thousand rows.
-            engine.dialect.use_insertmanyvalues_wo_returning = True
         if not statements.is_proven(engine.dialect):
             _log.warning(
                 "The ledger %s is in a database (%s) on which this package is not tested; Postgres, MySQL, MariaDB and "
@@ -235,13 +232,8 @@ class Database:
 _POSTGRES: dict[str, Any] = {"isolation_level": "READ COMMITTED", "use_native_hstore": False}
 #: What engines are created with, by driver.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "postgresql+psycopg": {**_POSTGRES, "insertmanyvalues_page_size": 10_000},
-    # Many rows in one round trip; the driver would send each by itself.
-    "postgresql+psycopg2": {
-        **_POSTGRES,
-        "executemany_mode": "values_plus_batch",
-        "executemany_batch_page_size": 10_000,
-    },
+    "postgresql+psycopg": _POSTGRES,
+    "postgresql+psycopg2": _POSTGRES,
 }
 
 

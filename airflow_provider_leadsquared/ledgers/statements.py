@@ -11,6 +11,7 @@ from sqlalchemy.dialects.mysql import insert as insert_on_mysql
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 from sqlalchemy.sql import Executable
+from sqlalchemy.types import BigInteger, DateTime, Integer, TypeEngine
 
 #: So many values the proven databases take in one list (SQLite 32,766, Postgres 65,535); some others take 1,000.
 _IDS, _IDS_ON_OTHERS = 10_000, 1_000
@@ -29,7 +30,11 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     ordered = sorted(rows, key=lambda row: tuple(row[name] for name in keys))
     if connection.dialect.name not in _UPSERTS:
         connection.execute(_deletion(table), [{f"key_{name}": row[name] for name in keys} for row in ordered])
-    connection.execute(_upsert(connection.dialect.name, table), ordered)
+    statement = _upsert(connection.dialect.name, table)
+    if connection.dialect.name == "postgresql":
+        connection.execute(statement, {one.name: [row[one.name] for row in ordered] for one in table.columns})
+    else:
+        connection.execute(statement, ordered)
 
 
 def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
@@ -96,14 +101,36 @@ def _upsert(dialect: str, table: Table) -> Executable:
     return build(table)
 
 
-def _upsert_on_conflict(build: Any) -> Callable[[Table], Executable]:
-    def statement(table: Table) -> Executable:
-        base = build(table)
-        others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
-        replaced: Executable = base.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
-        return replaced
+def _upsert_on_sqlite(table: Table) -> Executable:
+    base = insert_on_sqlite(table)
+    others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
+    return base.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
 
-    return statement
+
+def _upsert_on_postgres(table: Table) -> Executable:
+    """
+    Return the statement for Postgres, whose parameters are the columns as arrays.
+
+    So any number of rows is one round trip, whichever the driver: of many rows psycopg 2 makes many statements, and
+    psycopg 3 waits several times.
+    """
+    names = [column.name for column in table.columns]
+    arrays = ", ".join(f"CAST(:{column.name} AS {_array_type(column.type)}[])" for column in table.columns)
+    others = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.columns if not column.primary_key)
+    keys = ", ".join(column.name for column in table.primary_key)
+    return text(
+        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - plain names
+        f"ON CONFLICT ({keys}) DO UPDATE SET {others}"
+    )
+
+
+def _array_type(kind: TypeEngine[Any]) -> str:
+    """Return Postgres's name for the type of a column; all texts are ``text`` until they are stored."""
+    if isinstance(kind, BigInteger):
+        return "bigint"
+    if isinstance(kind, Integer):
+        return "integer"
+    return "timestamp" if isinstance(kind, DateTime) else "text"
 
 
 def _upsert_on_mysql(table: Table) -> Executable:
@@ -126,8 +153,8 @@ def _deletion(table: Table) -> Executable:
 
 
 _UPSERTS: dict[str, Callable[[Table], Executable]] = {
-    "sqlite": _upsert_on_conflict(insert_on_sqlite),
-    "postgresql": _upsert_on_conflict(insert_on_postgres),
+    "sqlite": _upsert_on_sqlite,
+    "postgresql": _upsert_on_postgres,
     "mysql": _upsert_on_mysql,
 }
 _NUMBERS = {

@@ -355,7 +355,7 @@ def test_sigterm(sandbox, clock, monkeypatch):
     before_call(monkeypatch, 100, operator.on_kill)
     with pytest.raises(LeadsUnsent, match=r"leads are not sent or in doubt: the task was stopped\. A retry sends"):
         operator.execute(task.context())
-    counts = task.pushed["counts"]
+    counts = (task.pushed or task.returned)["counts"]
     assert (counts["read"], counts["open"] + counts["unsent"]) == (400, 400)
     assert 99 < counts["open"] == len(sandbox.posts()) < 200
     receipts = capture(task, leads(400))
@@ -454,7 +454,7 @@ def test_ledger_disk_full_without_match_keys(sandbox, clock, no_waits, disk_page
     disk_pages[0] = 100_000
     with suppress(LeadsNotDelivered):
         capture_unkeyed(task, unkeyed(1_000), **in_sql)
-    counts = task.pushed["counts"]
+    counts = (task.pushed or task.returned)["counts"]
     assert (counts["read"], counts["open"] + counts.get("in_doubt", 0)) == (1_000, 1_000)
     assert set(times_sent(sandbox).values()) == {1}
 

@@ -9,6 +9,7 @@ from sqlalchemy import Table, delete, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from airflow_provider_leadsquared.ledgers import statements
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.ledgers.statements import delete_in
 
@@ -34,7 +35,8 @@ def test_rows_are_inserted_or_take_the_place_of_those_with_their_key(database):
     assert sorted(_stored(ledger, table).values()) == [1, 2, 2]
 
 
-def test_thousands_of_rows_are_read_and_deleted_by_their_ids(database):
+def test_thousands_of_rows_are_read_and_deleted_by_their_ids(database, monkeypatch):
+    monkeypatch.setattr(statements, "_IDS", 1_000)
     ledger = database.open()
     table = ledger.tables.counters
     ids = [row["account_id"] for row in _rows(2_500)]
