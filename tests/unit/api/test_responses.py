@@ -79,9 +79,6 @@ CAPTURED: dict[str, Any] = {
     "Status": "Success",
     "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": True},
 }
-    "Status": "Success",
-    "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": True},
-}
 DUPLICATE = {
     "Status": "Error",
     "ExceptionType": "MXDuplicateEntryException",
