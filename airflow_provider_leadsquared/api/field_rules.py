@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
-from airflow_provider_leadsquared.api.texts import invisible_in
+from airflow_provider_leadsquared.api.texts import clean_text, invisible_in
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -130,7 +130,10 @@ class FieldRules:
             if isinstance(text, str) and (sign := invisible_in(text)):
                 found.append(InvalidLeadError(name, "invisible", f"holds {sign}, a character that nobody sees"))
             validator = validators.get(name)
-            if validator is not None and not (isinstance(text, str) and text in self._options.get(name, ())):
+            # Options were cleaned when they were read.
+            if validator is not None and not (
+                isinstance(text, str) and clean_text(text) in self._options.get(name, ())
+            ):
                 for error in validator.iter_errors(text):
                     found.append(_breach(name, error, self.schema["properties"][name]))
         return found

@@ -6,7 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Dialect, Select, Table, and_, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Dialect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.mysql import insert as insert_on_mysql
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
@@ -79,20 +93,18 @@ def _draw_on_conflict(build: Any) -> Callable[[Connection, Table, str, int], int
 
 
 def _draw_on_mysql(connection: Connection, counters: Table, account_id: str, count: int) -> int:
-    drawn = insert_on_mysql(counters).values(account_id=account_id, no=count)
-    connection.execute(drawn.on_duplicate_key_update(no=counters.c.no + count))
-    return _last_number(connection, counters, account_id)
+    # LAST_INSERT_ID(…) lets the response to the statement itself tell the number.
+    drawn = insert_on_mysql(counters).values(account_id=account_id, no=func.last_insert_id(count))
+    result = connection.execute(drawn.on_duplicate_key_update(no=func.last_insert_id(counters.c.no + count)))
+    return int(result.lastrowid)
 
 
 def _draw_on_others(connection: Connection, counters: Table, account_id: str, count: int) -> int:
     changed = update(counters).where(counters.c.account_id == account_id).values(no=counters.c.no + count)
     if connection.execute(changed).rowcount == 0:
         connection.execute(insert(counters), {"account_id": account_id, "no": count})
-    return _last_number(connection, counters, account_id)
-
-
-def _last_number(connection: Connection, counters: Table, account_id: str) -> int:
-    return int(connection.execute(select(counters.c.no).where(counters.c.account_id == account_id)).scalar_one())
+    number = select(counters.c.no).where(counters.c.account_id == account_id)
+    return int(connection.execute(number).scalar_one())
 
 
 @lru_cache(maxsize=100)

@@ -74,7 +74,7 @@ for name in ("nightly", "killed"):
         LeadStatusSensor(task_id="wait", request_ids=sync.output, outlets=[leads_asset()])
 
 with DAG("one_city", schedule=None, params={{"city": None, "full_refresh": False}}), TaskGroup("crm"):
-    ours = {{"ledger_table": "nightly_ledger", "sync": "nightly.crm.sync by leadsquared_default", "outlets": []}}
+    ours = {{"ledger_table": "nightly_ledger", "sync": "nightly/crm.sync by leadsquared_default", "outlets": []}}
     query = "SELECT id, email, city FROM nightly WHERE city = '{{{{ params.city }}}}'"
     SqlToLeadSquaredOperator(task_id="sync", sql=query, **arguments | ours)
 

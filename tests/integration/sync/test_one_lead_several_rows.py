@@ -100,6 +100,16 @@ def test_rows_that_lead_to_one_lead_by_different_match_keys_are_one_person(sandb
     assert [post["lead"]["mx_City"] for post in sandbox.posts()] == ["Pune", "Delhi"]
 
 
+def test_a_phone_that_a_lead_did_not_take_makes_no_other_row_the_same_person(sandbox, clock, on_sqlite):
+    options = {"mapping": WITH_PHONE, "lead_update_behavior": "DoNotUpdateUniqueFields"}
+    only(on_sqlite, (1, ADDRESS, "Pune", None))
+    run_night(Night("1"), clock, on_sqlite, **options)
+    only(on_sqlite, (1, ADDRESS, "Pune", "9000000001"))
+    run_night(Night("2"), clock, on_sqlite, **options)
+    on_sqlite.put((2, None, "Delhi", "9000000001"))
+    assert sync(Night("3"), on_sqlite, **options)["counts"] == {"read": 2, "unchanged": 1, "open": 1}
+
+
 def test_rows_of_one_person_are_superseded_every_night_and_nothing_is_sent_again(sandbox, clock, warehouse):
     only(warehouse, customer(1, "Pune", email=ADDRESS), customer(2, "Delhi", email=ADDRESS))
     run_night(Night("1"), clock, warehouse)

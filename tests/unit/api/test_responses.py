@@ -75,7 +75,10 @@ def _read_host(body: Any, code: int = 200) -> Any:
 READERS = [_read_receipt, _read_capture, _read_status, _read_metrics, _read_fields, _read_host]
 CALL_READERS = [reader for reader in READERS if reader is not _read_status]
 
-CAPTURED = {"Status": "Success", "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": True}}
+CAPTURED: dict[str, Any] = {
+    "Status": "Success",
+    "Message": {"Id": ACTIVITY_ID, "RelatedId": LEAD_ID, "IsCreated": True},
+}
 DUPLICATE = {
     "Status": "Error",
     "ExceptionType": "MXDuplicateEntryException",
@@ -380,7 +383,9 @@ def test_ids_may_be_numbers():
 @pytest.mark.parametrize("activity", [[], {}, True, "x" * 200])
 def test_an_odd_activity_id_is_no_reason_to_doubt_the_lead(activity):
     message = {"Status": "Success", "Message": {"Id": activity, "RelatedId": LEAD_ID, "IsCreated": True}}
-    assert _read_status(_task(Message=message)).confirmation.lead_id == LEAD_ID
+    confirmation = _read_status(_task(Message=message)).confirmation
+    assert confirmation is not None
+    assert confirmation.lead_id == LEAD_ID
 
 
 @pytest.mark.parametrize("lead_id", [True, "", " ", None, "x" * 101, 10**101])
@@ -489,7 +494,9 @@ def test_the_reason_of_a_refused_submission_is_clean():
 
 def test_a_lead_id_is_clean():
     message = {"Status": "Success", "Message": {"RelatedId": f"a{UNFIT}b", "IsCreated": True}}
-    assert _read_status(_task(Message=message)).confirmation.lead_id.replace("\ufffd", "?").isprintable()
+    confirmation = _read_status(_task(Message=message)).confirmation
+    assert confirmation is not None
+    assert confirmation.lead_id.replace("\ufffd", "?").isprintable()
 
 
 def test_names_and_options_of_fields_are_clean():
