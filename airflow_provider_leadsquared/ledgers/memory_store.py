@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
+from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.ledgers.memory_lines import (
-    Intent,
-    KeyLine,
-    LeadLine,
-    Line,
-    MatchKey,
-    MemoryRow,
-    Refusal,
-    RowLine,
-    Sending,
-    Success,
-    Writer,
-)
+from airflow_provider_leadsquared.ledgers.memory_lines import Line, MatchKey, Sending
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
+from airflow_provider_leadsquared.ledgers.memory_rows import (
+    LINE_COLUMNS,
+    line_values,
+    read_line,
+    read_sending,
+    sending_details,
+)
 from airflow_provider_leadsquared.ledgers.statements import delete_in, next_numbers, select_in, upsert
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
-_KINDS: dict[str, type[Line]] = {"r": RowLine, "k": KeyLine, "l": LeadLine}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
 #: Numbers that settling one sending takes at the most, with up to five match keys.
 NUMBERS_PER_VERDICT = 16
 
@@ -105,14 +96,14 @@ class MemoryStore:
         """
         lines: dict[str, Line] = {}
         unsettled = {sending.sending_id: sending for sending in sendings}
-        stored: dict[str, dict[str, Any]] = {}
+        stored: dict[str, Sequence[Any]] = {}
         looked_up: set[str] = set()
         wanted = set(ids)
         while wanted:
             looked_up |= wanted
             found = self._lines(connection, wanted)
             stored.update(found)
-            new = {line_id: _line(values) for line_id, values in found.items()}
+            new = {line_id: read_line(values) for line_id, values in found.items()}
             lines.update(new)
             missing = {one for line in new.values() for one in line.unsettled} - unsettled.keys()
             more = self._sendings(connection, missing)
@@ -125,13 +116,12 @@ class MemoryStore:
 
     def save(self, connection: Connection, loaded: LoadedMemory) -> None:
         """Write the lines that have changed."""
-        now = timestamp(loaded.now)
+        common = {"account_id": self.account_id, "written_at": timestamp(loaded.now)}
         changed = []
         for line_id, line in loaded.memory.lines.items():
-            values = {"account_id": self.account_id, **_line_values(line)}
-            before = loaded.stored.get(line_id)
-            if before is None or any(before[name] != value for name, value in values.items()):
-                changed.append({**values, "written_at": now})
+            values = line_values(line)
+            if values != loaded.stored.get(line_id):
+                changed.append({**dict(zip(LINE_COLUMNS, values, strict=True)), **common})
         upsert(connection, self._tables.lines, changed)
 
     def add_sendings(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> None:
@@ -146,7 +136,6 @@ class MemoryStore:
     def sending_values(self, sending: Sending) -> dict[str, Any]:
         """Return a sending as the columns of its line that the memory needs."""
         row = sending.row
-        details = [row.match_keys, row.moves_keys, sending.lines, sending.leads]
         return {
             "sending_id": sending.sending_id,
             "account_id": self.account_id,
@@ -161,14 +150,14 @@ class MemoryStore:
             "try_id": sending.try_id,
             "partition_id": sending.partition,
             "intended_at": timestamp(sending.intended_at),
-            "details": json.dumps(details),
+            "details": sending_details(sending),
         }
 
-    def _lines(self, connection: Connection, ids: set[str]) -> dict[str, dict[str, Any]]:
+    def _lines(self, connection: Connection, ids: set[str]) -> dict[str, Sequence[Any]]:
         lines = self._tables.lines
-        statement = select(lines).where(lines.c.account_id == self.account_id)
-        found = select_in(connection, statement, lines.c.line_id, sorted(ids))
-        return {line.line_id: dict(line._mapping) for line in found}
+        columns = [lines.c[name] for name in LINE_COLUMNS]
+        statement = select(*columns).where(lines.c.account_id == self.account_id)
+        return {line[0]: tuple(line) for line in select_in(connection, statement, lines.c.line_id, sorted(ids))}
 
     def _sendings(self, connection: Connection, ids: set[str]) -> dict[str, Sending]:
         if not ids:
@@ -184,98 +173,10 @@ class LoadedMemory:
     A memory, and its lines as they were stored.
 
     :param memory: The memory.
-    :param stored: The columns of each line by its id.
+    :param stored: The values of each line's columns by its id.
     :param now: When they were loaded, seconds since the epoch.
     """
 
     memory: LeadMemory
-    stored: dict[str, dict[str, Any]]
+    stored: dict[str, Sequence[Any]]
     now: float
-
-
-def read_sending(line: Row[Any]) -> Sending:
-    """Read a sending from its line in the table of unsettled sendings."""
-    match_keys, moves_keys, lines, leads = json.loads(line.details)
-    row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys)
-    return Sending(
-        line.sending_id,
-        line.no,
-        line.sync_id,
-        row,
-        line.try_id,
-        line.scope,
-        line.entry_id,
-        line.partition_id,
-        seconds_of(line.intended_at) or 0.0,
-        tuple(lines),
-        tuple(leads),
-        State(line.state),
-    )
-
-
-def _line_values(line: Line) -> dict[str, Any]:
-    """Return a line as columns."""
-    details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and _in_order(line.last)}
-    values: dict[str, Any] = {
-        "line_id": line.line_id,
-        "kind": _NAMES[type(line)],
-        "no": line.no,
-        "dirty": line.dirty,
-        "touched": line.touched,
-        "moved": 0,
-        "proved": 0,
-        "lead_line": None,
-        "sync_id": None,
-        "row_key": None,
-        "last_scope": None,
-        "last_entry": None,
-    }
-    if isinstance(line, RowLine):
-        values |= {
-            "sync_id": line.sync_id,
-            "row_key": line.row_key,
-            "last_scope": line.last_scope,
-            "last_entry": line.last_entry,
-        }
-        details |= {
-            "success": line.success and [line.success.no, line.success.match_keys, line.success.lead],
-            "refusal": line.refusal and _in_order(line.refusal),
-            "sent": line.sent,
-        }
-    elif isinstance(line, KeyLine):
-        values |= {"moved": line.moved, "proved": line.proved, "lead_line": line.lead}
-        details |= {"kin": sorted(line.kin)}
-    elif isinstance(line, LeadLine):
-        details |= {"keys": line.keys, "writers": {sync: _in_order(one) for sync, one in line.writers.items()}}
-    return {**values, "details": json.dumps({name: value for name, value in details.items() if value})}
-
-
-def _line(values: dict[str, Any]) -> Line:
-    """Read a line from its columns."""
-    details = json.loads(values["details"])
-    common: dict[str, Any] = {name: values[name] for name in ("line_id", "no", "dirty", "touched")}
-    common["last"] = Intent(*details["last"]) if "last" in details else None
-    common["unsettled"] = details.get("unsettled", [])
-    if values["kind"] == "r":
-        success = details.get("success")
-        common |= {name: values[name] or "" for name in ("sync_id", "row_key", "last_scope", "last_entry")}
-        return RowLine(
-            **common,
-            success=success and Success(success[0], _match_keys(success[1]), success[2]),
-            refusal=Refusal(*details["refusal"]) if "refusal" in details else None,
-            sent=details.get("sent"),
-        )
-    if values["kind"] == "k":
-        kin = set(details.get("kin", ()))
-        return KeyLine(**common, lead=values["lead_line"], proved=values["proved"], moved=values["moved"], kin=kin)
-    writers = {sync: Writer(*one) for sync, one in details.get("writers", {}).items()}
-    return LeadLine(**common, keys=details.get("keys", {}), writers=writers)
-
-
-def _in_order(part: Intent | Refusal | Writer) -> list[Any]:
-    """Return the fields of a part of a line; ``dataclasses.astuple`` copies each of them, which takes long."""
-    return [getattr(part, name) for name in part.__slots__]
-
-
-def _match_keys(pairs: Iterable[Sequence[str]]) -> tuple[MatchKey, ...]:
-    return tuple((name, key) for name, key in pairs)

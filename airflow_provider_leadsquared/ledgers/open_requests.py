@@ -14,7 +14,8 @@ from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
-from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore, read_sending
+from airflow_provider_leadsquared.ledgers.memory_rows import read_sending
+from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.statements import select_in, upsert
