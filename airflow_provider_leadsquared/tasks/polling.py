@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
-#: Verdicts are written in groups of this size while a poll is under way.
-_GROUP_ROWS = 1_000
+#: While a poll is under way, verdicts are written when there are this many, or when this many seconds have passed.
+_GROUP_ROWS, _GROUP_SECONDS = 1_000, 5.0
 #: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
 LAST_ATTEMPT = 60.0
 #: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
@@ -167,10 +168,13 @@ class _Poll:
 
     async def _ask(self, due: Iterable[str]) -> None:
         asked = [(request_id, self._by_request[request_id].api) for request_id in due]
+        written_at = time.monotonic()
         async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
             self._receive(request_id, outcome)
-            if len(self._unwritten) >= _GROUP_ROWS:
+            is_due = time.monotonic() - written_at >= _GROUP_SECONDS
+            if self._unwritten and (is_due or len(self._unwritten) >= _GROUP_ROWS):
                 group, self._unwritten = self._unwritten, []
+                written_at = time.monotonic()
                 await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.write, group)
         if self._unknown and not self._path_works:
             await self._prove_path()

@@ -219,7 +219,7 @@ def test_asset_events_carry_the_books_and_start_other_dags(airflow: LocalAirflow
     counts = {(event["source_task_id"], event["source_map_index"]): event["extra"]["counts"] for event in events}
     assert counts.pop(("crm.wait", -1)) == first.awaited
     assert sum(map(Counter, counts.values()), Counter[str]()) == first.counts
-    assert len(counts) == PARTITIONS
+    assert len(counts) == PARTITIONS - 1  # the last partition has no row, so it has changed nothing
     runs = eventually(lambda: airflow.api("GET", "dags/after/dagRuns")["dag_runs"])
     assert {run["run_type"] for run in runs} == {"asset_triggered"}
 

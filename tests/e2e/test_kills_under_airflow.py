@@ -292,7 +292,7 @@ def test_a_cleared_capture_can_send_all_again(airflow: LocalAirflow, sandbox: Sa
 
 
 def test_a_sensor_killed_in_a_look_asks_no_settled_request_again(airflow: LocalAirflow, sandbox: Sandbox) -> None:
-    slow_down(sandbox, SLOW / 2, "status")
+    slow_down(sandbox, 2 * SLOW, "status")  # longer than verdicts wait until they are written
     receipts = submit(sandbox, REQUESTS)
     ours = {receipt["request_id"] for receipt in receipts}
     run_id = airflow.trigger("looking", conf=accepted(receipts, seconds_ago=60))
