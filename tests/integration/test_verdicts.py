@@ -17,6 +17,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
+from airflow_provider_leadsquared.tasks import polling
 from airflow_provider_leadsquared.tasks.polling import poll
 from airflow_provider_leadsquared.tasks.receipts import parse_receipts
 from tests.integration.tasks import Task, capture, leads, poke, wait_for
@@ -404,7 +405,7 @@ def test_a_request_id_that_stands_at_two_rows_of_a_ledger_gives_one_verdict(sand
         ]
 
 
-def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sandbox, clock, no_waits):
+def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sandbox, clock, no_waits, monkeypatch):
     class CountingLedger(InProcessLedger):
         writes = 0
 
@@ -414,6 +415,8 @@ def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sa
                 asyncio.get_running_loop()
             super().write(*arguments, **more)
 
+    monkeypatch.setattr(polling, "_GROUP_ROWS", 200)  # so that groups are full while calls go on
+    monkeypatch.setattr(polling, "_GROUP_SECONDS", float("inf"))  # on a busy machine there would be more
     receipts = capture(Task(), leads(600))["receipts"]
     clock.advance(60)
     ledger = CountingLedger()
