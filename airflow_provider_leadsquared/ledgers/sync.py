@@ -194,6 +194,7 @@ class SyncLedger(SqlLedger):
                     intended.append(entry)
                 else:
                     intended.append(entry.moved(State.WAITING, reason_class=OTHER_RUN, reason=_OTHER_RUN))
+            self._set_receipts_aside(connection, [entry for entry in intended if entry.attempts > 1])
             self._write_entries(connection, intended)
             entries = {entry.identity: entry for entry in intended}
             lines = [self._unsettled(sending, entries[one]) for one, sending in sendings.items()]

@@ -77,6 +77,9 @@ FROM (
 WHERE nth <= ?
 ORDER BY row_no
 """
+_COMPETING_KEYS = """
+SELECT row_key FROM rows WHERE state IN ({states}) AND row_key IN (SELECT value FROM json_each(?))
+"""
 _OVERTAKEN = """
 SELECT row_no, winner
 FROM (
@@ -201,6 +204,12 @@ class StagingTable:
                 "UPDATE rows SET state = 'unsent', reason_class = NULL, reason = NULL WHERE owner = ?",
                 ((owner,) for owner in here),
             )
+
+    def competing_among(self, row_keys: Iterable[str]) -> set[str]:
+        """Return those of some row keys whose rows are neither invalid nor refused."""
+        statement = _COMPETING_KEYS.format(states=_listed(_COMPETING))
+        found = self._database.execute(statement, (json.dumps(list(row_keys)),))
+        return {key for (key,) in found}
 
     def owned_leads(self) -> list[str]:
         """Return the contested leads that rows of this run write."""
