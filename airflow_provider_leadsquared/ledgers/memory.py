@@ -269,3 +269,7 @@ class LeadMemory(Routes):
                 line.lead, line.moved = lead.line_id, self._next()
             line.proved = sending.no
             lead.keys[attribute] = key
+        for attribute in row.cleared if row.moves_keys else ():
+            former = lead.keys.pop(attribute, None)
+            if former is not None and self._key(former).lead == lead.line_id:
+                self._key(former).lead, self._key(former).moved = None, self._next()

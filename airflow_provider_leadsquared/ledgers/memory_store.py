@@ -148,7 +148,7 @@ class MemoryStore:
     def sending_values(self, sending: Sending) -> dict[str, Any]:
         """Return a sending as the columns of its line that the memory needs."""
         row = sending.row
-        details = [row.match_keys, row.moves_keys, sending.lines, sending.leads]
+        details = [row.match_keys, row.moves_keys, row.cleared, sending.lines, sending.leads]
         return {
             "sending_id": sending.sending_id,
             "account_id": self.account_id,
@@ -197,8 +197,8 @@ class LoadedMemory:
 
 def read_sending(line: Row[Any]) -> Sending:
     """Read a sending from its line in the table of unsettled sendings."""
-    match_keys, moves_keys, lines, leads = json.loads(line.details)
-    row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys)
+    match_keys, moves_keys, cleared, lines, leads = json.loads(line.details)
+    row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys, tuple(cleared))
     return Sending(
         line.sending_id,
         line.no,

@@ -263,6 +263,7 @@ class SyncLedger(SqlLedger):
             self._memory.key_lines(payload.match_keys),
             payload.fingerprint,
             self._identity.moves_keys,
+            payload.cleared,
         )
 
 

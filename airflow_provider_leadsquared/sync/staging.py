@@ -163,7 +163,9 @@ class StagingTable:
                     row.entry.row,
                     row.entry.row_key,
                     row.entry.fingerprint,
-                    json.dumps(row.payload.match_keys) if row.payload and row.may_be_sent else None,
+                    json.dumps([row.payload.match_keys, row.payload.cleared])
+                    if row.payload and row.may_be_sent
+                    else None,
                     row.payload.body if row.payload and row.may_be_sent else None,
                     row.entry.state.value,
                     row.entry.reason_class,
@@ -230,10 +232,7 @@ class StagingTable:
     def to_send(self, size: int) -> Iterator[list[StagedRow]]:
         """Return the rows to send, in lists of at most ``size``."""
         for part in self._parts(_TO_SEND, size):
-            yield [
-                StagedRow(entry, Payload(body, tuple(map(tuple, json.loads(match_keys))), entry.fingerprint))
-                for entry, match_keys, body in part
-            ]
+            yield [StagedRow(entry, _payload(match_keys, body, entry.fingerprint)) for entry, match_keys, body in part]
 
     def not_sent(self) -> Iterator[Entry]:
         """Return the rows that were set aside, and those that wait."""
@@ -251,6 +250,11 @@ class StagingTable:
         while lines := self._database.execute(select, (*states, after, size)).fetchall():
             yield [(_entry(*line[:7]), *line[7:]) for line in lines]
             after = lines[-1][0]
+
+
+def _payload(match_keys: str, body: bytes, fingerprint: str) -> Payload:
+    keys, cleared = json.loads(match_keys)
+    return Payload(body, tuple(map(tuple, keys)), fingerprint, cleared=tuple(cleared))
 
 
 def _listed(states: Sequence[str]) -> str:
