@@ -111,7 +111,9 @@ def encode_lead(
         )
     texts.pop("SearchBy", None)  # by what the lead is found does not change what is stored
     canonical = _CANONICAL.encode([texts, dict(parameters or {})]).encode()
-    return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible))
+    searched = dict.fromkeys((*_MATCH_ATTRIBUTES, str(search_by)))
+    cleared = tuple(name for name in searched if name in texts and not _in_one_spelling(name, texts))
+    return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible), cleared)
 
 
 def _texts_of(

@@ -17,12 +17,15 @@ class Payload:
     :param fingerprint: Hash of what a sending does: of names and values, whatever their order, and of the submission's
         parameters; not of how LeadSquared finds the record. 32 hexadecimal digits.
     :param invisible: The attributes whose values hold characters that nobody sees; they are sent as they are.
+    :param cleared: The attributes among those that LeadSquared looks for records by that are sent empty: an existing
+        record has no such value any more.
     """
 
     body: bytes = field(repr=False)
     match_keys: tuple[tuple[str, str], ...] = field(repr=False)
     fingerprint: str
     invisible: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
 
     @property
     def match_key(self) -> tuple[str, str] | None:

@@ -137,7 +137,7 @@ class Batch:
         beside = sorted([*gone, *earlier.others], key=lambda entry: (entry.row, entry.accepted_at or 0.0))
         for row, entry in enumerate(beside, start=len(self.entries)):
             if entry.state is State.IN_DOUBT and entry.row_key in replaced:
-                entry = entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
+                entry = outdated(entry)
             self.sent_before.append(replace(entry, row=row))
 
     @property
@@ -276,6 +276,11 @@ def check_match_key(payload: Payload, api: AsyncApi) -> None:
             "no_match_key",
             f"has none of {api.match_keys}, so LeadSquared would make a new {api.record} at each sending",
         )
+
+
+def outdated(entry: Entry) -> Entry:
+    """Return a row in doubt as one whose newer values take its place."""
+    return entry.moved(State.SUPERSEDED, reason_class="same_row_key", reason=_OTHER_VALUES)
 
 
 def invalid_entry(row: int, row_key: str | None, error: InvalidLeadError, *, api: AsyncApi, copy: int = 0) -> Entry:

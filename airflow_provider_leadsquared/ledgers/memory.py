@@ -63,6 +63,7 @@ class Finding:
     :param refusal: Its refusal, if LeadSquared refused these very values and no match key has moved since.
     :param owner: The row line that writes its lead from another partition.
     :param is_owner_here: Whether this row is the one that writes a contested lead.
+    :param is_overtaken: Whether its lead may have other values by now, also if these were confirmed once.
     """
 
     person: str
@@ -71,6 +72,7 @@ class Finding:
     refusal: Refusal | None = None
     owner: str | None = None
     is_owner_here: bool = False
+    is_overtaken: bool = False
 
 
 class LeadMemory(Routes):
@@ -87,7 +89,12 @@ class LeadMemory(Routes):
         writer = None if route.lead is None else route.lead.writers.get(run.sync_id)
         is_owner_here = writer is not None and writer.is_contested and writer.row_line == row.row_line
         state, owner = self._state(row, run, route, writer)
-        return Finding(person, state, lead, refusal, owner, is_owner_here)
+        is_overtaken = state in (State.UNSENT, State.SUPERSEDED) or any(
+            sending.sync_id == run.sync_id and sending.row.fingerprint != row.fingerprint
+            for line in route.lines
+            for sending in self._unsettled(line)
+        )
+        return Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken)
 
     def _state(self, row: MemoryRow, run: RunOfSync, route: Route, writer: Writer | None) -> tuple[State, str | None]:
         doubtful = 0
@@ -262,3 +269,7 @@ class LeadMemory(Routes):
                 line.lead, line.moved = lead.line_id, self._next()
             line.proved = sending.no
             lead.keys[attribute] = key
+        for attribute in row.cleared if row.moves_keys else ():
+            former = lead.keys.pop(attribute, None)
+            if former is not None and self._key(former).lead == lead.line_id:
+                self._key(former).lead, self._key(former).moved = None, self._next()

@@ -25,6 +25,7 @@ class MemoryRow:
     :param match_keys: Its match keys in the order in which LeadSquared searches by them.
     :param fingerprint: Hash of what is sent and how.
     :param moves_keys: Whether an existing lead gets these match keys if it has others.
+    :param cleared: The attributes of match keys that are sent empty.
     """
 
     row_line: str
@@ -32,6 +33,7 @@ class MemoryRow:
     match_keys: tuple[MatchKey, ...]
     fingerprint: str
     moves_keys: bool = True
+    cleared: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

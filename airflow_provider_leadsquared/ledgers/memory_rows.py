@@ -92,13 +92,14 @@ def read_line(values: Sequence[Any]) -> Line:
 
 def sending_details(sending: Sending) -> str:
     """Return what of a sending has no column of its own."""
-    return json.dumps([sending.row.match_keys, sending.row.moves_keys, sending.lines, sending.leads])
+    row = sending.row
+    return json.dumps([row.match_keys, row.moves_keys, row.cleared, sending.lines, sending.leads])
 
 
 def read_sending(line: Row[Any]) -> Sending:
     """Return the sending that a row of the table of unsettled sendings holds."""
-    match_keys, moves_keys, lines, leads = json.loads(line.details)
-    row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys)
+    match_keys, moves_keys, cleared, lines, leads = json.loads(line.details)
+    row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys, tuple(cleared))
     return Sending(
         line.sending_id,
         line.no,

@@ -140,9 +140,11 @@ class OpenRequests:
         }
         found = select_in(connection, select(results), results.c.entry_id, sorted(further))
         own = {(line.scope, line.entry_id): dict(line._mapping) for line in found}
+        # Not the scope of the row's own line: that is gone if the row was in doubt until this receipt came.
+        scopes = {line.sending_id: line.scope for line in lines}
         for entry_id, sending_id in further.items():
             result = beside[sending_id]
-            beside[sending_id] = own.get((result["scope"], entry_id)) or {**result, "entry_id": entry_id}
+            beside[sending_id] = own.get((scopes[sending_id], entry_id)) or {**result, "entry_id": entry_id}
         now = timestamp(self._clock())
         changed = [
             {**result, **_verdict_values(received[sending_id]), "written_at": now}

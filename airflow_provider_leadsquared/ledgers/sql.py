@@ -151,6 +151,20 @@ class SqlLedger:
         cleared = [line.entry_id for line in found if line.attempts <= attempts[line.entry_id]]
         delete_in(connection, delete(table).where(table.c.scope == scope), table.c.entry_id, cleared)
 
+    def _set_receipts_aside(self, connection: Connection, entries: Iterable[Entry]) -> None:
+        """Give the receipts of rows that are to be sent again lines of their own."""
+        ids = [digest(*entry.identity) for entry in entries]
+        if not ids:
+            return
+        table = self._tables.entries
+        receipts = select(table).where(
+            table.c.scope == self._scope(self._present_generation(connection)), table.c.request_id.is_not(None)
+        )
+        found = select_in(connection, receipts, table.c.entry_id, ids)
+        aside = {receipt_id(read_entry(line)): dict(line._mapping) for line in found}
+        self._further |= aside.keys()
+        upsert(connection, table, [{**line, "entry_id": one} for one, line in aside.items()])
+
     def _upsert(self, connection: Connection, entries: Mapping[str, Entry]) -> None:
         """Write entries under their ids."""
         if not entries:

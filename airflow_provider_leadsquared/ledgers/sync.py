@@ -195,6 +195,7 @@ class SyncLedger(SqlLedger):
                     intended.append(entry)
                 else:
                     intended.append(entry.moved(State.WAITING, reason_class=OTHER_RUN, reason=_OTHER_RUN))
+            self._set_receipts_aside(connection, [entry for entry in intended if entry.attempts > 1])
             self._write_entries(connection, intended)
             entries = {entry.identity: entry for entry in intended}
             lines = [self._unsettled(sending, entries[one]) for one, sending in sendings.items()]
@@ -263,6 +264,7 @@ class SyncLedger(SqlLedger):
             self._memory.key_lines(payload.match_keys),
             payload.fingerprint,
             self._identity.moves_keys,
+            payload.cleared,
         )
 
 

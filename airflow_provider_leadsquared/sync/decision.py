@@ -32,9 +32,11 @@ def decide(
     :param replay: Which refused rows go again.
     """
     if earlier is not None:
-        if earlier.state is not State.IN_DOUBT:
+        # What was confirmed in this run may have been overwritten since: by the row's next values, which are gone now.
+        is_out_of_date = earlier.state.is_confirmed and found.is_overtaken
+        if not (earlier.state is State.IN_DOUBT or is_out_of_date):
             return replace(earlier, row=row.row)
-        row = replace(row, state=State.IN_DOUBT, attempts=earlier.attempts)
+        row = replace(row, state=State.UNSENT if is_out_of_date else State.IN_DOUBT, attempts=earlier.attempts)
     refusal = found.refusal
     if refusal is not None and not full_refresh and not (replay and replay.takes(refusal)):
         return replace(

@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.api.errors import InvalidLeadError
 from airflow_provider_leadsquared.api.leads import attributes_of
 from airflow_provider_leadsquared.api.null_handling import NullHandling
 from airflow_provider_leadsquared.api.payloads import Payload
-from airflow_provider_leadsquared.delivery.batch import Batch, check_match_key, invalid_entry
+from airflow_provider_leadsquared.delivery.batch import Batch, check_match_key, invalid_entry, outdated
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
@@ -109,6 +109,7 @@ class SyncRun:
         self._staging.refuse_doubled_keys()
         self._staging.supersede(self._ledger.row_line if self._ledger is not None else str)
         self._policies.check_entries(self._staging.first_of_each(1))
+        self._replace_doubts()
 
     def count(self, condition: Callable[[State], bool]) -> int:
         """Return how many rows are in a state that meets the condition."""
@@ -158,6 +159,12 @@ class SyncRun:
     def sent_before(self) -> Sequence[Entry]:
         """What earlier tries of this run sent and the source does not have now, as they left it."""
         return [*self._earlier.values(), *self._others]
+
+    def _replace_doubts(self) -> None:
+        """Let rows that an earlier try left in doubt be replaced by what the source has for their keys now."""
+        doubts = {one: entry for one, entry in self._earlier.items() if entry.state is State.IN_DOUBT}
+        here = self._staging.competing_among({entry.row_key for entry in doubts.values() if entry.row_key is not None})
+        self._earlier |= {one: outdated(entry) for one, entry in doubts.items() if entry.row_key in here}
 
     def _encode(self, number: int, row: Sequence[Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""

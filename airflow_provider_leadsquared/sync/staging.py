@@ -77,6 +77,9 @@ FROM (
 WHERE nth <= ?
 ORDER BY row_no
 """
+_COMPETING_KEYS = """
+SELECT row_key FROM rows WHERE state IN ({states}) AND row_key IN (SELECT value FROM json_each(?))
+"""
 _OVERTAKEN = """
 SELECT row_no, winner
 FROM (
@@ -160,7 +163,9 @@ class StagingTable:
                     row.entry.row,
                     row.entry.row_key,
                     row.entry.fingerprint,
-                    json.dumps(row.payload.match_keys) if row.payload and row.may_be_sent else None,
+                    json.dumps([row.payload.match_keys, row.payload.cleared])
+                    if row.payload and row.may_be_sent
+                    else None,
                     row.payload.body if row.payload and row.may_be_sent else None,
                     row.entry.state.value,
                     row.entry.reason_class,
@@ -202,6 +207,12 @@ class StagingTable:
                 ((owner,) for owner in here),
             )
 
+    def competing_among(self, row_keys: Iterable[str]) -> set[str]:
+        """Return those of some row keys whose rows are neither invalid nor refused."""
+        statement = _COMPETING_KEYS.format(states=_listed(_COMPETING))
+        found = self._database.execute(statement, (json.dumps(list(row_keys)),))
+        return {key for (key,) in found}
+
     def owned_leads(self) -> list[str]:
         """Return the contested leads that rows of this run write."""
         return [lead for (lead,) in self._database.execute("SELECT lead FROM rows WHERE lead IS NOT NULL")]
@@ -221,10 +232,7 @@ class StagingTable:
     def to_send(self, size: int) -> Iterator[list[StagedRow]]:
         """Return the rows to send, in lists of at most ``size``."""
         for part in self._parts(_TO_SEND, size):
-            yield [
-                StagedRow(entry, Payload(body, tuple(map(tuple, json.loads(match_keys))), entry.fingerprint))
-                for entry, match_keys, body in part
-            ]
+            yield [StagedRow(entry, _payload(match_keys, body, entry.fingerprint)) for entry, match_keys, body in part]
 
     def not_sent(self) -> Iterator[Entry]:
         """Return the rows that were set aside, and those that wait."""
@@ -242,6 +250,11 @@ class StagingTable:
         while lines := self._database.execute(select, (*states, after, size)).fetchall():
             yield [(_entry(*line[:7]), *line[7:]) for line in lines]
             after = lines[-1][0]
+
+
+def _payload(match_keys: str, body: bytes, fingerprint: str) -> Payload:
+    keys, cleared = json.loads(match_keys)
+    return Payload(body, tuple(map(tuple, keys)), fingerprint, cleared=tuple(cleared))
 
 
 def _listed(states: Sequence[str]) -> str:

@@ -79,6 +79,19 @@ def test_a_row_waits_while_a_request_for_its_lead_by_another_match_key_is_open(s
     assert sync(Night("3"), on_sqlite, mapping=WITH_PHONE)["counts"] == {"read": 1, "waiting": 1}
 
 
+@pytest.mark.parametrize("row", [(9, ADDRESS, "Pune", None), (9, None, "Pune", "9000000001")], ids=["phone", "email"])
+def test_a_match_key_that_was_cleared_does_not_lead_to_its_former_lead(sandbox, clock, warehouse, row):
+    clearing = {"mapping": WITH_PHONE, "null_handling": "clear"}
+    only(warehouse, customer(9, "Pune", "9000000001", email=ADDRESS))
+    run_night(Night("1"), clock, warehouse, **clearing)
+    only(warehouse, row)
+    run_night(Night("2"), clock, warehouse, **clearing)
+    gone = (1, None, "Delhi", "9000000001") if row[1] else customer(1, "Delhi", None, email=ADDRESS)
+    only(warehouse, gone, row)
+    assert run_night(Night("3"), clock, warehouse, **clearing) == {"read": 2, "unchanged": 1, "open": 1}
+    assert {lead["values"]["mx_City"] for lead in sandbox.leads()} == {"Pune", "Delhi"}
+
+
 # --- in one run ----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from tests.integration.sync.nights import (
     values_in_crm,
     values_in_warehouse,
 )
-from tests.integration.tasks import before_call, wait_for
+from tests.integration.tasks import before_call, error_of, wait_for
 
 ROWS = 60
 
@@ -111,6 +111,22 @@ def test_receipts_of_a_try_that_was_given_up_get_their_verdicts(sandbox, boot_cl
     assert {state for (state,) in on_sqlite.lines("state")} <= {"created", "updated"}
 
 
+def test_a_late_receipt_of_a_row_that_is_gone_gets_its_verdict(sandbox, boot_clock, on_sqlite, monkeypatch):
+    """The next try finds the row in doubt, and the source has it no more; then the receipt comes."""
+    on_sqlite.fill(2)
+    night = Night("1")
+
+    def go_on_without_the_row():
+        on_sqlite.run(f"DELETE FROM {on_sqlite.table} WHERE customer_id = 0")
+        in_a_thread(lambda: error_of(lambda: sync(night, on_sqlite)))
+
+    before_call(monkeypatch, 1, go_on_without_the_row)
+    with pytest.raises(LedgerTakenError):
+        sync(night, on_sqlite, concurrency=1)
+    run_night(Night("2"), boot_clock, on_sqlite)
+    assert on_sqlite.lines("state", "row_key = '0' AND request_id IS NOT NULL") == [("created",)]
+
+
 # --- a source that moves on between two tries ----------------------------------------------------------------------
 
 
@@ -140,6 +156,37 @@ def test_a_refused_row_that_the_query_has_moved_on_from_makes_the_sensor_red(san
     output = sync(night, on_sqlite)
     with pytest.raises(LeadsNotDelivered, match="rejected: 1 MXInvalidInputException"):
         wait_for(night, clock, output)
+
+
+def test_a_row_that_got_its_former_values_back_is_sent_again_by_a_later_try(sandbox, clock, warehouse):
+    night = Night("1")
+    for city in ("Pune", "Delhi", "Pune"):
+        warehouse.fill(1, city)
+        run_night(night, clock, warehouse)
+    assert {city for city, _ in values_in_crm(sandbox).values()} == {"Pune"}
+    known = {request_id for (request_id,) in warehouse.lines("request_id")}
+    assert known == {request["request_id"] for request in sandbox.requests()}
+
+
+def test_a_cleared_run_sends_what_a_later_run_has_overwritten(sandbox, clock, warehouse):
+    for run_id, city in (("1", "Pune"), ("2", "Delhi"), ("1", "Pune")):
+        warehouse.fill(1, city)
+        run_night(Night(run_id), clock, warehouse)
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
+
+
+def test_a_later_try_sends_nothing_again_that_the_crm_holds(sandbox, clock, warehouse):
+    warehouse.fill(2)
+    for _ in range(3):
+        run_night(Night("1"), clock, warehouse, full_refresh=True)
+    assert len(sandbox.posts()) == 2
+
+
+def test_a_doubt_about_former_values_does_not_make_a_later_try_red(sandbox, clock, warehouse):
+    night = Night("1")
+    leave_in_doubt(night, warehouse, "1", EmailAddress="customer1@example.org", mx_City="Pune", mx_Plan="Gold")
+    warehouse.put(customer(1, "Delhi"))
+    assert sync(night, warehouse)["counts"] == {"read": 2, "superseded": 1, "waiting": 1}
 
 
 # --- names ---------------------------------------------------------------------------------------------------------
