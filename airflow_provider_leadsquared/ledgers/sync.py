@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 #: Rows that are not sent are written so many at a time.
 _GROUP_ROWS = 1_000
-#: The reason class of a row that waits because another run has sent something for its lead.
+#: The reason class of a row that waits because something was sent for its lead since this run began.
 OTHER_RUN = "OtherRun"
-_OTHER_RUN = "another run has sent something for this lead since this one began; the next run sends the newest value"
+_OTHER_RUN = (
+    "something was sent for this lead since this run began, by another run or for another row; the next run sends the "
+    "newest value"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
