@@ -55,6 +55,8 @@ def sigalrm_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+# The exception may also come while coverage holds a lock of its own, which would stay locked for ever.
+@pytest.mark.no_cover
 def test_an_execution_timeout_at_any_moment_leaves_every_receipt_written_and_is_airflows_own(sandbox, clock, task_log):
     draw = random.Random(1)  # noqa: S311
     capture_unkeyed(Task(), unkeyed(ROWS))  # imports what the others find imported
