@@ -97,7 +97,7 @@ def _prepare_psycopg2(connection: Any) -> None:
 def _prepare_mysqlclient(connection: Any) -> None:
     from MySQLdb.cursors import Cursor
 
-    class LongStatements(Cursor):  # type: ignore[misc]
+    class LongStatements(Cursor):  # type: ignore[misc]  # the driver has no types
         """Sends many rows in one statement; the driver's own limit is 64 kB."""
 
         max_stmt_length = 512 * 1024
