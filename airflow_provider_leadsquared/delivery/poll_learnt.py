@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+#: Of so many requests asked for after a retry, half are forgotten.
+_MEMORY = 200
+
 
 @dataclass(slots=True)
 class QueueLearnt:
@@ -27,15 +30,17 @@ class Learnt:
 
     :param polled_at: When the last poll was made, seconds since the epoch; None before the first.
     :param polls: How many polls were made.
-    :param gaps: Answers that speak for the first reading of the retry ladder.
-    :param offsets: Answers that speak for the second.
+    :param gaps: What answers say of the first reading of the retry ladder, see :class:`Readings`.
+    :param offsets: What they say of the second.
+    :param retries: Of the last requests that were asked for after a retry: how many had a verdict, how many there were.
     :param queues: How fast each queue moves, by API.
     """
 
     polled_at: float | None = None
     polls: int = 0
-    gaps: int = 0
-    offsets: int = 0
+    gaps: tuple[int, int] = (0, 0)
+    offsets: tuple[int, int] = (0, 0)
+    retries: tuple[int, int] = (0, 0)
     queues: dict[str, QueueLearnt] = field(default_factory=dict)
 
     @classmethod
@@ -44,7 +49,8 @@ class Learnt:
         if not isinstance(found, Mapping) or found.keys() - {one.name for one in fields(cls)}:
             return cls()
         queues = {name: QueueLearnt(**queue) for name, queue in found.get("queues", {}).items()}
-        return cls(**{**found, "queues": queues})
+        counts = {name: tuple(found[name]) for name in ("gaps", "offsets", "retries") if name in found}
+        return cls(**{**found, **counts, "queues": queues})
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -53,3 +59,8 @@ class Learnt:
     def queue(self, name: str) -> QueueLearnt:
         """Return what is known of a queue."""
         return self.queues.setdefault(name, QueueLearnt())
+
+    def count_retry(self, *, settled: bool) -> None:
+        """Count a request that was asked for after a retry."""
+        found, asked = self.retries[0] + settled, self.retries[1] + 1
+        self.retries = (found // 2, asked // 2) if asked >= _MEMORY else (found, asked)

@@ -22,17 +22,24 @@ from airflow_provider_leadsquared.delivery import poll_spacing
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_spacing import FIRST_POLL, QUEUE_WAIT, Spacing
 from airflow_provider_leadsquared.delivery.retry_gates import Gates, Readings
-from airflow_provider_leadsquared.delivery.sweeping import SAMPLE, SAMPLE_BEHIND, Asker, spread, sweep, widen
+from airflow_provider_leadsquared.delivery.sweeping import SAMPLE, SAMPLE_BEHIND, Asker, is_together, spread, sweep, widen
 
 #: Seconds of delay that are worth one call.
-CALL_WORTH = 30.0
+CALL_WORTH = 22.0
 #: Calls a second, on the average over a minute. Our own figure, for LeadSquared documents none for status calls.
 CALLS_A_SECOND = 500.0
 _BUDGET_SECONDS = 60.0
 #: A group that waits for the same retry is asked for as a whole up to this size.
-_SAMPLE_OF_GROUP = 24
+_SAMPLE_OF_GROUP = 40
 #: While its queue does not move, a request is asked for at the latest after so many seconds of LeadSquared's clock.
 UNASKED_AT_MOST = 5_400.0
+
+
+#: Requests that are ready in no order were all attempted if the youngest is not older than this, in seconds of
+#: LeadSquared's clock; of older ones nobody can tell.
+_YOUNG = 150.0
+#: Some attempts are later than most by this share of the time in the queue, and by so many seconds at most.
+_LATE_SHARE, _LATE_MAX = 0.3, 30.0
 
 
 @dataclass(slots=True)
@@ -79,9 +86,9 @@ class PollPlan:
         self._speed, self._spacing, self._calls_a_second = speed, spacing or Spacing(), calls_a_second
         self._ladder = ladder
         self._readings = Readings(ladder, gaps=self.learnt.gaps, offsets=self.learnt.offsets)
-        self._set_gates()
+        self._gates_by_late: dict[float, Gates] = {}
         self._asker = Asker(0)
-        self._now = 0.0
+        self._now, self._begun_with = 0.0, 0
         #: For each queue the share of verdicts in its sample of this poll; None where it was followed.
         self._ready: dict[str, float | None] = {}
 
@@ -96,13 +103,14 @@ class PollPlan:
 
         :param now: When the poll begins, seconds since the epoch on LeadSquared's clock.
         """
-        self._now = now
+        self._now, self._begun_with = now, len(self._open)
         since = self.learnt.polled_at
         seconds = _BUDGET_SECONDS if since is None else min(max(now - since, 0.0), _BUDGET_SECONDS)
         self._asker = Asker(max(int(self._calls_a_second * seconds), 1))
         waiting = [name for name, one in self._open.items() if one.attempted_by is not None]
         for name, queue in self._queues().items():
-            yield from self._ask_queue(name, queue)
+            ripe = [one for one in queue if self._spacing.is_ripe(now - self._open[one].accepted_at)]
+            yield from self._ask_queue(name, ripe or queue)
         yield from self._ask_waiting(waiting)
 
     def answer(self, request_id: str, *, settled: bool, attempted: bool = False) -> None:
@@ -114,9 +122,12 @@ class PollPlan:
         """
         self._asker.answer(request_id, settled=settled)
         request = self._open[request_id]
+        if request.attempted_by is not None and request.asked_at is not None:
+            # A few were passed over and attempted later still.
+            attempt = request.accepted_at, 2 * request.attempted_by - request.accepted_at
+            self._readings.learn(attempt, (request.asked_at, self._now), settled=settled)
+            self.learnt.count_retry(settled=settled)
         if settled:
-            if request.attempted_by is not None and request.asked_at is not None:
-                self._readings.learn(request.attempted_by, request.asked_at, self._now)
             del self._open[request_id]
             return
         request.asked_at = self._now
@@ -128,8 +139,8 @@ class PollPlan:
         """Record that the poll was made, and that all its answers are there."""
         self.learnt.polled_at = self._now
         self.learnt.polls += 1
-        self.learnt.gaps, self.learnt.offsets = self._readings.for_gaps, self._readings.for_offsets
-        self._set_gates()
+        self.learnt.gaps, self.learnt.offsets = self._readings.gaps, self._readings.offsets
+        self._gates_by_late.clear()
 
     def next_poll(self, now: float) -> float:
         """
@@ -140,6 +151,8 @@ class PollPlan:
         """
         if not self._open:
             raise ValueError("no request is open; there is nothing to poll")
+        if self.learnt.polled_at is None:
+            return self._spacing.first_poll([one.accepted_at for one in self._open.values()], now)
         wishes: list[tuple[float, float]] = []
         moving: list[float] = []
         for name, queue in self._queues().items():
@@ -147,28 +160,36 @@ class PollPlan:
             learnt = self.learnt.queue(name)
             if learnt.moved_at is not None and learnt.moved_at == self.learnt.polled_at:
                 moving.append(self._spacing.while_moving(accepted, learnt, now))
-            elif self._ready.get(name):
-                moving.append(self._spacing.while_some_are_ready(accepted, now))
             else:
-                wishes += [self._wish(at, at + QUEUE_WAIT, now) for at in accepted]
+                if self._ready.get(name):
+                    wishes.append((self._spacing.while_some_are_ready(accepted[-1], now), 0.0))
+                gates = self._gates(OpenRequest(0.0, attempted_by=QUEUE_WAIT))
+                wishes += [self._wish(at, at + QUEUE_WAIT, now, gates) for at in accepted]
         wishes += [
-            self._wish(one.accepted_at, one.attempted_by, now)
+            self._wish(one.accepted_at, one.attempted_by, now, self._gates(one))
             for one in self._open.values()
             if one.attempted_by is not None
         ]
         return self._spacing.next_poll(wishes, moving, now)
 
-    def _wish(self, accepted_at: float, base: float, now: float) -> tuple[float, float]:
+    def _wish(self, accepted_at: float, base: float, now: float, gates: Gates) -> tuple[float, float]:
         """Return when a request is best asked for next, and how many seconds this may be put off."""
         if accepted_at > now:  # a clock was set back
             return now + poll_spacing.CLOCK_SET_BACK, 0.0
-        if now - accepted_at < FIRST_POLL - 0.5:
+        if not self._spacing.is_ripe(now - accepted_at):
             return accepted_at + FIRST_POLL, self._spacing.slack(FIRST_POLL)
-        wish = base + self._gates.next(now - base)
+        wish = base + gates.next(now - base)
         return wish, self._spacing.slack(wish - base)
 
-    def _set_gates(self) -> None:
-        self._gates = Gates(self._readings.retries(), last=self._ladder.longest, speed=self._speed)
+    def _gates(self, request: OpenRequest) -> Gates:
+        """Return the gates of a request that waits for a retry: the longer it was queued, the less its times are sure."""
+        queued = (request.attempted_by or 0.0) - request.accepted_at
+        late = min(round(queued * _LATE_SHARE, -1), _LATE_MAX)
+        if late not in self._gates_by_late:
+            self._gates_by_late[late] = Gates(
+                self._readings.retries(), last=self._ladder.longest, late=late, speed=self._speed
+            )
+        return self._gates_by_late[late]
 
     def _queues(self) -> dict[str, list[str]]:
         """Return the requests that are queued, by queue, the oldest first."""
@@ -186,14 +207,14 @@ class PollPlan:
         accepted = {one: self._open[one].accepted_at for one in queue}
         learnt = self.learnt.queue(name)
         moved = learnt.moved_at is not None and learnt.moved_at == self.learnt.polled_at
-        fine = min(max(len(queue) // 500, 3), 16)
-        step = fine
+        fine, expected = min(max(len(queue) // 500, 3), 16), 0
         if moved and learnt.rate is not None and learnt.moved_at is not None:
-            expected = learnt.rate * max(self._now - learnt.moved_at, 0.0)
-            fine, step = max(int(expected * 0.02), 3), max(int(expected * 0.9), 3)
-        place = yield from sweep(self._asker, queue, step=step, fine=fine)
+            expected = int(learnt.rate * max(self._now - learnt.moved_at, 0.0))
+            fine = max(expected // 50, 3)
+        place = yield from sweep(self._asker, queue, expected=expected, fine=fine)
+        moves = place >= min(fine, len(queue))
         self._ready[name] = None
-        if place:
+        if moves:
             lag = self._now - accepted[queue[place - 1]]
             self._passed(queue[:place], lag)
             since = learnt.moved_at if moved and learnt.moved_at is not None else accepted[queue[0]]
@@ -201,30 +222,42 @@ class PollPlan:
             learnt.moved_at = self._now
         rest = queue[place:]
         if rest:
-            ready = yield from self._ask_sample(rest, moves=place > 0)
-            self._ready[name] = ready if not place else None
-        yield from self._ask_unasked([one for one in queue if one in self._open], moves=place > 0)
+            ready = yield from self._ask_sample(rest, moves=moves)
+            self._ready[name] = None if moves else ready
+        yield from self._ask_unasked([one for one in queue if one in self._open], moves=moves)
 
     def _ask_sample(self, rest: list[str], *, moves: bool) -> Generator[list[str], None, float]:
         """Ask for some requests of a queue out of their order; if it is another order, for all that are ready."""
         number = self.learnt.polls
-        accepted = [self._open[one].accepted_at for one in rest if one in self._open]
-        sample = spread(rest, SAMPLE_BEHIND if moves else SAMPLE, number)
+        youngest = self._open[rest[-1]].accepted_at if rest[-1] in self._open else self._now
+        many = min(max(len(rest) // 10, 1), SAMPLE)
+        sample = spread(rest, SAMPLE_BEHIND if moves else many, number)
         share = yield from self._asker.ask(sample)
         if moves and share:
-            sample = spread(rest, SAMPLE, number)
+            sample = spread(rest, many, number)
             share = yield from self._asker.ask(sample)
         if not share:
             return 0.0
-        youngest = max(accepted, default=self._now)
-        if _is_worth(share, self._spacing.while_some_are_ready([youngest], self._now) - self._now):
+        settled = [one not in self._open for one in sample]
+        if is_together(settled):
+            yield from self._ask_around(rest, [one for one in sample if one not in self._open])
+            return share
+        lag = self._now - youngest
+        if _is_worth(share, self._spacing.while_some_are_ready(youngest, self._now) - self._now):
             yield from self._asker.ask(rest)
-            self._passed(rest, self._now - youngest)
-        else:
-            for one in sample:
-                if one not in self._open:
-                    yield from widen(self._asker, rest, rest.index(one), fine=8)
+            self._passed(rest, lag if lag < _YOUNG / self._speed else QUEUE_WAIT)
         return share
+
+    def _ask_around(self, queue: list[str], found: list[str]) -> Iterator[list[str]]:
+        """Ask for what is ready around requests that have a verdict."""
+        places = {one: place for place, one in enumerate(queue)}
+        end = 0
+        for one in found:
+            if places[one] >= end:
+                start, end = yield from widen(self._asker, queue, places[one], fine=8)
+                for near in queue[start:end]:
+                    if self._asker.is_open(near):
+                        self._mark_attempted(near, None)
 
     def _ask_unasked(self, queue: list[str], *, moves: bool) -> Iterator[list[str]]:
         """Ask for those that were not asked for so long that nothing but an answer of their own may count."""
@@ -257,8 +290,9 @@ class PollPlan:
         for name in request_ids:
             one = self._open[name]
             base = one.attempted_by or 0.0
-            passed = self._gates.passed(self._now - base)
-            before = 0 if one.asked_at is None else self._gates.passed(max(one.asked_at - base, 0.0))
+            gates = self._gates(one)
+            passed = gates.passed(self._now - base)
+            before = 0 if one.asked_at is None else gates.passed(max(one.asked_at - base, 0.0))
             if one.accepted_at > self._now or passed - before >= 2:
                 surely.append(name)
             elif passed > before:
@@ -271,8 +305,14 @@ class PollPlan:
     def _ask_group(self, group: list[str]) -> Iterator[list[str]]:
         middle = self._open[group[len(group) // 2]]
         base = middle.attempted_by or 0.0
+        later = base + self._gates(middle).next(self._now - base) - self._now
+        if len(group) <= _SAMPLE_OF_GROUP <= self._begun_with:
+            # One of many small groups: what retries have found before says more than a sample of it.
+            settled, asked = self.learnt.retries
+            if not _is_worth((settled + 1) / (asked + 2), later):
+                return
         share = yield from self._asker.ask(spread(group, _SAMPLE_OF_GROUP, self.learnt.polls))
-        if share and _is_worth(share, base + self._gates.next(self._now - base) - self._now):
+        if share and _is_worth(share, later):
             yield from self._asker.ask(group)
 
 

@@ -8,6 +8,7 @@ they are the farther apart the longer the wait.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from airflow_provider_leadsquared.delivery.poll_learnt import QueueLearnt
 #: by the late end of its own last poke.
 SHORTEST_WAIT = 10.0
 #: Seconds after its acceptance at which a request is worth its first poll.
-FIRST_POLL = 8.0
+FIRST_POLL = 7.0
+#: A poll that is made anyway asks for a request from this age on.
+_RIPE = 6.5
 #: Seconds from the acceptance of a request to its first attempt, where no poll has shown another time.
 QUEUE_WAIT = 8.0
 #: Seconds until the next poll of a request that was accepted in the future, because a clock was set back.
@@ -25,7 +28,9 @@ CLOCK_SET_BACK = 60.0
 #: Polls of a queue that moves are at most so many seconds apart.
 _LONGEST_WAIT = 900.0
 #: While some requests are ready, here and there, the next poll follows after this share of the age of the youngest.
-_SHARE_OF_AGE = 0.5
+_SHARE_OF_AGE = 0.3
+#: Until the next poll of a queue that moves passes at most this share of the age of its oldest request.
+_SURE = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,24 @@ class Spacing:
     polls: int = 47
     merged: float = 0.03
 
+    def is_ripe(self, age: float) -> bool:
+        """Tell whether a request is old enough to be asked for, so many seconds after its acceptance."""
+        return age >= _RIPE
+
+    def first_poll(self, accepted: Sequence[float], now: float) -> float:
+        """
+        Return when to poll first: when all requests are worth it, or when it is not worth to wait for the youngest.
+
+        :param accepted: When the requests were accepted.
+        """
+        worth = sorted(at + FIRST_POLL for at in accepted)
+        for when in (now + second for second in range(int(FIRST_POLL) + 1)):
+            ready = bisect_right(worth, when)
+            wait = worth[-1] - when
+            if wait <= 0.5 or ready * wait >= (len(worth) - ready) * max(self.shortest - wait, 1.0):
+                return when
+        return now + FIRST_POLL
+
     def slack(self, age: float) -> float:
         """Return how many seconds a poll may be put off, so many seconds after the first attempt."""
         return min(max(age * self.merged, self.shortest / 2), 300.0)
@@ -57,12 +80,16 @@ class Spacing:
         wait = min(max((now - accepted[0] + left) / self.polls, self.shortest), _LONGEST_WAIT)
         # The last poll comes when the queue is worked off, not in the middle of its last stretch.
         wait = max(left / max(math.ceil(left / wait - 0.25), 1), self.shortest) if left else wait
-        return now + min(wait, _LONGEST_WAIT)
+        # The rate is not sure at first.
+        return now + min(wait, _LONGEST_WAIT, max(_SURE * (now - accepted[0]), self.shortest))
 
-    def while_some_are_ready(self, accepted: Sequence[float], now: float) -> float:
-        """Return when to poll a queue next in which some requests have a verdict, in no order."""
-        age = now - accepted[-1]
-        return now + min(max(age * _SHARE_OF_AGE, self.shortest), _LONGEST_WAIT)
+    def while_some_are_ready(self, youngest: float, now: float) -> float:
+        """
+        Return when to poll a queue next in which some requests have a verdict, in no order.
+
+        :param youngest: When the youngest of them was accepted.
+        """
+        return now + min(max((now - youngest) * _SHARE_OF_AGE, self.shortest), _LONGEST_WAIT)
 
     def next_poll(self, wishes: Sequence[tuple[float, float]], moving: Sequence[float], now: float) -> float:
         """

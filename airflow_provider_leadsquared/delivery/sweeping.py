@@ -12,12 +12,12 @@ from collections.abc import Generator, Sequence
 
 #: Requests asked for at the end of a step before the step is made.
 PROBES = 3
-#: A step that finds a smaller share of verdicts is the last one.
-ENOUGH = 0.6
+#: A step that finds a smaller share of verdicts is the last one: where the queue is known to move, and where it is not.
+ENOUGH, ENOUGH_AT_FIRST = 0.5, 0.7
 #: Requests asked for to estimate how many of a group are ready.
 SAMPLE = 16
 #: The same, where a queue that moves has been followed to its present place.
-SAMPLE_BEHIND = 2
+SAMPLE_BEHIND = 1
 
 #: Asks for groups of requests, one after the other, and returns something in the end.
 Waves = Generator[list[str], None, int]
@@ -63,17 +63,19 @@ class Asker:
         return sum(known) / len(known) if known else None
 
 
-def sweep(asker: Asker, queue: Sequence[str], *, step: int, fine: int) -> Waves:
+def sweep(asker: Asker, queue: Sequence[str], *, expected: int, fine: int) -> Waves:
     """
     Follow a queue from its oldest request to the place that it has come to.
 
     :param asker: What asks.
     :param queue: The requests, the oldest first.
-    :param step: The first step: how many may be ready, as far as is known.
+    :param expected: The place that it should have come to; 0 if nothing is known.
     :param fine: The shortest step.
     :return: How many requests are behind that place. Not all of them have a verdict.
     """
-    place, limit, doubles = 0, len(queue), True
+    place, limit = 0, len(queue)
+    step = max(int(expected * 0.9), fine)
+    enough = ENOUGH if expected else ENOUGH_AT_FIRST
     while place < limit:
         end = min(place + step, limit)
         if end - place > 4 * PROBES:
@@ -81,14 +83,15 @@ def sweep(asker: Asker, queue: Sequence[str], *, step: int, fine: int) -> Waves:
             if share is None:
                 return place
             if share < 0.5:
-                limit, step, doubles = end - PROBES, max(fine, step // 4), False
+                limit, step = end - PROBES, max(fine, step // 4)
                 continue
         share = yield from asker.ask(queue[place:end])
-        if share is None or share < ENOUGH:
+        if share is None or share < enough:
             return place
         place = end
-        if doubles:
-            step *= 2
+        if limit == len(queue):
+            # Near the place where the queue should be, long steps would go too far.
+            step = fine if place < expected * 1.2 else step * 2
     return place
 
 
@@ -105,12 +108,12 @@ def spread(request_ids: Sequence[str], count: int, number: int) -> list[str]:
     return [request_ids[int((part + phase) * len(request_ids) / count)] for part in range(count)]
 
 
-def widen(asker: Asker, queue: Sequence[str], found: int, *, fine: int) -> Waves:
+def widen(asker: Asker, queue: Sequence[str], found: int, *, fine: int) -> Generator[list[str], None, tuple[int, int]]:
     """
     Ask for the neighbours of a request that has its verdict, on both sides, as long as most of them have one as well.
 
     :param found: The place of that request.
-    :return: How many places were asked for.
+    :return: The places from which and up to which most have a verdict.
     """
     start, end = found, found + 1
     for goes_up in (False, True):
@@ -120,8 +123,18 @@ def widen(asker: Asker, queue: Sequence[str], found: int, *, fine: int) -> Waves
             if low == high:
                 break
             share = yield from asker.ask(queue[low:high])
-            start, end = min(start, low), max(end, high)
             if share is None or share < ENOUGH:
                 break
+            start, end = min(start, low), max(end, high)
             step *= 2
-    return end - start
+    return start, end
+
+
+def is_together(settled: Sequence[bool]) -> bool:
+    """
+    Tell whether the requests with a verdict are close together in a sample.
+
+    :param settled: For each request of the sample, in its order, whether it has a verdict.
+    """
+    runs = sum(here and not before for before, here in zip([False, *settled], settled, strict=False))
+    return 0 < runs * 2 <= sum(settled) + 1
