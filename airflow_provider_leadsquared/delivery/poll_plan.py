@@ -35,6 +35,8 @@ _SAMPLE_OF_GROUP = 40
 UNASKED_AT_MOST = 5_400.0
 
 
+#: Requests of a queue that were accepted within so many seconds are waited for together.
+_ACCEPTED_TOGETHER = 30.0
 #: Requests that are ready in no order were all attempted if the youngest is not older than this, in seconds of
 #: LeadSquared's clock; of older ones nobody can tell.
 _YOUNG = 150.0
@@ -164,7 +166,10 @@ class PollPlan:
                 if self._ready.get(name):
                     wishes.append((self._spacing.while_some_are_ready(accepted[-1], now), 0.0))
                 gates = self._gates(OpenRequest(0.0, attempted_by=QUEUE_WAIT))
-                wishes += [self._wish(at, at + QUEUE_WAIT, now, gates) for at in accepted]
+                slack = accepted[-1] - accepted[0] if accepted[-1] - accepted[0] <= _ACCEPTED_TOGETHER else 0.0
+                for at in accepted:
+                    wish, merged = self._wish(at, at + QUEUE_WAIT, now, gates)
+                    wishes.append((wish, max(merged, slack)))
         wishes += [
             self._wish(one.accepted_at, one.attempted_by, now, self._gates(one))
             for one in self._open.values()

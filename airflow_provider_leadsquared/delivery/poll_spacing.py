@@ -44,7 +44,7 @@ class Spacing:
     """
 
     shortest: float = SHORTEST_WAIT
-    polls: int = 47
+    polls: int = 45
     merged: float = 0.03
 
     def is_ripe(self, age: float) -> bool:
@@ -78,8 +78,8 @@ class Spacing:
         """
         left = len(accepted) / learnt.rate if learnt.rate else 0.0
         wait = min(max((now - accepted[0] + left) / self.polls, self.shortest), _LONGEST_WAIT)
-        # The last poll comes when the queue is worked off, not in the middle of its last stretch.
-        wait = max(left / max(math.ceil(left / wait - 0.25), 1), self.shortest) if left else wait
+        # The last poll comes when the queue is worked off, and not much before or again soon after.
+        wait = max(left / max(math.ceil(left / wait - 0.25), 1), wait / 4, self.shortest)
         # The rate is not sure at first.
         return now + min(wait, _LONGEST_WAIT, max(_SURE * (now - accepted[0]), self.shortest))
 

@@ -15,7 +15,7 @@ PROBES = 3
 #: A step that finds a smaller share of verdicts is the last one: where the queue is known to move, and where it is not.
 ENOUGH, ENOUGH_AT_FIRST = 0.5, 0.7
 #: Requests asked for to estimate how many of a group are ready.
-SAMPLE = 16
+SAMPLE = 24
 #: The same, where a queue that moves has been followed to its present place.
 SAMPLE_BEHIND = 1
 
