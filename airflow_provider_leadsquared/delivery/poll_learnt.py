@@ -8,6 +8,8 @@ from typing import Any
 
 #: Of so many requests asked for after a retry, half are forgotten.
 _MEMORY = 200
+#: Those of the fields that are two numbers.
+_COUNTS = ("gaps", "offsets", "retries")
 
 
 @dataclass(slots=True)
@@ -49,12 +51,13 @@ class Learnt:
         if not isinstance(found, Mapping) or found.keys() - {one.name for one in fields(cls)}:
             return cls()
         queues = {name: QueueLearnt(**queue) for name, queue in found.get("queues", {}).items()}
-        counts = {name: tuple(found[name]) for name in ("gaps", "offsets", "retries") if name in found}
+        counts = {name: tuple(found[name]) for name in _COUNTS if name in found}
         return cls(**{**found, **counts, "queues": queues})
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return asdict(self)
+        counts = {name: list(getattr(self, name)) for name in _COUNTS}
+        return {**asdict(self), **counts}
 
     def queue(self, name: str) -> QueueLearnt:
         """Return what is known of a queue."""

@@ -6,7 +6,7 @@ what time it is. Whatever it knows stands in the ledger (:class:`OpenRequest`, :
 where it was in any process. What it rests on:
 
 - A queue works its requests off nearly in order. One that no poll has found attempted **is queued**: it is asked for
-  when the queue has come to it (``sweeping.py``), and while the queue stands still, for whatever reason, only a sample is.
+  when the queue has come to it (``sweeping.py``). While the queue stands still, for whatever reason, a sample is enough.
 - One that was passed by the queue and is still open **waits for a retry**. It is asked for after LeadSquared's retries
   (``retry_gates.py``), all of a group or only a sample, as the sample shows what is worth it.
 """
@@ -14,7 +14,7 @@ where it was in any process. What it rests on:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
@@ -22,7 +22,15 @@ from airflow_provider_leadsquared.delivery import poll_spacing
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_spacing import FIRST_POLL, QUEUE_WAIT, Spacing
 from airflow_provider_leadsquared.delivery.retry_gates import Gates, Readings
-from airflow_provider_leadsquared.delivery.sweeping import SAMPLE, SAMPLE_BEHIND, Asker, is_together, spread, sweep, widen
+from airflow_provider_leadsquared.delivery.sweeping import (
+    SAMPLE,
+    SAMPLE_BEHIND,
+    Asker,
+    is_together,
+    spread,
+    sweep,
+    widen,
+)
 
 #: Seconds of delay that are worth one call.
 CALL_WORTH = 22.0
@@ -95,20 +103,27 @@ class PollPlan:
         self._ready: dict[str, float | None] = {}
 
     @property
+    def asked(self) -> int:
+        """How many requests the last poll has asked for."""
+        return self._asker.count
+
+    @property
     def open(self) -> Mapping[str, OpenRequest]:
         """The requests without a verdict."""
         return self._open
 
-    def waves(self, now: float) -> Iterator[list[str]]:
+    def waves(self, now: float, first: Sequence[str] = ()) -> Iterator[list[str]]:
         """
         Yield the requests to ask for, in groups; the answers to a group decide about the next ones.
 
         :param now: When the poll begins, seconds since the epoch on LeadSquared's clock.
+        :param first: Open requests to ask for in any case.
         """
         self._now, self._begun_with = now, len(self._open)
         since = self.learnt.polled_at
         seconds = _BUDGET_SECONDS if since is None else min(max(now - since, 0.0), _BUDGET_SECONDS)
         self._asker = Asker(max(int(self._calls_a_second * seconds), 1))
+        yield from self._asker.ask(first)
         waiting = [name for name, one in self._open.items() if one.attempted_by is not None]
         for name, queue in self._queues().items():
             ripe = [one for one in queue if self._spacing.is_ripe(now - self._open[one].accepted_at)]
@@ -136,6 +151,10 @@ class PollPlan:
         if attempted and request.attempted_by is None:
             moves = self.learnt.queue(request.queue).rate is not None
             self._mark_attempted(request_id, None if moves else QUEUE_WAIT)
+
+    def settle(self, request_id: str) -> None:
+        """Record that a request is not waited for any more, whatever its answer was."""
+        self._open.pop(request_id, None)
 
     def end(self) -> None:
         """Record that the poll was made, and that all its answers are there."""
@@ -187,7 +206,7 @@ class PollPlan:
         return wish, self._spacing.slack(wish - base)
 
     def _gates(self, request: OpenRequest) -> Gates:
-        """Return the gates of a request that waits for a retry: the longer it was queued, the less its times are sure."""
+        """Return the gates of a request: the longer it was queued, the less sure are its times."""
         queued = (request.attempted_by or 0.0) - request.accepted_at
         late = min(round(queued * _LATE_SHARE, -1), _LATE_MAX)
         if late not in self._gates_by_late:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
-from airflow_provider_leadsquared.delivery.poll_plan import SHORTEST_WAIT
+from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
