@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -84,7 +85,7 @@ class LeadSquaredHook(BaseHook):
         guard_library_logs()
         connection = self.get_connection(self.leadsquared_conn_id)
         try:
-            extra = connection.extra_dejson
+            extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
         except ValueError:
             extra = None
         if not isinstance(extra, dict):
