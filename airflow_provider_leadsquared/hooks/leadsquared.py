@@ -303,7 +303,8 @@ class LeadSquaredHook(BaseHook):
         """Make many calls; see the public methods for what is promised."""
         from airflow_provider_leadsquared.hooks._connections import Connections
 
-        async with Connections(concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
+        url = self.account.async_url
+        async with Connections(url, concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
             calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
                 partial(call, connections),
                 concurrency=concurrency,

@@ -38,7 +38,7 @@ class Inline(Executor):
     """Runs what it is given at once, in the caller's thread."""
 
     def submit(self, fn, /, *args, **kwargs):
-        done = Future()
+        done: Future[object] = Future()
         try:
             done.set_result(fn(*args, **kwargs))
         except BaseException as error:

@@ -10,7 +10,7 @@ from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerUnavailableError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
-from tests.unit.ledgers.stores import by_identity, entry_of
+from tests.unit.ledgers.stores import StrictStore, by_identity, entry_of
 
 LARGEST_VALUE = 65_535
 
@@ -111,8 +111,8 @@ def test_task_state_of_a_later_version_is_refused(store):
         TaskStateLedger(store).load()
 
 
-def test_a_value_that_the_store_refuses_is_an_error_of_the_data_which_no_retry_cures(store):
-    class Refusing(type(store)):
+def test_a_value_that_the_store_refuses_is_an_error_of_the_data_which_no_retry_cures():
+    class Refusing(StrictStore):
         """A store that takes no value, as Airflow's takes none that is too long."""
 
         def set(self, key: str, value: object) -> None:
