@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -84,7 +85,7 @@ class LeadSquaredHook(BaseHook):
         guard_library_logs()
         connection = self.get_connection(self.leadsquared_conn_id)
         try:
-            extra = connection.extra_dejson
+            extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
         except ValueError:
             extra = None
         if not isinstance(extra, dict):
@@ -302,7 +303,8 @@ class LeadSquaredHook(BaseHook):
         """Make many calls; see the public methods for what is promised."""
         from airflow_provider_leadsquared.hooks._connections import Connections
 
-        async with Connections(concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
+        url = self.account.async_url
+        async with Connections(url, concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
             calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
                 partial(call, connections),
                 concurrency=concurrency,

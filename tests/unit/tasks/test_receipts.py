@@ -62,6 +62,12 @@ def test_a_receipt_with_an_odd_field_is_refused_and_the_field_named(name: str, v
         parse_receipts([RECEIPT | {name: value}])
 
 
+@pytest.mark.parametrize("time", ["soon", "P1D", "10:00/11:00", 5, ["2026-01-01"]])
+def test_a_receipt_whose_time_is_no_date_and_time_is_refused(time):
+    with pytest.raises(ValueError, match="accepted_at of a receipt must be an ISO 8601 date and time"):
+        parse_receipts([RECEIPT | {"accepted_at": time}])
+
+
 def test_the_remedy_for_an_old_output_of_a_sync_speaks_of_the_sync():
     with pytest.raises(ValueError, match="clear the sync with a new ledger_table"):
         parse_receipts({"books": {"read": 1}, "ledger": {"sync": "customers"}})
