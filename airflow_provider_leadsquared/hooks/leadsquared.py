@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
@@ -27,12 +26,11 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
-from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCalls
+from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
@@ -318,30 +316,12 @@ class LeadSquaredHook(BaseHook):
 
     def _get(self, reader: Callable[..., _Result], request: requests.Request, *arguments: Any) -> _Result:
         """Make a reading call, again while its failure may pass, a bounded number of times."""
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         def once() -> _Result:
             with self.get_conn() as session:
                 return read(reader, request, send(session, request, self.timeout), *arguments)
 
-        return Retrying(
-            stop=stop_after_attempt(MAX_ATTEMPTS),
-            wait=_wait_before_retry,
-            before_sleep=self._log_retry,
-            retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
-            reraise=True,
-        )(once)
-
-    def _log_retry(self, state: RetryCallState) -> None:
-        if state.outcome is not None:
-            self.log.warning("%s. The next call is made in %.0f s", state.outcome.exception(), state.upcoming_sleep)
-
-
-def _wait_before_retry(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    stated = error.retry_after if isinstance(error, ApiError) else None
-    ours = float(2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
-    return max(stated or 0.0, ours)
+        return repeated(once, self.log)
 
 
 def _user_agent() -> str:

@@ -73,6 +73,8 @@ def open_awaited(
     :raises LeadsNotDelivered: The capture before ended without an output.
     :raises AirflowSkipException: The sync before was a dry run.
     """
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)):
+        given = list(given)  # Airflow fetches each output of a mapped task when it is read, every time
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
@@ -213,9 +215,8 @@ def _sync_outputs(given: Any) -> list[Mapping[str, Any]]:
     """Return what syncs have returned; an empty list for the receipts of captures."""
     if isinstance(given, Mapping):
         given = [given]
-    elif given is None or isinstance(given, str) or not isinstance(given, Iterable):
+    elif not isinstance(given, list):
         return []
-    given = list(given)
     for one in given:
         if isinstance(one, Mapping):
             refuse_old_output(one)

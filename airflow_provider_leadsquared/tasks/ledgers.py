@@ -66,7 +66,8 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
-    return SqlLedger(_database(address), run=_run_of_capture(address), clock=_now)
+    run = _run_of_capture(address)
+    return SqlLedger(_database(address), run=run, clock=_now)
 
 
 def open_requests_of_captures(

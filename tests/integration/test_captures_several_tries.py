@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -11,7 +12,7 @@ import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from tests.integration.tasks import Task, TaskInstance, before_call, capture, connect_sqlite, leads, wait_for
+from tests.integration.tasks import Task, TaskInstance, before_call, capture, connect_sqlite, leads, poke, wait_for
 
 ROWS = 30
 IN_SQL = {"ledger_conn_id": "ledger"}
@@ -220,6 +221,26 @@ def test_behind_a_mapped_capture_each_verdict_is_written_into_its_row(sandbox, c
     outputs = captured_by_instances(monkeypatch, leads(2), leads(3)[2:])
     assert wait_for(Task(), clock, outputs)["counts"] == {"read": 3, "created": 3}
     assert lines_of(ledger_database) == [(0, "k0", "created"), (0, "k1", "created"), (1, "k2", "created")]
+
+
+def test_each_output_of_a_mapped_capture_is_fetched_once_a_poke(sandbox, clock, ledger_database, monkeypatch):
+    outputs = captured_by_instances(monkeypatch, leads(1), leads(2)[1:])
+    fetched = []
+
+    class Fetched(Sequence):
+        """Outputs as Airflow hands them over: each is fetched when it is read."""
+
+        def __len__(self):
+            return len(outputs)
+
+        def __getitem__(self, index):
+            output = outputs[index]
+            fetched.append(index)
+            return output
+
+    clock.advance(10)
+    assert poke(Task(), Fetched())
+    assert fetched == [0, 1]
 
 
 def test_equal_rows_of_two_instances_have_a_verdict_each(sandbox, clock, ledger_database, monkeypatch):
