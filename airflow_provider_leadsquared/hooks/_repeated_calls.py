@@ -25,8 +25,7 @@ def repeated(call: Callable[[], _Result], log: Any) -> _Result:
     from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
     def log_wait(state: RetryCallState) -> None:
-        if state.outcome is not None:
-            log.warning("%s. The next call is made in %.0f s", state.outcome.exception(), state.upcoming_sleep)
+        log.warning("%s. The next call is made in %.0f s", _error_of(state), state.upcoming_sleep)
 
     return Retrying(
         stop=stop_after_attempt(MAX_ATTEMPTS),
@@ -38,7 +37,11 @@ def repeated(call: Callable[[], _Result], log: Any) -> _Result:
 
 
 def _wait_before_retry(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+    error = _error_of(state)
     stated = error.retry_after if isinstance(error, ApiError) else None
     ours = float(2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
     return max(stated or 0.0, ours)
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
