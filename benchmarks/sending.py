@@ -201,9 +201,9 @@ def main() -> int:
             way(leads[:500], options.concurrency)  # warms up both sides
         for _ in range(options.rounds):
             for name, way in all_ways.items():
-                began, used = time.perf_counter(), time.process_time()
+                began, began_cpu = time.perf_counter(), time.process_time()
                 way(leads, options.concurrency)
-                cpu[name].append((time.process_time() - used) / len(leads))
+                cpu[name].append((time.process_time() - began_cpu) / len(leads))
                 rates[name].append(len(leads) / (time.perf_counter() - began))
     bare = cpu["bare aiohttp"]
     missed = False
