@@ -5,7 +5,7 @@ Each round submits the same leads in each way, in turn, to a small server in a p
 comes; the figures are medians, the shares are of bare aiohttp's leads per CPU-second in the same round. The CPU is that
 of the client's process with all its threads; Postgres' own work is not in it.
 
-    python -m benchmarks.sending [--leads 5000] [--rounds 5] [--concurrency 16] [--profile "capture, SQLite"]
+    python -m benchmarks.sending [--leads 5000] [--rounds 5] [--concurrency 16] [--way capture] [--profile]
 
 exits with 1 if a goal is missed: the hook's submit_many 90 %, a capture without ledger 60 %, with SQLite 50 %, with
 Postgres 40 % of bare aiohttp's leads per CPU-second.
@@ -30,6 +30,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+BARE, SESSION = "bare aiohttp", "requests.Session"
 #: Least share of bare aiohttp's leads per CPU-second.
 GOALS = {"submit_many": 0.9, "capture": 0.6, "capture, SQLite": 0.5, "capture, Postgres": 0.4}
 
@@ -160,8 +161,8 @@ def ways(folder: Path, stack: ExitStack) -> dict[str, Way]:
 
     url, opened = connect(stack), ledgers(folder, stack)
     return {
-        "bare aiohttp": bare_aiohttp(url),
-        "requests.Session": session_loop(url),
+        BARE: bare_aiohttp(url),
+        SESSION: session_loop(url),
         "submit_many": submit_many(),
         "capture": capture(opened["none"]),
         "capture, SQLite": capture(opened["SQLite"]),
@@ -180,7 +181,8 @@ def main() -> int:
     parser.add_argument("--leads", type=int, default=5_000, help="leads a round (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=16, help="calls at a time (default %(default)s)")
-    parser.add_argument("--profile", metavar="WAY", help="profile one way instead, and print where its time goes")
+    parser.add_argument("--way", action="append", choices=[*GOALS, SESSION], help="only this one; may be given again")
+    parser.add_argument("--profile", action="store_true", help="print where the time of the ways goes instead")
     options = parser.parse_args()
     leads = [
         {"mx_Id": n, "EmailAddress": f"lead{n}@example.org", "FirstName": "Asha", "mx_City": "Pune"}
@@ -189,10 +191,12 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sending-")))
         os.environ["AIRFLOW_HOME"] = str(folder)
-        all_ways = ways(folder, stack)
+        chosen = [BARE, *(options.way or [*GOALS, SESSION])]
+        all_ways = {name: way for name, way in ways(folder, stack).items() if name in chosen}
         if options.profile:
             with cProfile.Profile() as profile:
-                all_ways[options.profile](leads, options.concurrency)
+                for name in chosen[1:]:
+                    all_ways[name](leads, options.concurrency)
             pstats.Stats(profile).sort_stats("tottime").print_stats(40)
             return 0
         cpu: dict[str, list[float]] = {name: [] for name in all_ways}
@@ -205,7 +209,7 @@ def main() -> int:
                 way(leads, options.concurrency)
                 cpu[name].append((time.process_time() - began_cpu) / len(leads))
                 rates[name].append(len(leads) / (time.perf_counter() - began))
-    bare = cpu["bare aiohttp"]
+    bare = cpu[BARE]
     missed = False
     print(f"{'':20}{'leads/s':>10}{'CPU µs a lead':>16}{'of bare aiohttp':>18}{'goal':>8}")
     for name, used in cpu.items():

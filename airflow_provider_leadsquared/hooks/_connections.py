@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import aiohttp
 from aiohttp.connector import Connection
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from yarl import URL
 
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
 
@@ -99,6 +101,12 @@ class Connections:
             headers={"User-Agent": self._user_agent},
             proxy=self._proxy,  # with trust_env, aiohttp would look for it before each call, in a thread
         )
+
+
+@lru_cache(maxsize=8)  # the submissions of a run have the same
+def parsed_url(url: str) -> URL:
+    """Return a URL as aiohttp takes it."""
+    return URL(url, encoded=True)
 
 
 def _proxy_for(url: str) -> str | None:

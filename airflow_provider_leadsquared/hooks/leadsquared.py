@@ -224,10 +224,10 @@ class LeadSquaredHook(BaseHook):
         :raises ValueError: There is no such API, or it takes no such parameter.
         """
         account, row = self.account, self.account.api(api)
-        checked = requests.check_parameters(row, parameters or {})
+        template = requests.submit(account, row, b"", parameters)
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
-            request = requests.submit(account, row, payload.body, checked)
+            request = template.with_body(payload.body)
             response = await send_async(
                 connections,
                 request,
