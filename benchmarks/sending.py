@@ -28,7 +28,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_leadsquared.api.payloads import Payload
 
 BARE, SESSION = "bare aiohttp", "requests.Session"
 #: Least share of bare aiohttp's leads per CPU-second.
@@ -67,7 +70,8 @@ async def serve():
 asyncio.run(serve())
 """
 
-Way = Callable[[list[dict[str, Any]], int], None]
+#: Takes leads and how many calls to make at a time; makes them ready, and returns what sends them.
+Way = Callable[[list[dict[str, Any]], int], Callable[[], None]]
 
 
 def connect(stack: ExitStack) -> str:
@@ -84,75 +88,96 @@ def connect(stack: ExitStack) -> str:
 
 
 def bare_aiohttp(url: str) -> Way:
-    """Return the least that an asyncio client can do: post each lead, parse each response."""
+    """Return the least that an asyncio client can do: post each body, parse each response."""
     import aiohttp
 
-    async def post_all(leads: list[dict[str, Any]], concurrency: int) -> None:
-        bodies = iter([json.dumps([{"Attribute": k, "Value": str(v)} for k, v in one.items()]) for one in leads])
-        headers = {"Content-Type": "application/json", "x-api-key": "k" * 40}
+    headers = {"Content-Type": "application/json", "x-api-key": "k" * 40}
+
+    async def post_all(bodies: list[bytes], concurrency: int) -> None:
+        left = iter(bodies)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
 
             async def work() -> None:
-                for body in bodies:
+                for body in left:
                     async with session.post(f"{url}/lead/capture", data=body, headers=headers) as response:
                         _accepted(json.loads(await response.read())["RequestID"])
 
             await asyncio.gather(*[work() for _ in range(concurrency)])
 
-    return lambda leads, concurrency: asyncio.run(post_all(leads, concurrency))
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
+        bodies = [payload.body for payload in _payloads(leads)]
+        return lambda: asyncio.run(post_all(bodies, concurrency))
+
+    return prepare
 
 
 def session_loop(url: str) -> Way:
     """Return what many write first: one post after another by a ``requests.Session``."""
     import requests
 
-    def post_all(leads: list[dict[str, Any]], concurrency: int) -> None:
-        with requests.Session() as session:
-            for one in leads:
-                body = [{"Attribute": name, "Value": str(value)} for name, value in one.items()]
-                response = session.post(f"{url}/lead/capture", json=body, headers={"x-api-key": "k" * 40}, timeout=9)
-                _accepted(response.json()["RequestID"])
+    headers = {"Content-Type": "application/json", "x-api-key": "k" * 40}
 
-    return post_all
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
+        bodies = [payload.body for payload in _payloads(leads)]
+
+        def post_all() -> None:
+            with requests.Session() as session:
+                for body in bodies:
+                    response = session.post(f"{url}/lead/capture", data=body, headers=headers, timeout=9)
+                    _accepted(response.json()["RequestID"])
+
+        return post_all
+
+    return prepare
 
 
 def submit_many() -> Way:
     """Return the hook's own call for many records, without a batch or ledger."""
-    from airflow_provider_leadsquared.api.leads import encode_lead
     from airflow_provider_leadsquared.api.responses import Receipt
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
-    async def run(leads: list[dict[str, Any]], concurrency: int) -> None:
-        payloads = [encode_lead(one) for one in leads]
-
-        async def named() -> AsyncIterator[tuple[int, Any]]:
+    async def run(payloads: list[Payload], concurrency: int) -> None:
+        async def named() -> AsyncIterator[tuple[int, Payload]]:
             for number, payload in enumerate(payloads):
                 yield number, payload
 
         async for _, outcome in LeadSquaredHook().submit_many(named(), concurrency=concurrency):
             _accepted(isinstance(outcome, Receipt))
 
-    return lambda leads, concurrency: asyncio.run(run(leads, concurrency))
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
+        payloads = _payloads(leads)
+        return lambda: asyncio.run(run(payloads, concurrency))
+
+    return prepare
 
 
 def capture(open_ledger: Callable[[], Any]) -> Way:
-    """Return a capture: batch, intents, receipts, into a ledger."""
+    """Return a capture: check and encode leads, write intents, send, write receipts into a ledger."""
     from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
     from airflow_provider_leadsquared.delivery.batch import Batch
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.submitting import Submission
 
-    def run(leads: list[dict[str, Any]], concurrency: int) -> None:
-        batch = Batch.read(leads, api=LEAD_CAPTURE, row_key="mx_Id")
-        ledger, log = open_ledger(), SimpleNamespace(info=lambda *_: None)
-        ledger.claim("this try")
-        submission = Submission(
-            [batch], len(leads), LEAD_CAPTURE, LeadSquaredHook(), ledger, log, is_stopping=lambda: False
-        )
-        _accepted(asyncio.run(submission.run(parameters={}, concurrency=concurrency)) is None)
-        _accepted(all(entry.request_id for entry in batch.entries))
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
+        def run() -> None:
+            batch = Batch.read(leads, api=LEAD_CAPTURE, row_key="mx_Id")
+            ledger, log = open_ledger(), SimpleNamespace(info=lambda *_: None)
+            ledger.claim("this try")
+            submission = Submission(
+                [batch], len(leads), LEAD_CAPTURE, LeadSquaredHook(), ledger, log, is_stopping=lambda: False
+            )
+            _accepted(asyncio.run(submission.run(parameters={}, concurrency=concurrency)) is None)
+            _accepted(all(entry.request_id for entry in batch.entries))
 
-    return run
+        return run
+
+    return prepare
+
+
+def _payloads(leads: list[dict[str, Any]]) -> list[Payload]:
+    from airflow_provider_leadsquared.api.leads import encode_lead
+
+    return [encode_lead(one) for one in leads]
 
 
 def ways(folder: Path, stack: ExitStack) -> dict[str, Way]:
@@ -196,17 +221,18 @@ def main() -> int:
         if options.profile:
             with cProfile.Profile() as profile:
                 for name in chosen[1:]:
-                    all_ways[name](leads, options.concurrency)
+                    all_ways[name](leads, options.concurrency)()
             pstats.Stats(profile).sort_stats("tottime").print_stats(40)
             return 0
         cpu: dict[str, list[float]] = {name: [] for name in all_ways}
         rates: dict[str, list[float]] = {name: [] for name in all_ways}
         for way in all_ways.values():
-            way(leads[:500], options.concurrency)  # warms up both sides
+            way(leads[:500], options.concurrency)()  # warms up both sides
         for _ in range(options.rounds):
             for name, way in all_ways.items():
+                send = way(leads, options.concurrency)
                 began, began_cpu = time.perf_counter(), time.process_time()
-                way(leads, options.concurrency)
+                send()
                 cpu[name].append((time.process_time() - began_cpu) / len(leads))
                 rates[name].append(len(leads) / (time.perf_counter() - began))
     bare = cpu[BARE]
