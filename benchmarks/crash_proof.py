@@ -182,6 +182,7 @@ class Case:
             (awaited, "open_ledger"),
             (sync_operator, "open_sync_ledger"),
             (awaited, "open_requests_of_sync"),
+            (awaited, "open_requests_of_captures"),
         ):
             opened = self._edged_ledger(getattr(module, name), edges)
             changes.enter_context(mock.patch.object(module, name, opened))
@@ -243,11 +244,12 @@ class Case:
     @staticmethod
     def _edged_ledger(open_ledger: Callable[..., Any], edges: Edges) -> Callable[..., Any]:
         def opened(*args: Any, **kwargs: Any) -> Any:
-            ledger = open_ledger(*args, **kwargs)
-            for act in ("intend", "write", "claim", "begin", "write_not_sent"):
-                if hasattr(ledger, act):
-                    setattr(ledger, act, edges.around(getattr(ledger, act)))
-            return ledger
+            found = open_ledger(*args, **kwargs)
+            for ledger in found if isinstance(found, list) else [found]:
+                for act in ("intend", "write", "claim", "begin", "write_not_sent"):
+                    if hasattr(ledger, act):
+                        setattr(ledger, act, edges.around(getattr(ledger, act)))
+            return found
 
         return opened
 

@@ -47,22 +47,34 @@ def read_json(request: Request, response: Response) -> Any:
 
     :raises ApiError: What the response reports.
     """
+    return _read(request, response)[0]
+
+
+def read_envelope(request: Request, response: Response) -> Any:
+    """
+    Return the parsed body of a response that reports no error, with the names of its keys lowered.
+
+    :return: What :func:`lower_keys` makes of an object; anything else as it is.
+    :raises ApiError: What the response reports.
+    """
+    return _read(request, response)[1]
+
+
+def _read(request: Request, response: Response) -> tuple[Any, Any]:
+    """Return the parsed body, and the same with lowered keys."""
     what = f"{request.label}: HTTP {response.status_code}"
     is_success = 200 <= response.status_code < 300
     try:
         data = unpacked(json.loads(response.body))
     except (ValueError, RecursionError):
         _raise_for_code(request, what, response, "", readable=False)
-    if isinstance(data, dict):
-        keys = lower_keys(data)
-        text = error_text_in(keys)
-        if is_error(keys) and _is_leadsquareds(data, keys):
-            _raise_reported(request, what, response, exception_type_in(keys), text)
-        if is_error(keys) or not is_success:
-            _raise_for_code(request, what, response, text)
-    elif not is_success:
-        _raise_for_code(request, what, response, "")
-    return data
+    keys = lower_keys(data)
+    reports_error = isinstance(data, dict) and is_error(keys)
+    if reports_error and _is_leadsquareds(data, keys):
+        _raise_reported(request, what, response, exception_type_in(keys), error_text_in(keys))
+    if reports_error or not is_success:
+        _raise_for_code(request, what, response, error_text_in(keys))
+    return data, keys
 
 
 def _is_leadsquareds(data: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:

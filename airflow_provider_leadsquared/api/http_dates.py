@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
@@ -12,6 +13,7 @@ def header(headers: Mapping[str, str], name: str) -> str:
     return next((value.strip() for key, value in headers.items() if key.lower() == name.lower()), "")
 
 
+@lru_cache(maxsize=16)  # many responses of one second have the same
 def parse_http_date(text: str) -> float | None:
     """
     Read a date as HTTP writes it, in any of its three formats.

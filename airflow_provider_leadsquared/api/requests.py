@@ -48,6 +48,10 @@ class Request:
         """The name of the call in messages, without query or host."""
         return self.endpoint.label
 
+    def with_body(self, body: bytes) -> Request:
+        """Return the same call with another body."""
+        return Request(self.endpoint, self.url, self.headers, body, self.keys)
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

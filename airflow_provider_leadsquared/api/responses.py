@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.api.envelope import (
     exception_type_in,
     is_error,
     lower_keys,
+    read_envelope,
     read_json,
     unpacked,
 )
@@ -156,8 +157,8 @@ def read_receipt(request: Request, response: Response) -> Receipt:
 
     :raises ApiError: What the response reports. Without a RequestId nothing counts as accepted.
     """
-    data = lower_keys(read_json(request, response))
-    request_id = None if first_error("acceptance", data) is not None else parse_request_id(data["requestid"])
+    data = read_envelope(request, response)
+    request_id = parse_request_id(data.get("requestid")) if isinstance(data, dict) else None
     if request_id is None:
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without a RequestId")
     return Receipt(request_id, server_time=response.server_time)
@@ -169,7 +170,7 @@ def read_capture(request: Request, response: Response) -> Confirmation:
 
     :raises ApiError: What the response reports.
     """
-    data = lower_keys(read_json(request, response))
+    data = read_envelope(request, response)
     confirmation = LEAD_CAPTURE.read_confirmation(data) if isinstance(data, dict) else None
     if confirmation is None:
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without the captured lead")
@@ -187,7 +188,7 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
     :raises ApiError: What the response reports.
     """
     try:
-        data = lower_keys(read_json(request, response))
+        data = read_envelope(request, response)
     except (RejectedError, NoSuchPathError, UnexpectedResponseError) as error:
         raise _status_error(response, request_id, error) from None
     if not isinstance(data, dict):
@@ -195,15 +196,17 @@ def read_status(request: Request, response: Response, request_id: str, api: Asyn
     echoed = data.get("requestid")
     if echoed is not None and (parse_request_id(echoed) or "").lower() != request_id.lower():
         raise UnexpectedResponseError(f"{request.label}: the response is about another request than {request_id}")
-    if data.get("taskstatus") is None:
+    task = data.get("taskstatus")
+    if task is None:
         raise UnknownRequestError(
             f"LeadSquared does not know RequestId {request_id}: lost, long past, or of another account",
             is_certain=echoed is not None or "taskstatus" in data,
             server_time=response.server_time,
         )
-    if first_error("status", data) is not None:
+    # The message is JSON inside a string, or an object; of another type it says nothing.
+    if not isinstance(task, dict) or not isinstance(task.get("status"), str | None):
         raise UnexpectedResponseError(f"{request.label}: the status of {request_id} has an unknown shape")
-    status = _status(request_id, data["taskstatus"], api, request.keys)
+    status = _status(request_id, task, api, request.keys)
     return replace(status, server_time=response.server_time)
 
 
@@ -231,7 +234,7 @@ def read_metrics(request: Request, response: Response) -> QueueMetrics:
 
     :raises ApiError: What the response reports.
     """
-    data = lower_keys(read_json(request, response))
+    data = read_envelope(request, response)
     if first_error("metrics", data) is not None:
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without queue metrics")
     return QueueMetrics(data["pendingmessages"], data["maxdelayinseconds"], data["processingrateperminute"])

@@ -94,6 +94,16 @@ class Entry:
         return self.row_key, self.fingerprint or self.request_id or "", self.copy
 
     @property
+    def request_key(self) -> tuple[Identity, str | None]:
+        """Tell requests apart: a row that several tries have sent may have several."""
+        return self.identity, self.request_id
+
+    @property
+    def receipt_key(self) -> tuple[str | None, str | None]:
+        """Return what a task's output and a ledger both hold of a request; one RequestId may stand at several rows."""
+        return self.request_id, self.row_key
+
+    @property
     def name(self) -> str:
         """Name the row in messages: its key, or its position counted from 1."""
         return self.row_key if self.row_key is not None else f"row {self.row + 1}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import aiohttp
 from aiohttp.connector import Connection
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from yarl import URL
 
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
 
@@ -59,15 +62,18 @@ class Connections:
     whether the call was read. So what may not be repeated goes on a connection of its own; and so does all that follows
     when it has happened once.
 
+    :param url: The host, with its scheme. The environment's proxy for it (``HTTPS_PROXY``, ``NO_PROXY`` and so on) is
+        found once, as ``requests`` finds it.
     :param limit: How many there are at the same time.
     :param timeout: Seconds to connect, and to wait for each part of a response; a whole call gets twice as many.
     :param user_agent: The header of that name.
     """
 
-    def __init__(self, limit: int, *, timeout: float, user_agent: str) -> None:
+    def __init__(self, url: str, limit: int, *, timeout: float, user_agent: str) -> None:
         #: Connections are kept for the next call. Set to False when the server closes them.
         self.are_kept = True
         self._limit, self._user_agent = limit, user_agent
+        self._proxy = _proxy_for(url)
         self._timeout = aiohttp.ClientTimeout(total=2 * timeout, sock_connect=timeout, sock_read=timeout)
         self._kept, self._of_one_call = self._session(force_close=False), self._session(force_close=True)
 
@@ -93,5 +99,21 @@ class Connections:
             connector=Connector(limit=self._limit, force_close=force_close),
             timeout=self._timeout,
             headers={"User-Agent": self._user_agent},
-            trust_env=True,
+            proxy=self._proxy,  # with trust_env, aiohttp would look for it before each call, in a thread
         )
+
+
+@lru_cache(maxsize=8)  # the submissions of a run have the same
+def parsed_url(url: str) -> URL:
+    """Return a URL as aiohttp takes it."""
+    return URL(url, encoded=True)
+
+
+def _proxy_for(url: str) -> str | None:
+    proxy = select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    if proxy is None:
+        return None
+    try:
+        return str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+    except ValueError:
+        return proxy  # no address: aiohttp refuses it, call by call, before anything is sent

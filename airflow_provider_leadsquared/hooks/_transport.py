@@ -24,6 +24,8 @@ from airflow_provider_leadsquared.api.rate_limits import retry_after
 from airflow_provider_leadsquared.api.requests import Request, Response
 
 if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
     from airflow_provider_leadsquared.hooks._connections import Connections
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
@@ -39,6 +41,7 @@ _PART = 1 << 16
 
 _KEPT_HEADERS = ("Date", "Retry-After")
 
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
@@ -106,27 +109,20 @@ async def send_async(
     :raises UnexpectedResponseError: The response is too long.
     """
     import aiohttp
-    from yarl import URL
 
-    from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
+    from airflow_provider_leadsquared.hooks._connections import SENDING, Sending, parsed_url
 
     sending = Sending(request.label, may_send)
     token = SENDING.set(sending)
     try:
         async with connections.session(may_repeat=may_repeat).request(
             request.endpoint.method,
-            URL(request.url, encoded=True),
+            parsed_url(request.url),
             headers=request.headers,
             data=request.body,
             allow_redirects=False,
         ) as response:
-            parts, size = [], 0
-            async for part in response.content.iter_chunked(_PART):
-                parts.append(part)
-                size += len(part)
-                if size > LARGEST_RESPONSE:
-                    break
-            result = _response(request, response.status, b"".join(parts), response.headers)
+            result = _response(request, response.status, await _body_of(response), response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: no address of a proxy
         kind = type(error).__name__
         if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
@@ -136,6 +132,20 @@ async def send_async(
     finally:
         SENDING.reset(token)
     raise _failure(request, sent=sending.has_begun, kind=kind)
+
+
+async def _body_of(response: ClientResponse) -> bytes:
+    """Return the body, cut off if it is too long."""
+    # What is compressed may be longer than it says.
+    if (response.content_length or LARGEST_RESPONSE) <= _PART and "Content-Encoding" not in response.headers:
+        return await response.read()
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(_PART):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_RESPONSE:
+            break
+    return b"".join(parts)
 
 
 def read(reader: Callable[..., Result], request: Request, response: Response, *arguments: Any) -> Result:
@@ -163,7 +173,7 @@ def _response(request: Request, status_code: int, body: bytes, headers: Mapping[
     return Response(
         status_code,
         body,
-        media_type if re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type) else "",
+        media_type if _MEDIA_TYPE.fullmatch(media_type) else "",
         {name: headers[name] for name in _KEPT_HEADERS if name in headers},
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
@@ -26,12 +26,11 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
-from airflow_provider_leadsquared.hooks._many_calls import MAX_ATTEMPTS, ManyCalls
+from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
@@ -84,7 +83,7 @@ class LeadSquaredHook(BaseHook):
         guard_library_logs()
         connection = self.get_connection(self.leadsquared_conn_id)
         try:
-            extra = connection.extra_dejson
+            extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
         except ValueError:
             extra = None
         if not isinstance(extra, dict):
@@ -225,10 +224,10 @@ class LeadSquaredHook(BaseHook):
         :raises ValueError: There is no such API, or it takes no such parameter.
         """
         account, row = self.account, self.account.api(api)
-        checked = requests.check_parameters(row, parameters or {})
+        template = requests.submit(account, row, b"", parameters)
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
-            request = requests.submit(account, row, payload.body, checked)
+            request = template.with_body(payload.body)
             response = await send_async(
                 connections,
                 request,
@@ -302,7 +301,8 @@ class LeadSquaredHook(BaseHook):
         """Make many calls; see the public methods for what is promised."""
         from airflow_provider_leadsquared.hooks._connections import Connections
 
-        async with Connections(concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
+        url = self.account.async_url
+        async with Connections(url, concurrency, timeout=self.timeout, user_agent=_user_agent()) as connections:
             calls: ManyCalls[_Name, _Item, _Result] = ManyCalls(
                 partial(call, connections),
                 concurrency=concurrency,
@@ -316,30 +316,12 @@ class LeadSquaredHook(BaseHook):
 
     def _get(self, reader: Callable[..., _Result], request: requests.Request, *arguments: Any) -> _Result:
         """Make a reading call, again while its failure may pass, a bounded number of times."""
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         def once() -> _Result:
             with self.get_conn() as session:
                 return read(reader, request, send(session, request, self.timeout), *arguments)
 
-        return Retrying(
-            stop=stop_after_attempt(MAX_ATTEMPTS),
-            wait=_wait_before_retry,
-            before_sleep=self._log_retry,
-            retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
-            reraise=True,
-        )(once)
-
-    def _log_retry(self, state: RetryCallState) -> None:
-        if state.outcome is not None:
-            self.log.warning("%s. The next call is made in %.0f s", state.outcome.exception(), state.upcoming_sleep)
-
-
-def _wait_before_retry(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    stated = error.retry_after if isinstance(error, ApiError) else None
-    ours = float(2 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
-    return max(stated or 0.0, ours)
+        return repeated(once, self.log)
 
 
 def _user_agent() -> str:

@@ -17,12 +17,18 @@ class Records:
 
     :param entries: The newest entry of each row.
     :param metadata: Small facts about the run as a whole, by name: JSON values.
-    :param others: Further receipts of rows: a try that was given up got them after another try had sent the row again.
+    :param others: Entries beside these. Further receipts of rows: a try that was given up got them after another try
+        had sent the row again. Of several runs, all entries, for their rows may be equal.
     """
 
     entries: Mapping[Identity, Entry] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     others: Sequence[Entry] = ()
+
+    @property
+    def all_entries(self) -> list[Entry]:
+        """All entries."""
+        return [*self.entries.values(), *self.others]
 
 
 class VerdictLedger(Protocol):

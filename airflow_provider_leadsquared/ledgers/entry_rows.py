@@ -11,6 +11,20 @@ from airflow_provider_leadsquared.ledgers.column_values import seconds_of, times
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
+    from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+
+
+def run_values(run: RunOfTask, generation: int) -> dict[str, Any]:
+    """Return the columns that say whose entry it is."""
+    return {
+        "scope": run.scope_of_entries(generation),
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "task_id": run.task_id,
+        "map_index": run.map_index,
+        "generation": generation,
+    }
+
 
 def entry_values(entry: Entry) -> dict[str, Any]:
     """Return the columns that hold an entry's own fields."""

@@ -56,7 +56,7 @@ class OpenRequests:
         )
         self._sync_id = digest(identity.sync)
         self._metadata_scope = runs[0].scope if runs else self._sync_id
-        self._scopes = [digest(run.scope, 0) for run in runs]
+        self._scopes = [run.scope_of_entries() for run in runs]
         self._runs = {(run.dag_id, run.run_id, run.task_id) for run in runs}
         self._sending_of: dict[Identity, str] = {}
         self._scope_of: dict[Identity, str] = {}

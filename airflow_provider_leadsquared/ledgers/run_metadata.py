@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from airflow_provider_leadsquared.ledgers.statements import upsert
+from airflow_provider_leadsquared.ledgers.statements import select_in, upsert
 
 
 def read_metadata(connection: Connection, table: Table, scope: str, *, lock: bool = False) -> dict[str, Any]:
@@ -20,6 +20,12 @@ def read_metadata(connection: Connection, table: Table, scope: str, *, lock: boo
     query = select(table.c.name, table.c.content).where(table.c.scope == scope).order_by(table.c.name)
     found = connection.execute(query.with_for_update() if lock else query)
     return {name: json.loads(content) for name, content in found}
+
+
+def read_from_scopes(connection: Connection, table: Table, name: str, scopes: Sequence[str]) -> dict[str, Any]:
+    """Return one of the metadata of many scopes, by scope."""
+    query = select(table.c.scope, table.c.content).where(table.c.name == name)
+    return {scope: json.loads(content) for scope, content in select_in(connection, query, table.c.scope, scopes)}
 
 
 def write_metadata(connection: Connection, table: Table, scope: str, metadata: Mapping[str, Any]) -> None:

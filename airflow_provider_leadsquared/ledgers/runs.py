@@ -25,5 +25,9 @@ class RunOfTask:
 
     @property
     def scope(self) -> str:
-        """What the run's metadata are kept under, and its entries with their generation."""
+        """What the run's metadata are kept under."""
         return digest(self.dag_id, self.run_id, self.task_id, self.map_index)
+
+    def scope_of_entries(self, generation: int = 0) -> str:
+        """Return what the entries of a generation are kept under."""
+        return digest(self.scope, generation)

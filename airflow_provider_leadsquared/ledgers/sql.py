@@ -19,7 +19,7 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
-from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry, run_values
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, upsert
@@ -169,15 +169,9 @@ class SqlLedger:
         """Write entries under their ids."""
         if not entries:
             return
-        run, generation = self._run, self._present_generation(connection)
         whose = {
-            "scope": self._scope(generation),
+            **run_values(self._run, self._present_generation(connection)),
             "sync_id": self._sync_id,
-            "dag_id": run.dag_id,
-            "run_id": run.run_id,
-            "task_id": run.task_id,
-            "map_index": run.map_index,
-            "generation": generation,
             "written_at": timestamp(self._clock()),
         }
         rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
@@ -200,7 +194,7 @@ class SqlLedger:
         write_metadata(connection, self._tables.metadata, self._run.scope, metadata)
 
     def _scope(self, generation: int = 0) -> str:
-        return digest(self._run.scope, generation)
+        return self._run.scope_of_entries(generation)
 
 
 def _generation(metadata: Mapping[str, Any]) -> int:

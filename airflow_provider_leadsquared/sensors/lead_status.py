@@ -42,17 +42,21 @@ class LeadStatusSensor(BaseSensorOperator):
     The task returns, also when it fails, ``{"counts": {…}, "results": [{"row", "row_key", "api", "request_id",
     "verdict", "lead_id", "reason_class", "reason"}, …]}``.
 
+    Behind captures that keep their ledgers in SQL it writes each verdict into its row there. It also waits for receipts
+    that are in these ledgers and in no output: a try that was given up may have written them after its capture ended.
+
     Behind a sync it waits for all that the sync has open, also of earlier runs, and writes each verdict into its row of
     the ledger table; its counts are those of this run, and it returns no ``results``, for the table holds them.
 
-    :param request_ids: A RequestId, a list of them, or the output of a capture or a sync, mapped or not. For all that a
-        sync has open, whatever the run: ``{"ledger": {"ledger_conn_id": …, "sync": …}}``. (templated)
+    :param request_ids: A RequestId, the output of a capture, mapped or not, or a list of these; or the output of a
+        sync, mapped or not. For all that a sync has open, whatever the run: ``{"ledger": {"ledger_conn_id": …,
+        "sync": …}}``. (templated)
     :param close_after: Seconds after the last acceptance at which the task ends well although requests are open: the
         sync's next run settles them first. For syncs only. Default: never.
     :param allowed_rejects: Requests that may be rejected or failed without the task failing: a number (``int``) or a
         share of all (``float``). (templated)
-    :param ledger_conn_id: A connection to a SQL database to keep verdicts in, instead of Airflow's task state store. By
-        default a capture that keeps its ledger in SQL gets the verdicts there, each in its row. (templated)
+    :param ledger_conn_id: A connection to a SQL database for the verdicts of requests that no SQL ledger of a capture
+        holds: RequestIds, and outputs of captures without one. Default: Airflow's task state store. (templated)
     :param ledger_table: The ledger's table there; it is created on first use. (templated)
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :param timeout: Seconds after the last acceptance at which the task fails with "still open". Default: the longest

@@ -10,9 +10,10 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
-from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
-from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_sync, open_sql_ledger
-from airflow_provider_leadsquared.tasks.receipts import parse_receipts, refuse_old_output
+from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress, run_of
+from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_captures, open_requests_of_sync
+from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger, refuse_old_output
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+    from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.tasks.polling import PollResult
 
@@ -71,6 +73,8 @@ def open_awaited(
     :raises LeadsNotDelivered: The capture before ended without an output.
     :raises AirflowSkipException: The sync before was a dry run.
     """
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)):
+        given = list(given)  # Airflow fetches each output of a mapped task when it is read, every time
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
@@ -81,49 +85,51 @@ def open_awaited(
         raise LeadsNotDelivered(
             "No receipts: the task before ended without an output. Its log says why; there is nothing to wait for"
         )
-    receipts = parse_receipts(given)
-    if not receipts and not given:
+    receipts = receipts_by_ledger(given)
+    if not any(receipts.values()) and not given:
         raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
-    shared = given.get("ledger") if isinstance(given, dict) else None
-    if shared is not None and ledger_conn_id is None:
-        return AwaitedReceipts(receipts, open_sql_ledger(LedgerAddress.parse(shared)), is_shared=True)
-    ledger = open_ledger(
-        context,
-        log,
-        ledger_conn_id=ledger_conn_id,
-        ledger_table=ledger_table,
-        without_it="Each poke asks for every request again.",
-    )
-    return AwaitedReceipts(receipts, ledger)
+    of_captures = {address: entries for address, entries in receipts.items() if address is not None}
+    captures = open_requests_of_captures(of_captures, polled_by=run_of(context))
+    own = None
+    if receipts.get(None) or not captures:
+        own = open_ledger(
+            context,
+            log,
+            ledger_conn_id=ledger_conn_id,
+            ledger_table=ledger_table,
+            without_it="Each poke asks for every request again.",
+        )
+    return AwaitedReceipts([entry for entries in receipts.values() for entry in entries], captures, own)
 
 
 class AwaitedReceipts:
     """
-    The receipts of captures.
+    The receipts of captures, and what their tries that were given up have written since the captures ended.
 
     :param receipts: The requests.
-    :param ledger: Where their verdicts are kept.
-    :param is_shared: The ledger is the capture's own: a try that was given up may have written receipts since the
-        capture ended. They are waited for, too.
+    :param captures: Where captures keep their requests; they may hold more than the captures returned.
+    :param own: Where the verdicts of all other requests are kept; None if there are no others.
     """
 
     may_close = False
     where_reasons_are = "each row's reason is in this task's XCom"
 
-    def __init__(self, receipts: Sequence[Entry], ledger: VerdictLedger, *, is_shared: bool = False) -> None:
-        self._receipts, self.ledger, self._is_shared = receipts, ledger, is_shared
+    def __init__(
+        self, receipts: Sequence[Entry], captures: Sequence[CaptureRequests], own: VerdictLedger | None
+    ) -> None:
+        self._receipts, self._captures = receipts, captures
+        self.ledger = SeveralLedgers(captures, own)
 
     def requests(self) -> Sequence[Entry]:
         """Return the requests to poll."""
-        if not self._is_shared:
-            return self._receipts
-        given = {receipt.request_id for receipt in self._receipts}
-        records = self.ledger.load()
-        found = [*records.entries.values(), *records.others]
-        return [
-            *self._receipts,
-            *(entry for entry in found if entry.request_id is not None and entry.request_id not in given),
-        ]
+        returned = Counter(receipt.receipt_key for receipt in self._receipts)
+        late = []
+        for entry in [entry for ledger in self._captures for entry in ledger.load().all_entries]:
+            if returned[entry.receipt_key]:
+                returned[entry.receipt_key] -= 1
+            else:
+                late.append(entry)
+        return [*self._receipts, *late]
 
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
@@ -209,9 +215,8 @@ def _sync_outputs(given: Any) -> list[Mapping[str, Any]]:
     """Return what syncs have returned; an empty list for the receipts of captures."""
     if isinstance(given, Mapping):
         given = [given]
-    elif given is None or isinstance(given, str) or not isinstance(given, Iterable):
+    elif not isinstance(given, list):
         return []
-    given = list(given)
     for one in given:
         if isinstance(one, Mapping):
             refuse_old_output(one)

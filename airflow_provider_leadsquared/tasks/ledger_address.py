@@ -18,6 +18,12 @@ LEDGER_TABLE = "leadsquared_ledger"
 _RUN = ("dag_id", "run_id", "task_id", "map_index")
 
 
+def run_of(context: Context) -> RunOfTask:
+    """Return which task instance of which DAG run it is that runs."""
+    ti = context["ti"]
+    return RunOfTask(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerAddress:
     """
@@ -56,8 +62,7 @@ class LedgerAddress:
         :param sync: The name of the sync that the task runs, None for a plain capture.
         :param hook: What a sync sends by.
         """
-        ti = context["ti"]
-        run = RunOfTask(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+        run = run_of(context)
         if hook is None:
             return cls(ledger_conn_id, ledger_table, run, sync)
         return cls(ledger_conn_id, ledger_table, run, sync, hook.account.async_url, hook.leadsquared_conn_id)

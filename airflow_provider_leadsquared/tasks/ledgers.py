@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.ledgers.base import Ledger
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
 
+    from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+    from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.ledgers.runs import RunOfTask
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
 
 #: Databases that no ledger is kept in, by the connection type of their hook.
@@ -63,9 +66,31 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
     """
     from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 
-    if address.run is None:
-        raise ValueError("the address of a capture's ledger must name its run; pass the capture's output as it is")
-    return SqlLedger(_database(address), run=address.run, clock=_now)
+    run = _run_of_capture(address)
+    return SqlLedger(_database(address), run=run, clock=_now)
+
+
+def open_requests_of_captures(
+    receipts: Mapping[LedgerAddress, Sequence[Entry]], *, polled_by: RunOfTask
+) -> list[CaptureRequests]:
+    """
+    Open the requests of captures that keep them in SQL, whichever of their tries sent them.
+
+    :param receipts: The addresses of the captures' ledgers, each with the receipts that the capture returned.
+    :param polled_by: The task that polls.
+    :return: One for each table.
+    :raises ValueError: As for :func:`open_sql_ledger`.
+    """
+    from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
+
+    tables: dict[tuple[str, str], dict[RunOfTask, list[Entry]]] = {}
+    for address, entries in receipts.items():
+        runs = tables.setdefault((address.ledger_conn_id, address.ledger_table), {})
+        runs.setdefault(_run_of_capture(address), []).extend(entries)
+    return [
+        CaptureRequests(_database(LedgerAddress(*table)), receipts=runs, polled_by=polled_by, clock=_now)
+        for table, runs in tables.items()
+    ]
 
 
 def open_sync_ledger(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncLedger:
@@ -139,6 +164,12 @@ def sql_hook(conn_id: str, argument: str) -> DbApiHook:
             "to a SQL database"
         )
     return hook
+
+
+def _run_of_capture(address: LedgerAddress) -> RunOfTask:
+    if address.run is None:
+        raise ValueError("the address of a capture's ledger must name its run; pass the capture's output as it is")
+    return address.run
 
 
 def _database(address: LedgerAddress) -> Database:

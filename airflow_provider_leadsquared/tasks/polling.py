@@ -126,7 +126,7 @@ class _Poll:
         records = ledger.load()
         self._metadata = records.metadata
         self._offset = ClockOffset(records.metadata.get("clock_offset"))
-        self._entries = _with_records(requests, [*records.entries.values(), *records.others])
+        self._entries = _with_records(requests, records.all_entries)
         #: From when requests without a time of acceptance count: the time of the first poll.
         self._first_seen: float = records.metadata.get("first_seen", self._now())
         self._by_request = self._open_requests()
@@ -247,7 +247,7 @@ class _Poll:
             return
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
         if judged != entry:
-            self._entries[_key(entry)] = self._by_request[request_id] = judged
+            self._entries[entry.request_key] = self._by_request[request_id] = judged
             self._unwritten.append(judged)
 
     def _next_at(self) -> float | None:
@@ -277,7 +277,7 @@ class _Poll:
             if first.setdefault(entry.request_id, entry) is not entry and not entry.state.is_final:
                 verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
                 failed = entry.judged(verdict, self._now())
-                self._entries[_key(entry)] = failed
+                self._entries[entry.request_key] = failed
                 self._unwritten.append(failed)
         return {str(request_id): entry for request_id, entry in first.items() if not _is_decided(entry)}
 
@@ -325,19 +325,14 @@ def _is_decided(entry: Entry) -> bool:
     return entry.state.is_final and not entry.is_lost
 
 
-def _key(entry: Entry) -> tuple[Identity, str | None]:
-    """Tell requests apart: a row that several tries have sent may have several."""
-    return entry.identity, entry.request_id
-
-
 def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[tuple[Identity, str | None], Entry]:
     """Replace each request by what the ledger holds of it, in this task's own lines or in its capture's."""
     known: dict[tuple[str | None, str | None], list[Entry]] = defaultdict(list)
     for record in records:
-        known[record.request_id, record.row_key].append(record)
+        known[record.receipt_key].append(record)
     entries = {}
     for request in requests:
-        same = known.get((request.request_id, request.row_key))
+        same = known.get(request.receipt_key)
         entry = replace(same.pop(0), row=request.row) if same else request
-        entries[_key(entry)] = entry
+        entries[entry.request_key] = entry
     return entries

@@ -15,6 +15,7 @@ from airflow_provider_leadsquared.delivery.batch import Batch
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import REPEATED_REQUEST_ID
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 
 _OLD = (
     "was returned by an earlier version of this package, which this one cannot read. To wait for its requests, pass "
@@ -41,32 +42,39 @@ def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
             }
 
 
-def parse_receipts(given: Any) -> list[Entry]:
+def receipts_by_ledger(given: Any) -> dict[LedgerAddress | None, list[Entry]]:
     """
     Parse what an author hands to a sensor.
 
     :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
         outputs (of a mapped capture). A receipt that is given twice is kept once. One whose RequestId a receipt of
         another row has becomes an ``invalid`` entry, and so does one that is no RequestId.
+    :return: The receipts of captures that name a SQL ledger by its address, also where there are none; all others
+        under None.
     :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
-    entries: list[Entry] = []
+    by_ledger: dict[LedgerAddress | None, list[Entry]] = {}
+    number = 0
     rows: dict[str, str] = {}
     copies: Counter[Identity] = Counter()
     seen: set[tuple[Any, ...]] = set()
-    for receipt in _flattened(given):
+    for address, receipt in _flattened(given):
+        entries = by_ledger.setdefault(address, [])
+        if receipt is None:
+            continue
         _check_types(receipt)
         identity = (receipt["request_id"], receipt.get("row_key"), receipt.get("row"))
         if identity in seen:
             continue
         seen.add(identity)
-        entry = _entry(len(entries), receipt)
+        entry = _entry(number, receipt)
+        number += 1
         if rows.setdefault(receipt["request_id"], entry.name) != entry.name and not entry.state.is_final:
             problem = f"has the RequestId of {rows[receipt['request_id']]}, so that nobody can tell its outcome"
             entry = replace(entry, state=State.INVALID, reason_class=REPEATED_REQUEST_ID, reason=problem)
         entries.append(replace(entry, copy=copies[entry.identity]))
         copies[entry.identity] += 1
-    return entries
+    return by_ledger
 
 
 def refuse_old_output(output: Mapping[str, Any]) -> None:
@@ -81,18 +89,23 @@ def refuse_old_output(output: Mapping[str, Any]) -> None:
         raise ValueError(f"request_ids holds {what} that {remedy}")
 
 
-def _flattened(given: Any) -> Iterator[dict[str, Any]]:
+def _flattened(
+    given: Any, address: LedgerAddress | None = None
+) -> Iterator[tuple[LedgerAddress | None, dict[str, Any] | None]]:
+    """Yield receipts, each with the address of its ledger; None in place of a receipt once for each output."""
     if isinstance(given, Mapping):
         refuse_old_output(given)
     if isinstance(given, str):
-        yield {"request_id": given, "api": LEAD_CAPTURE.name}
+        yield address, {"request_id": given, "api": LEAD_CAPTURE.name}
     elif isinstance(given, Mapping) and "receipts" in given:
-        yield from _flattened(given["receipts"])
+        address = None if given.get("ledger") is None else LedgerAddress.parse(given["ledger"])
+        yield address, None
+        yield from _flattened(given["receipts"], address)
     elif isinstance(given, Mapping) and "request_id" in given:
-        yield dict(given)
+        yield address, dict(given)
     elif isinstance(given, Iterable) and not isinstance(given, (Mapping, bytes)):
         for item in given:
-            yield from _flattened(item)
+            yield from _flattened(item, address)
     else:
         raise ValueError(
             f"request_ids holds a {type(given).__name__}; pass a RequestId, a list of them, or a capture's output"

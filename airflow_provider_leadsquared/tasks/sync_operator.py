@@ -17,6 +17,7 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.arguments import update_parameters, warn_of_email_keys
+from airflow_provider_leadsquared.tasks.dry_run import preview
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
@@ -139,7 +140,7 @@ class SyncOperator(BaseOperator):
                 raise AirflowSkipException("the source has no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
-                return self._preview(hook, run) | {"ledger": address.as_json()}
+                return preview(self, run, hook, api=self.api_name) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
             with stops_held_back(self.on_kill) as held:
@@ -266,40 +267,6 @@ class SyncOperator(BaseOperator):
                 "part of the run",
                 f"{len(run.sent_before):,}",
             )
-
-    def _preview(self, hook: LeadSquaredHook, run: SyncRun) -> dict[str, Any]:
-        """Log and return what a run would do."""
-        from airflow_provider_leadsquared.api.errors import ApiError
-
-        to_send = run.count_to_send()
-        counts = run.counts()
-        minutes = None
-        try:
-            metrics = hook.get_queue_metrics(api=self.api_name)
-            if metrics.rate_per_minute > 0:
-                minutes = round((metrics.pending + to_send) / metrics.rate_per_minute, 1)
-        except ApiError as error:
-            self.log.info("No queue metrics, so no estimate of the time: %s", error)
-        self.log.info("Dry run: nothing was sent or written. Counts: %s", counts)
-        update_no_asset(self, "a dry run changes no lead")
-        if counts.reasons:
-            self.log.info("Dry run: set aside or refused: %s", counts.reasons_text())
-        self.log.info(
-            "Dry run: to send %s (%s of them replayed), about %s calls (one to submit each, at least one to ask), %s",
-            f"{to_send:,}",
-            f"{run.replayed:,}",
-            f"{2 * to_send:,}",
-            "time unknown" if minutes is None else f"about {minutes:,} minutes of LeadSquared's queue",
-        )
-        return {
-            "dry_run": True,
-            "counts": counts.as_dict(),
-            "to_send": to_send,
-            "replayed": run.replayed,
-            "set_aside": counts.reasons_as_dict(),
-            "estimated_calls": 2 * to_send,
-            "estimated_minutes": minutes,
-        }
 
     def _send(self, hook: LeadSquaredHook, ledger: SyncLedger, run: SyncRun) -> ApiError | None:
         from airflow_provider_leadsquared.tasks.submitting import Submission

@@ -508,6 +508,47 @@ def test_a_proxy_address_that_cannot_be_parsed_means_that_nothing_was_sent(
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("address", "authorization"), [("http://worker:pass@127.0.0.1", b"basic d29ya2vyonbhc3m="), ("127.0.0.1", None)]
+)
+def test_the_environments_proxy_is_used_also_with_a_password_or_without_a_scheme(
+    serve, connect_to, submit, monkeypatch, address, authorization
+):
+    server, proxy = serve(), serve()
+    monkeypatch.setenv("HTTP_PROXY", f"{address}:{proxy.port}")
+    connect_to(server)
+    assert submit()
+    assert (server.requests, len(proxy.requests)) == ([], 1)
+    assert authorization is None or b"proxy-authorization: " + authorization in proxy.requests[0].lower()
+
+
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "localhost,127.0.0.0/8", "*"])
+def test_a_host_that_the_environment_exempts_is_called_without_proxy(serve, connect_to, submit, monkeypatch, hosts):
+    server, proxy = serve(), serve()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("NO_PROXY", hosts)
+    connect_to(server)
+    assert submit()
+    assert (len(server.requests), proxy.requests) == (1, [])
+
+
+def test_many_calls_keep_the_proxy_that_the_first_one_had(serve, connect_to, monkeypatch):
+    server, proxy = serve(), serve()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    connect_to(server)
+
+    async def leads():
+        for number in range(3):
+            yield number, LEAD
+            monkeypatch.delenv("HTTP_PROXY", raising=False)
+
+    async def run():
+        return [outcome async for outcome in LeadSquaredHook(timeout=TIMEOUT).submit_many(leads(), concurrency=1)]
+
+    asyncio.run(run())
+    assert (server.requests, len(proxy.requests)) == ([], 3)
+
+
 def test_a_proxy_that_drips_is_left_with_nothing_sent(serve, connect_to, submit, monkeypatch):
     proxy = serve(for_ever(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x", pause=TIMEOUT / 4))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")

@@ -12,6 +12,7 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the masker t
 
 from airflow_provider_leadsquared.api.errors import (
     AuthenticationError,
+    ConfigurationError,
     LeadSquaredError,
     NoConnectionError,
     NoResponseError,
@@ -24,7 +25,7 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from tests.integration.tasks import connect
+from tests.integration.tasks import connect, define_connection
 
 LEAD = encode_lead({"EmailAddress": "hook@example.org", "FirstName": "Asha"})
 
@@ -147,6 +148,20 @@ def test_the_connection_test_names_what_is_wrong_and_shows_no_key(sandbox, monke
 def test_the_connection_test_names_the_right_host(sandbox, no_waits):
     sandbox.fault("wrong_host", host="asyncapi-us11.leadsquared.com")
     assert "asyncapi-us11.leadsquared.com; write that host" in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_names_the_synchronous_host_that_serves_the_account(sandbox, no_waits):
+    sandbox.switch(sync_host="api-us11.leadsquared.com")
+    assert (
+        "sync host: the account is served by api-us11.leadsquared.com, not by" in LeadSquaredHook().test_connection()[1]
+    )
+
+
+@pytest.mark.parametrize("extra", ["nonsense", "[1, 2]", '"text"'])
+def test_an_extra_that_is_no_json_object_is_named(sandbox, monkeypatch, extra):
+    define_connection(monkeypatch, "leadsquared_default", **sandbox.airflow_connection() | {"extra": extra})
+    with pytest.raises(ConfigurationError, match="extra is no JSON object"):
+        LeadSquaredHook().submit(LEAD)
 
 
 def test_the_connection_test_says_that_there_is_no_connection(sandbox, no_waits):

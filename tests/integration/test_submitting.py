@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Executor, Future
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +34,20 @@ class HookThatNeverEnds(LeadSquaredHook):
         await asyncio.Event().wait()
 
 
-def test_a_ledger_that_fails_while_responses_are_awaited_is_reported_as_such(no_waits):
+class Inline(Executor):
+    """Runs what it is given at once, in the caller's thread."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done: Future[object] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.mark.parametrize("writer", [None, Inline()], ids=["a thread of its own", "handed in"])
+def test_a_ledger_that_fails_while_responses_are_awaited_is_reported_as_such(no_waits, writer):
     submission = Submission(
         [Batch.read(leads(2), row_key="id", api=LEAD_CAPTURE)],
         2,
@@ -42,6 +56,7 @@ def test_a_ledger_that_fails_while_responses_are_awaited_is_reported_as_such(no_
         LedgerThatLosesReceipts(),
         SimpleNamespace(info=lambda *_: None),
         is_stopping=lambda: False,
+        writer=writer,
     )
     with pytest.raises(LedgerUnavailableError, match="the ledger is away"):
         asyncio.run(submission.run(parameters={}, concurrency=2))

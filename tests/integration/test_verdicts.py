@@ -19,7 +19,7 @@ from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 from airflow_provider_leadsquared.tasks import polling
 from airflow_provider_leadsquared.tasks.polling import poll
-from airflow_provider_leadsquared.tasks.receipts import parse_receipts
+from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
 from tests.integration.tasks import Task, capture, leads, poke, wait_for
 
 #: Status calls that fail as a whole, whoever sends the response.
@@ -421,7 +421,11 @@ def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sa
     clock.advance(60)
     ledger = CountingLedger()
     result = poll(
-        LeadSquaredHook(), ledger, parse_receipts(receipts), clock=lambda: clock.now, is_stopping=lambda: False
+        LeadSquaredHook(),
+        ledger,
+        receipts_by_ledger(receipts)[None],
+        clock=lambda: clock.now,
+        is_stopping=lambda: False,
     )
     assert result.open == []
     assert ledger.writes <= 4

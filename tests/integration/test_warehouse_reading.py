@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 import subprocess
 import sys
 import time
@@ -544,3 +545,8 @@ def test_what_a_driver_says_in_megabytes_is_masked_at_once(unit):
     message = str(_failure(AnyHook(Connection(Said(unit * 1_000_000))), "SELECT 1"))
     assert time.process_time() - started < 1
     assert "Meera" not in message
+
+
+def test_an_error_of_a_warehouse_keeps_its_facts_when_it_is_pickled():
+    error = pickle.loads(pickle.dumps(WarehouseError("why", sqlstate="42703", rows_read=7)))  # noqa: S301 - our own
+    assert (str(error), error.sqlstate, error.rows_read) == ("why", "42703", 7)

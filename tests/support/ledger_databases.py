@@ -6,9 +6,9 @@ import json
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,19 @@ import pytest
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
-from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sql_ledger, open_sync_ledger
+from airflow_provider_leadsquared.tasks.ledgers import (
+    open_requests_of_captures,
+    open_requests_of_sync,
+    open_sql_ledger,
+    open_sync_ledger,
+)
 from tests.canaries import DATABASE_PASSWORD
 from tests.support.round_trips import Proxy, RoundTrips, count_sqlite
 
 if TYPE_CHECKING:
+    from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.ledgers.base import Ledger
+    from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
     from tests.support.mariadb import MariaDB
@@ -61,6 +68,12 @@ class LedgerDatabase:
     def ledger(self, run: RunOfTask = RUN) -> Ledger:
         """Open the ledger of a capture."""
         return open_sql_ledger(LedgerAddress(CONN_ID, self.table, run))
+
+    def capture_requests(self, receipts: Mapping[RunOfTask, Sequence[Entry]]) -> CaptureRequests:
+        """Open the requests of captures, with the receipts that these returned."""
+        addresses = {LedgerAddress(CONN_ID, self.table, run): entries for run, entries in receipts.items()}
+        (requests,) = open_requests_of_captures(addresses, polled_by=replace(RUN, task_id="wait"))
+        return requests
 
     def sync_ledger(self, run: RunOfTask = RUN, sync: str = "sync") -> SyncLedger:
         """Open the ledger of a sync's run."""

@@ -123,6 +123,21 @@ def test_reading_600_open_requests_is_one_group(ledger_database: LedgerDatabase)
     assert 1 <= trips.count <= most_of(ledger_database)
 
 
+def test_a_poll_of_100_mapped_captures_is_one_group(ledger_database: LedgerDatabase):
+    entries = [replace(entry, row=0) for entry in accepted(intents(100))]
+    requests = ledger_database.capture_requests(
+        {replace(RUN, map_index=number): [entry] for number, entry in enumerate(entries)}
+    )
+    requests.load()
+    requests.write(entries)
+    with ledger_database.trips.counted() as trips:
+        found = requests.load().all_entries
+        requests.write(judged(found), metadata={"polled_at": 1.0})
+    assert len(found) == 100
+    assert 1 <= trips.count <= most_of(ledger_database)
+    assert ledger_database.select("SELECT COUNT(DISTINCT map_index) FROM {table} WHERE state = 'created'") == [(100,)]
+
+
 def test_the_count_is_the_number_of_waits(ledger_database: LedgerDatabase):
     with closing(BaseHook.get_hook(CONN_ID).get_conn()) as connection:
         cursor = connection.cursor()

@@ -149,3 +149,16 @@ def test_metrics_are_served_at_its_path(crm, widgets, sandbox):
     assert crm.get("/widget/metrics", keys=False).json()["PendingMessages"] == 1
     sandbox.fault("gateway", endpoint="widget.metrics")
     assert crm.get("/widget/metrics", keys=False).status_code == 504
+
+
+def test_a_body_that_its_handler_cannot_read_has_no_lead(crm, widgets, sandbox):
+    url, params = sandbox.url + "/widget/create", crm.pair
+    assert crm.http.post(url, params=params, data=b"{", headers=crm.api_key, timeout=10).status_code == 400
+    assert [(post["http"], post["lead"]) for post in sandbox.posts()[-1:]] == [(400, None)]
+
+
+def test_a_body_that_is_no_text_has_no_lead(crm, sandbox):
+    sandbox.fault("gateway", attribute="FirstName", value="Asha")
+    url, params = sandbox.url + "/lead/capture", crm.pair
+    assert crm.http.post(url, params=params, data=b"\xff", headers=crm.api_key, timeout=10).status_code == 400
+    assert sandbox.posts()[-1]["lead"] is None

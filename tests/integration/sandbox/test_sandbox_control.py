@@ -12,6 +12,7 @@ from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.async_apis import ASYNC_APIS
 from airflow_provider_leadsquared.sandbox.capture import Pair
 from airflow_provider_leadsquared.sandbox.clock import Clock
+from airflow_provider_leadsquared.sandbox.control import Control
 from airflow_provider_leadsquared.sandbox.queue import PlannedOutcome
 from airflow_provider_leadsquared.sandbox.settings import Settings
 
@@ -109,6 +110,12 @@ def test_leads_and_activities_are_recorded(crm, sandbox, own):
         "is_duplicate": False,
         "source": {},
     }
+
+
+@pytest.mark.parametrize("act", [lambda control: control.page("notes"), lambda control: control.entry("posts", "1")])
+def test_a_collection_that_does_not_exist_or_has_no_ids_is_refused(act):
+    with pytest.raises(ValueError, match="the collections are posts, polls|only requests and leads"):
+        act(Control(Account(Settings(), (), Clock(0))))
 
 
 @pytest.mark.parametrize("path", ["requests/nobody", "leads/nobody"])
@@ -225,6 +232,18 @@ def test_a_reset_forgets_everything_but_the_clock(crm, sandbox, own):
     now = sandbox.now()
     assert own("POST", "reset", {})["requests"] == 0
     assert (own("GET", "faults"), own("GET", "switches")["rate"], sandbox.now()) == ([], 60000, now)
+
+
+def test_a_reset_in_process_forgets_everything_too(crm, sandbox):
+    crm.submit(LEAD)
+    sandbox.switch(rate=6)
+    sandbox.reset()
+    assert (sandbox.requests(), sandbox.counts()["posts"]) == ([], 0)
+
+
+@pytest.mark.parametrize("ids", [["", "visitor"], [7], "visitor", None])
+def test_ids_of_visitors_that_are_no_texts_are_refused(own, ids):
+    assert own("POST", "visitors", {"ids": ids})[0] == 400
 
 
 def test_a_body_that_is_no_json_is_refused(sandbox):

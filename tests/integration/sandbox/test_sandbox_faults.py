@@ -113,6 +113,7 @@ def test_garbage_of_the_wrong_types(crm, sandbox):
     sandbox.fault("garbage", shape="wrong_types")
     assert not isinstance(submit(crm).json()["RequestID"], str)
     assert not isinstance(crm.poll("x").json()["TaskStatus"], dict)
+    assert crm.get("/v2/LeadManagement.svc/LeadsMetaData.Get").json() == [None, 1, "Status"]
 
 
 def test_garbage_without_request_id(crm, sandbox):

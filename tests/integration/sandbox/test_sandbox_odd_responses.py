@@ -300,6 +300,16 @@ def test_a_lead_that_was_created_is_never_shown_as_rejected(crm, sandbox, captur
     assert json.loads(task["Message"])["Message"]["IsCreated"] is True
 
 
+def test_a_rejection_keeps_its_reason_if_only_types_change(crm, sandbox, rejected):
+    task = odd_task(crm, sandbox, rejected, "is_created_text")
+    assert task["StatusReason"].startswith("MXUnknownAttributeException")
+
+
+def test_an_unknown_request_has_no_odd_message(crm, sandbox):
+    sandbox.fault("odd_status", shapes=["is_created_text"])
+    assert crm.poll("nobody").status_code == 404
+
+
 def test_a_request_that_is_not_settled_has_no_odd_message(crm, sandbox):
     task = odd_task(crm, sandbox, crm.submit(LEAD), "is_created_text", "inner_failure")
     assert (task["Status"], task["Message"]) == ("In-Queue", None)

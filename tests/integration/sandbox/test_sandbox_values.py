@@ -243,6 +243,17 @@ def test_a_locked_field_that_the_update_behavior_leaves_alone_is_no_change(branc
     assert branch("Kochi", LeadUpdateBehavior="DoNotUpdate") == ("Pune", None)
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("Pending", "MXInvalidInputException"), ("Done", None)], ids=["changed", "the same"]
+)
+def test_a_locked_field_set_is_changed_by_another_value_of_a_member(leadsquared_sandbox_factory, crm, status, outcome):
+    kyc = {"SchemaName": "mx_KYC", "DataType": "CustomObject", "LockAfterCreate": 1}
+    crm.sandbox = leadsquared_sandbox_factory(fields=[kyc])
+    crm.capture({"EmailAddress": "a@example.org", "mx_KYC": {"Status": "Done"}})
+    again = crm.capture({"EmailAddress": "a@example.org", "mx_KYC": {"Status": status}})
+    assert again.get("ExceptionType") == outcome
+
+
 def test_the_lock_of_a_field_is_in_its_metadata(leadsquared_sandbox_factory, crm):
     crm.sandbox = leadsquared_sandbox_factory(fields=LOCKED)
     path = "/v2/LeadManagement.svc/LeadsMetaData.Get"

@@ -169,6 +169,13 @@ def test_a_ledger_must_be_named():
         CsvToLeadSquaredOperator(**arguments)
 
 
+def test_a_ledger_whose_name_is_empty_is_named_with_the_remedy(source: Source, sandbox: Sandbox):
+    source.write("ID,Email\n1,a@example.org\n")
+
+    with pytest.raises(ValueError, match="ledger_conn_id is missing: name the connection of a SQL database"):
+        source.sync(Night("night 1"), ledger_conn_id="")
+
+
 def test_the_example_takes_a_file_with_its_columns(source: Source, sandbox: Sandbox, clock: VirtualTime):
     source.write("ID,Email,First Name,Phone,City,Stage\n1,A@example.org,Asha,,pune,new\n2,b@example.org,,,Select,\n")
 

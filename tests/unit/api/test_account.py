@@ -63,8 +63,16 @@ def test_only_regions_whose_async_host_is_documented_are_offered():
             "https://asyncapi-ir31.leadsquared.com",
             "https://api-ir31.leadsquared.com",
         ),
+        (
+            {"host": "leads.example.org", "extra": {"region": "in21", "allow_other_hosts": True}},
+            "https://leads.example.org",
+            "https://api-in21.leadsquared.com",
+        ),
     ],
-    ids=["bare", "https", "slash", "blanks", "upper", "other_region", "port", "sync_host", "host_beats_region"],
+    ids=[
+        *("bare", "https", "slash", "blanks", "upper", "other_region", "port", "sync_host", "host_beats_region"),
+        "own_async_host",
+    ],
 )
 def test_hosts_are_read_from_the_connection(changes, async_url, sync_url):
     assert _hosts(_account(**changes)) == (async_url, sync_url or async_url.replace("asyncapi", "api"))

@@ -375,8 +375,9 @@ def test_another_is_created_is_no_yes(value):
     assert _read_status(_task(Message=json.dumps(message))).state is RequestState.UNKNOWN
 
 
-def test_ids_may_be_numbers():
-    message = {"Status": "Success", "Message": {"Id": 7, "RelatedId": 4711, "IsCreated": True}}
+@pytest.mark.parametrize(("lead", "activity"), [(4711, 7), (4711.0, 7.0)])
+def test_ids_may_be_numbers(lead, activity):
+    message = {"Status": "Success", "Message": {"Id": activity, "RelatedId": lead, "IsCreated": True}}
     assert _read_status(_task(Message=message)).confirmation == Confirmation("4711", "7", True)
 
 
@@ -405,6 +406,13 @@ def test_without_a_lead_id_there_is_no_yes(lead_id):
 )
 def test_the_message_may_be_encoded_once_more_or_begin_with_a_bom(encode):
     assert _read_status(_task(Message=encode(CAPTURED))) == SUCCEEDED
+
+
+def test_a_message_that_is_encoded_without_end_is_no_confirmation():
+    text = json.dumps(CAPTURED)
+    for _ in range(5):
+        text = json.dumps(text)
+    assert _read_status(_task(Message=text)).confirmation is None
 
 
 def test_the_task_may_be_json_inside_a_string():

@@ -67,6 +67,13 @@ def test_without_a_key_column_a_record_stays_as_it_is():
     assert split_row_key(record, None) == (None, record)
 
 
+@pytest.mark.parametrize("record", [7, "text", [1, 2], None])
+def test_what_is_no_record_has_no_row_key(record):
+    with pytest.raises(InvalidLeadError) as caught:
+        split_row_key(record, "id")
+    assert (caught.value.attribute, caught.value.rule) == ("id", "no_key")
+
+
 @pytest.mark.parametrize("value", ["a\0b", "a\nb", "a\u200bb", "\ud800"])
 def test_a_key_with_a_control_character_is_refused(value):
     with pytest.raises(InvalidLeadError, match="the key holds a control character, U.[0-9A-F]{4} at position [12];"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from threading import Barrier
+from threading import Barrier, Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -189,17 +189,22 @@ def test_after_an_error_in_a_transaction_the_next_is_not_touched(database):
 def test_on_sqlite_a_writer_waits_for_a_writer_that_has_read_first(sqlite):
     ledger = sqlite.open()
     ledger.salt()
-    together = Barrier(2, timeout=30)
+    first_has_read, second_is_done = Event(), Event()
 
-    def read_then_write(account_id: str) -> None:
-        together.wait()
-        for _ in range(20):
-            with ledger.writing() as connection:
-                connection.execute(select(ledger.tables.counters)).all()
-                statements.upsert(connection, ledger.tables.counters, [_counter(account_id, 1)])
+    def second() -> None:
+        first_has_read.wait(30)
+        with ledger.writing() as connection:
+            statements.upsert(connection, ledger.tables.counters, [_counter(OTHER_ID, 1)])
+        second_is_done.set()
 
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(read_then_write, [ID, OTHER_ID]))
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(second)
+        with ledger.writing() as connection:
+            connection.execute(select(ledger.tables.counters)).all()
+            first_has_read.set()
+            assert not second_is_done.wait(0.3)
+            statements.upsert(connection, ledger.tables.counters, [_counter(ID, 1)])
+        done.result()
     assert _numbers(ledger) == {ID: 1, OTHER_ID: 1}
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError, LedgerVersionError
+from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerUnavailableError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
-from tests.unit.ledgers.stores import by_identity, entry_of
+from tests.unit.ledgers.stores import StrictStore, by_identity, entry_of
 
 LARGEST_VALUE = 65_535
 
@@ -109,3 +109,14 @@ def test_task_state_of_a_later_version_is_refused(store):
     store.set("ledger/metadata", {"version": 3})
     with pytest.raises(LedgerVersionError, match="ledger has version 3"):
         TaskStateLedger(store).load()
+
+
+def test_a_value_that_the_store_refuses_is_an_error_of_the_data_which_no_retry_cures():
+    class Refusing(StrictStore):
+        """A store that takes no value, as Airflow's takes none that is too long."""
+
+        def set(self, key: str, value: object) -> None:
+            raise ValueError("value too long")
+
+    with pytest.raises(LedgerDataError, match="task state store: ValueError"):
+        TaskStateLedger(Refusing()).write([entry_of(0)])

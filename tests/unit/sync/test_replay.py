@@ -50,7 +50,9 @@ def test_what_an_author_may_write_for_a_replay(given, replay):
     assert Replay.parse(given) == replay
 
 
-@pytest.mark.parametrize("given", [1, [], {"why": "x"}, {"since": "soon"}, "two words", "{'since': '2026-01-01'}"])
+@pytest.mark.parametrize(
+    "given", [1, [], {"why": "x"}, {"since": "soon"}, "two words", {"reason_class": 7}, "{'since': '2026-01-01'}"]
+)
 def test_what_is_no_replay_is_refused(given):
     with pytest.raises(ValueError, match="replay"):
         Replay.parse(given)

@@ -206,6 +206,12 @@ def test_a_staging_table_leaves_no_file_behind(tmp_path, monkeypatch):
     staging.close()
 
 
+def test_a_failure_while_rows_are_read_is_named_with_the_remedy_too(staging):
+    staging.close()
+    with pytest.raises(StagingError, match="TMPDIR"):
+        list(staging.to_send(1))
+
+
 def test_a_full_disk_is_named_with_the_remedy_and_without_a_value(staging):
     staging._database.execute("PRAGMA max_page_count = 5")
     payload = Payload(b"secret" * 200, (("EmailAddress", "secret"),), "f" * 32)

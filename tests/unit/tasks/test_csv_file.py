@@ -155,6 +155,11 @@ def test_an_encoding_other_than_utf_8_is_named_in_the_error(read: Read):
         read("City\nKöln\n", encoding="ascii")
 
 
+def test_a_text_that_its_encoding_cannot_begin_with_is_named(read: Read):
+    with pytest.raises(UnusableFileError, match="line 1 is not utf-16; set encoding"):
+        read(b"E\x00m\x00", encoding="utf-16")
+
+
 def test_an_unusable_file_is_not_read_a_second_time(read: Read):
     """Airflow does not retry after this kind of error; a file that is not there yet may come."""
     with pytest.raises(AirflowFailException):

@@ -108,6 +108,23 @@ def test_after_the_block_handlers_are_those_from_before(raised):
         stop_now()
 
 
+def test_a_handler_that_the_block_has_set_stays(raised):
+    def own(number: int, frame: Any) -> None:
+        """Do nothing."""
+
+    with stops_held_back():
+        signal.signal(signal.SIGUSR1, own)
+    assert signal.getsignal(signal.SIGUSR1) is own
+
+
+def test_what_a_handler_raises_after_the_block_is_raised_at_once_by_whoever_kept_the_blocks_own(raised):
+    with stops_held_back():
+        kept = signal.getsignal(signal.SIGUSR1)
+    assert callable(kept)
+    with pytest.raises(StoppedError):
+        kept(signal.SIGUSR1, None)
+
+
 def test_signals_without_a_handler_are_left_alone():
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:

@@ -10,9 +10,10 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseHook
 
+from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
-from airflow_provider_leadsquared.tasks.ledgers import open_sql_ledger
+from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_captures, open_sql_ledger, open_sync_ledger
 
 ADDRESS = LedgerAddress("warehouse", run=RunOfTask("dag", "run", "task"))
 
@@ -55,3 +56,16 @@ def test_redshift_by_the_postgres_hook_is_refused_as_ledger(monkeypatch, extra):
 def test_a_row_store_is_opened_as_ledger(monkeypatch, fields: dict[str, Any]):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(fields))
     assert open_sql_ledger(ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "open_ledger",
+    [
+        open_sql_ledger,
+        lambda address: open_requests_of_captures({address: []}, polled_by=RunOfTask("dag", "run", "wait")),
+        lambda address: open_sync_ledger(address, LeadSquaredHook()),
+    ],
+)
+def test_an_address_that_names_no_run_is_refused_with_the_remedy(open_ledger):
+    with pytest.raises(ValueError, match="must name its run; pass the .* output as it is"):
+        open_ledger(LedgerAddress("warehouse", sync="customers"))

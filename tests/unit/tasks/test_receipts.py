@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.tasks.receipts import parse_receipts
+from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
 
 RECEIPT = {"row": 1, "row_key": "k", "api": "lead_capture", "request_id": "9d0f4b52-0000-4000-8000-00000000000c"}
+
+
+def parse_receipts(given: object) -> list[Entry]:
+    """Return the receipts that no ledger is named for."""
+    return receipts_by_ledger(given)[None]
 
 
 def test_a_receipt_is_read():
@@ -54,6 +60,12 @@ def test_a_receipt_that_is_given_twice_is_one():
 def test_a_receipt_with_an_odd_field_is_refused_and_the_field_named(name: str, value: object):
     with pytest.raises(ValueError, match=f"{name} of a receipt|asynchronous API"):
         parse_receipts([RECEIPT | {name: value}])
+
+
+@pytest.mark.parametrize("time", ["soon", "P1D", "10:00/11:00", 5, ["2026-01-01"]])
+def test_a_receipt_whose_time_is_no_date_and_time_is_refused(time):
+    with pytest.raises(ValueError, match="accepted_at of a receipt must be an ISO 8601 date and time"):
+        parse_receipts([RECEIPT | {"accepted_at": time}])
 
 
 def test_the_remedy_for_an_old_output_of_a_sync_speaks_of_the_sync():

@@ -1,0 +1,151 @@
+"""The requests of several captures in one table, as the sensor behind them reads and judges them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.base import Records
+from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
+from airflow_provider_leadsquared.ledgers.errors import LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
+from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
+from tests.unit.ledgers.stores import entry_of
+
+FIRST, SECOND, OTHER = (RunOfTask("sync", "2026-01-01", "capture", index) for index in range(3))
+SENSOR = RunOfTask("sync", "2026-01-01", "wait")
+
+
+def accepted(row: int, request_id: str) -> Entry:
+    return entry_of(row, row_key=f"k{row}", request_id=request_id, accepted_at=1.5)
+
+
+def created(entry: Entry) -> Entry:
+    return entry.moved(State.CREATED, lead_id="lead")
+
+
+def returned(entry: Entry) -> Entry:
+    """Return a request as a capture's output has it."""
+    return Entry(entry.row, State.OPEN, entry.row_key, request_id=entry.request_id, accepted_at=entry.accepted_at)
+
+
+@pytest.fixture
+def requests(database):
+    """Return a function that opens the requests of captures."""
+    return lambda *runs, polled_by=SENSOR, receipts=(): CaptureRequests(
+        database.open(), receipts={run: receipts for run in runs}, polled_by=polled_by, clock=lambda: 5.0
+    )
+
+
+A, B, C = accepted(0, "a"), accepted(1, "b"), accepted(0, "c")
+
+
+@pytest.fixture
+def filled(database):
+    """Return a database in which three instances of a capture have a request each."""
+    for run, entry in ((FIRST, A), (SECOND, B), (OTHER, C)):
+        database.ledger(run=run).write([entry], metadata={"generation": 0})
+    return database
+
+
+def test_the_requests_of_the_named_runs_are_read_and_no_others(filled, requests):
+    assert requests(FIRST, SECOND).load().all_entries == [A, B]
+
+
+def test_rows_without_a_receipt_are_no_requests(filled, requests):
+    filled.ledger(run=FIRST).write([entry_of(5, State.IN_DOUBT), entry_of(6, State.INVALID)])
+    assert requests(FIRST).load().all_entries == [A]
+
+
+def test_equal_rows_of_two_runs_are_both_read(filled, requests):
+    assert {entry.request_id for entry in requests(FIRST, OTHER).load().all_entries} == {"a", "c"}
+
+
+def test_a_verdict_is_written_into_the_line_of_its_run(filled, requests):
+    ledger = requests(FIRST, SECOND, OTHER)
+    ledger.load()
+    ledger.write([created(A), created(C)])
+    lines = sorted(filled.select("SELECT map_index, request_id, state FROM {table}"))
+    assert lines == [(0, "a", "created"), (1, "b", "open"), (2, "c", "created")]
+
+
+def test_a_receipt_without_a_line_gets_one_in_the_run_that_returned_it(filled, requests):
+    lost = returned(accepted(7, "z"))
+    ledger = requests(SECOND, receipts=[lost])
+    ledger.load()
+    ledger.write([created(lost)])
+    assert filled.select("SELECT map_index, state FROM {table} WHERE request_id = 'z'") == [(1, "created")]
+    assert created(lost) in requests(SECOND).load().all_entries
+
+
+def test_after_a_capture_has_started_over_its_new_requests_count(filled, requests):
+    capture, again = filled.ledger(run=FIRST), accepted(0, "again")
+    capture.start_over()
+    capture.write([again])
+    ledger = requests(FIRST)
+    assert ledger.load().all_entries == [again]
+    ledger.write([created(again)])
+    assert filled.select("SELECT state, generation FROM {table} WHERE request_id = 'again'") == [("created", 1)]
+
+
+def test_a_capture_that_starts_over_while_it_is_polled_finds_no_verdict_of_before(filled, requests):
+    ledger = requests(FIRST)
+    ledger.load()
+    filled.ledger(run=FIRST).start_over()
+    ledger.load()
+    ledger.write([created(A)])
+    assert filled.ledger(run=FIRST).load().entries == {}
+
+
+def test_tasks_that_poll_the_same_requests_share_verdicts_but_no_time_of_a_poll(filled, requests):
+    first = requests(FIRST)
+    first.load()
+    first.write([created(A)], metadata={"polled_at": 5})
+    second = requests(FIRST, polled_by=replace(SENSOR, task_id="other")).load()
+    assert (second.all_entries, second.metadata) == ([created(A)], {})
+    assert requests(FIRST).load().metadata == {"polled_at": 5}
+
+
+# --- several ledgers as one -----------------------------------------------------------------------------------------
+
+
+def test_verdicts_go_where_the_requests_are_and_all_others_into_the_own_ledger(filled, requests):
+    own, plain = InProcessLedger(), Entry(0, State.OPEN, request_id="plain")
+    ledger = SeveralLedgers([requests(FIRST), requests(SECOND)], own)
+    ledger.load()
+    ledger.write([created(A), created(B), created(plain)], metadata={"polled_at": 5})
+    assert sorted(filled.select("SELECT request_id, state FROM {table}")) == [
+        ("a", "created"),
+        ("b", "created"),
+        ("c", "open"),
+    ]
+    assert own.load() == Records({plain.identity: created(plain)})
+    assert ledger.load().metadata == {"polled_at": 5}
+    assert {entry.request_id for entry in ledger.load().all_entries} == {"a", "b", "plain"}
+
+
+def test_a_poll_whose_verdicts_could_not_all_be_written_counts_as_not_made():
+    def fail(*_: object, **__: object) -> None:
+        raise LedgerUnavailableError("away")
+
+    written: list[object] = []
+    first = SimpleNamespace(holds=lambda entry: entry is A, write=lambda *a, **more: written.append(more))
+    away = SimpleNamespace(holds=lambda entry: entry is B, write=fail)
+    with pytest.raises(LedgerUnavailableError):
+        SeveralLedgers([first, away], None).write([A, B], metadata={"polled_at": 5})  # type: ignore[list-item]
+    assert written == []
+
+
+def test_a_ledger_that_nothing_was_received_for_is_not_written_to():
+    written: list[object] = []
+    ledgers = [
+        SimpleNamespace(holds=lambda entry, own=own: entry is own, write=lambda part, **_: written.append(part))
+        for own in (A, B)
+    ]
+    SeveralLedgers(ledgers, None).write([B])  # type: ignore[arg-type]
+    assert written == [[B]]
