@@ -33,7 +33,7 @@ from airflow_provider_leadsquared.delivery.sweeping import (
 )
 
 #: Seconds of delay that are worth one call.
-CALL_WORTH = 22.0
+CALL_WORTH = 30.0
 #: Calls a second, on the average over a minute. Our own figure, for LeadSquared documents none for status calls.
 CALLS_A_SECOND = 500.0
 _BUDGET_SECONDS = 60.0
