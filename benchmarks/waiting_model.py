@@ -179,9 +179,9 @@ def optimum(world: World, *, worth: float = 30.0, shortest: float = 10.0) -> Res
     """
     Return the best that a waiter can do who knows the law by which requests end, but not when each one does.
 
-    It is the exact optimum of the inspection problem (Barlow, Hunter and Proschan) by dynamic programming, for polls that are
-    ``shortest`` apart and begin at the best time. Each request is asked for at its own best polls. Requests must be
-    independent of each other, so there is none for a queue that is worked off in order.
+    It is the exact optimum of the inspection problem (Barlow, Hunter and Proschan) by dynamic programming, for polls
+    that are ``shortest`` apart and begin at the best time. Each request is asked for at its own best polls. Requests
+    must be independent of each other, so there is none for a queue that is worked off in order.
 
     :param worth: Seconds of delay that are worth one call.
     """
