@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 GAPS = (30, 120, 420, 900, 1800, 2700, 3600, 5400, 7200, 10800)
@@ -24,10 +24,12 @@ class World:
 
     :param accepted: When each was accepted, seconds since the first one was.
     :param done: When each has its verdict.
+    :param first_attempts: When the first attempt of each is over.
     """
 
     accepted: list[float]
     done: list[float]
+    first_attempts: list[float] = field(default_factory=list)
 
     @property
     def waits(self) -> list[float]:
@@ -52,10 +54,9 @@ class Fates:
     sigma: float = 0.8
     outage: float = 0.0
 
-    def end(self, rnd: random.Random, accepted: float, retries: Sequence[float] = RETRIES) -> float:
-        """Return when a request ends."""
-        attempt = accepted + self.median * math.exp(self.sigma * rnd.gauss(0, 1)) + 0.5
-        return attempt + self.rung(rnd, attempt, retries)
+    def first_attempt(self, rnd: random.Random, accepted: float) -> float:
+        """Return when the first attempt of a request is over."""
+        return accepted + self.median * math.exp(self.sigma * rnd.gauss(0, 1)) + 0.5
 
     def rung(self, rnd: random.Random, attempt: float, retries: Sequence[float] = RETRIES) -> float:
         """Return the seconds from the first attempt to the last."""
@@ -69,10 +70,11 @@ class Fates:
 
 
 def independent(count: int, accepted_a_second: float, fates: Fates, seed: int = 1) -> World:
-    """Requests that wait in no backlog."""
+    """Return requests that wait in no backlog."""
     rnd = random.Random(seed)
     accepted = [number / accepted_a_second for number in range(count)]
-    return World(accepted, [fates.end(rnd, at) for at in accepted])
+    attempts = [fates.first_attempt(rnd, at) for at in accepted]
+    return World(accepted, [at + fates.rung(rnd, at) for at in attempts], attempts)
 
 
 def backlog(
@@ -87,7 +89,7 @@ def backlog(
     seed: int = 1,
 ) -> World:
     """
-    Requests behind a queue that works off so many a minute.
+    Return requests behind a queue that works off so many a minute.
 
     :param disorder: Seconds by which the order of the work may be off.
     :param begins: When the queue begins to move.
@@ -97,9 +99,26 @@ def backlog(
     rnd = random.Random(seed)
     accepted = [number / accepted_a_second for number in range(count)]
     place = {number: at for at, number in enumerate(order(count))} if order else {}
-    done = []
+    attempts = []
     for number, at in enumerate(accepted):
         turn = (place.get(number, number) + 1) * 60 / a_minute + rnd.uniform(0, disorder)
-        attempt = max(at + 2, begins + turn)
-        done.append(attempt + (fates.rung(rnd, attempt) if fates else 0.0))
-    return World(accepted, done)
+        attempts.append(max(at + 2, begins + turn))
+    done = [attempt + (fates.rung(rnd, attempt) if fates else 0.0) for attempt in attempts]
+    return World(accepted, done, attempts)
+
+
+def shuffled(count: int, a_minute: float, *, seed: int = 1) -> World:
+    """Return requests behind a queue that works in random order."""
+    return backlog(count, a_minute, order=lambda many: random.Random(seed).sample(range(many), many), seed=seed)
+
+
+def interleaved(count: int, a_minute: float, *, seed: int = 1) -> World:
+    """Return every second request behind a queue: the others are another capture's, and somebody else asks for them."""
+    both = backlog(2 * count, a_minute, seed=seed)
+    return World(both.accepted[::2], both.done[::2], both.first_attempts[::2])
+
+
+def one_that_never_ends(world: World) -> World:
+    """Return the same world, but for one request in the middle that never gets a verdict."""
+    middle = len(world.done) // 2
+    return World(world.accepted, [*world.done[:middle], math.inf, *world.done[middle + 1 :]], world.first_attempts)

@@ -6,7 +6,7 @@ what time it is. Whatever it knows stands in the ledger (:class:`OpenRequest`, :
 where it was in any process. What it rests on:
 
 - A queue works its requests off nearly in order. One that no poll has found attempted **is queued**: it is asked for
-  when the queue has come to it (``sweeping.py``). While the queue stands still, for whatever reason, a sample is enough.
+  when the queue has come to it (``sweeping.py``). While the queue stands still, for whatever reason, a sample will do.
 - One that was passed by the queue and is still open **waits for a retry**. It is asked for after LeadSquared's retries
   (``retry_gates.py``), all of a group or only a sample, as the sample shows what is worth it.
 """
@@ -33,7 +33,7 @@ from airflow_provider_leadsquared.delivery.sweeping import (
 )
 
 #: Seconds of delay that are worth one call.
-CALL_WORTH = 22.0
+CALL_WORTH = 30.0
 #: Calls a second, on the average over a minute. Our own figure, for LeadSquared documents none for status calls.
 CALLS_A_SECOND = 500.0
 _BUDGET_SECONDS = 60.0
@@ -208,7 +208,8 @@ class PollPlan:
     def _gates(self, request: OpenRequest) -> Gates:
         """Return the gates of a request: the longer it was queued, the less sure are its times."""
         queued = (request.attempted_by or 0.0) - request.accepted_at
-        late = min(round(queued * _LATE_SHARE, -1), _LATE_MAX)
+        # Those of a slow queue are known to be attempted, for it has passed them.
+        late = min(round(queued * _LATE_SHARE, -1), _LATE_MAX) if queued < _YOUNG / self._speed else 0.0
         if late not in self._gates_by_late:
             self._gates_by_late[late] = Gates(
                 self._readings.retries(), last=self._ladder.longest, late=late, speed=self._speed

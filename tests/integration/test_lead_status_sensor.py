@@ -47,7 +47,7 @@ def test_a_request_is_seen_right_after_the_retry_at_which_it_passes(sandbox, clo
     wait_for(Task(), clock, receipts)
     ladder = RetryLadder()
     attempts = (0.0, *(ladder.as_gaps() if reading == "gaps" else ladder.as_offsets()))
-    assert clock.now - accepted - attempts[failures] <= 10.0
+    assert clock.now - accepted - attempts[failures] <= 15.0 + 0.01 * attempts[failures]
 
 
 def test_a_request_that_outlives_all_retries_is_failed_with_its_reason(sandbox, clock):
@@ -70,7 +70,7 @@ def test_polls_are_never_closer_than_ten_seconds_and_few(sandbox, clock):
     wait_for(Task(), clock, capture(Task(), leads(1)))
     polls = [poll["at"] for poll in sandbox.polls()]
     assert min(later - earlier for earlier, later in pairwise(polls)) >= 10.0
-    assert len(polls) <= 40
+    assert len(polls) <= 24
 
 
 def test_a_settled_request_is_never_asked_again(sandbox, clock):
@@ -190,11 +190,8 @@ def test_a_server_that_is_no_leadsquared_is_waited_for(sandbox, clock, no_waits,
 def test_a_status_path_that_leadsquareds_gateway_does_not_have_fails_the_first_poll(sandbox, clock, monkeypatch):
     receipts = capture(Task(), leads(2))
     connect(monkeypatch, sandbox, extra={"paths": {"lead_capture": {"status": "/no/such/path"}}})
-    task = Task()
-    assert not poke(task, receipts)  # nothing is due yet
-    clock.advance(5)
     with pytest.raises(NoSuchPathError, match="extra 'paths'"):
-        poke(task, receipts)
+        poke(Task(), receipts)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +231,7 @@ def test_a_request_that_is_settled_at_a_late_retry_of_the_connections_is_found(
     sandbox.fault("system_errors", count=failures)
     receipts, accepted = capture(Task(), leads(1)), clock.now
     assert wait_for(Task(), clock, receipts)["counts"] == {"read": 1, "created": 1}
-    assert 0 <= clock.now - accepted - retry <= 10
+    assert 0 <= clock.now - accepted - retry <= 60
 
 
 def test_the_default_timeout_follows_from_the_connections_retry_intervals(sandbox, clock, monkeypatch):
