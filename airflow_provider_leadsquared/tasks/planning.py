@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import OpenRequest, PollPlan
@@ -14,6 +14,8 @@ from airflow_provider_leadsquared.delivery.status_judging import is_trouble
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.account import Account
     from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
+    from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
 #: The name of what the plan has learnt among the metadata of a ledger.
 LEARNT = "poll_plan"
@@ -23,29 +25,23 @@ FIRST_WAIT = 15.0
 _LONGEST_SLEEP = 1.0
 
 
-def make_plan(
-    account: Account,
-    requests: Mapping[str, Entry],
-    metadata: Mapping[str, Any],
-    *,
-    accepted_at: Callable[[Entry], float],
-) -> PollPlan:
+def make_plan(account: Account, known: KnownRequests, spacing: Spacing | None = None) -> PollPlan:
     """
     Make the plan for open requests from what a ledger holds.
 
     :param account: Has the retry ladder.
-    :param requests: The requests by RequestId.
-    :param metadata: The ledger's metadata.
-    :param accepted_at: Tells when a request was accepted.
+    :param known: The requests.
+    :param spacing: How far polls are apart. Default: as suits a task that is started for each.
     """
     return PollPlan(
         {
-            request_id: OpenRequest(accepted_at(entry), entry.api, entry.asked_at, entry.attempted_by)
-            for request_id, entry in requests.items()
+            request_id: OpenRequest(known.accepted_at(entry), entry.api, entry.asked_at, entry.attempted_by)
+            for request_id, entry in known.by_request.items()
         },
         ladder=account.ladder,
         speed=account.sandbox_speed,
-        learnt=Learnt.from_json(metadata.get(LEARNT)),
+        learnt=Learnt.from_json(known.metadata.get(LEARNT)),
+        spacing=spacing,
     )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import (
@@ -17,59 +15,31 @@ from airflow_provider_leadsquared.api.errors import (
     NoSuchPathError,
     UnknownRequestError,
 )
-from airflow_provider_leadsquared.delivery.clock_offset import ClockOffset
-from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.retry_gates import LAST_ATTEMPT
-from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import (
-    REPEATED_REQUEST_ID,
-    Verdict,
     is_failed_attempt,
     judge,
     says_unknown,
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
+from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, PollResult, is_decided
 from airflow_provider_leadsquared.tasks.planning import LEARNT, asked_first, make_plan, noted, wait_for_first
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
+    from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
 #: While a poll is under way, verdicts are written when there are this many, or when this many seconds have passed.
-_GROUP_ROWS, _GROUP_SECONDS = 1_000, 5.0
+GROUP_ROWS, _GROUP_SECONDS = 1_000, 5.0
 #: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
 #: within bounds in seconds.
 _TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
 #: Seconds by which two times in whole seconds may differ although they are the same.
 _SAME_SECOND = 1.0
-#: Why a request is not asked for.
-_REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """
-    What a poll showed.
-
-    :param entries: Every request, in the order given.
-    :param asked: How many requests were asked for in this poll.
-    :param next_at: When to poll again on LeadSquared's clock, seconds since the epoch; None when all are settled.
-    :param trouble: Why some could not be asked for, None if all could.
-    :param clock_offset: Seconds that LeadSquared's clock is ahead of this worker's.
-    """
-
-    entries: list[Entry]
-    asked: int
-    next_at: float | None
-    trouble: ApiError | None
-    clock_offset: float
-
-    @property
-    def open(self) -> list[Entry]:
-        """The requests without a verdict."""
-        return [entry for entry in self.entries if not entry.state.is_final]
 
 
 def poll(
@@ -80,6 +50,7 @@ def poll(
     clock: Callable[[], float],
     is_stopping: Callable[[], bool],
     writer: Executor | None = None,
+    spacing: Spacing | None = None,
 ) -> PollResult:
     """
     Poll once; safe to repeat at any point.
@@ -94,18 +65,15 @@ def poll(
     :param clock: Tells the time on this worker, in seconds since the epoch.
     :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
     :param writer: What writes to the ledger while calls go on. Default: a thread.
+    :param spacing: How far polls are apart. Default: as suits a task that is started for each.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
-    return _Poll(hook, ledger, requests, clock, is_stopping, writer).run()
+    return _Poll(hook, ledger, requests, clock, is_stopping, writer, spacing).run()
 
 
 class _Poll:
-    """
-    One poll while it is under way.
-
-    All its times are LeadSquared's: those of this worker's clock and an offset, learnt from responses (``Date``).
-    """
+    """One poll while it is under way; all its times are LeadSquared's."""
 
     def __init__(
         self,
@@ -115,29 +83,24 @@ class _Poll:
         clock: Callable[[], float],
         is_stopping: Callable[[], bool],
         writer: Executor | None,
+        spacing: Spacing | None,
     ) -> None:
-        self._hook, self._ledger, self._clock, self._is_stopping = hook, ledger, clock, is_stopping
+        self._hook, self._ledger, self._is_stopping = hook, ledger, is_stopping
         self._writer = writer
+        self._spacing = spacing
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
-        self._unwritten: list[Entry] = []
         self._unknown: list[tuple[str, UnknownRequestError]] = []
         self._path_works = False
-        records = ledger.load()
-        self._metadata = records.metadata
-        self._offset = ClockOffset(records.metadata.get("clock_offset"))
-        self._entries = _with_records(requests, records.all_entries)
-        #: From when requests without a time of acceptance count: the time of the first poll.
-        self._first_seen: float = records.metadata.get("first_seen", self._now())
-        self._by_request = self._open_requests()
+        self._known = KnownRequests(ledger, requests, clock)
         self._plan = self._make_plan()
 
     def run(self) -> PollResult:
         """Ask, record, and say when to poll next."""
         is_made = False
         try:
-            if self._by_request:
-                wait_for_first(self._plan, self._now, self._is_stopping)
+            if self._known.by_request:
+                wait_for_first(self._plan, self._known.now, self._is_stopping)
                 run_calls(self._ask())
             if not self._is_stopping():
                 self._judge_unknown()
@@ -149,21 +112,20 @@ class _Poll:
             self._trouble = error
         finally:
             self._note_asked()
-            self._ledger.write(self._unwritten, metadata=self._new_metadata(is_made=is_made))
-        entries = [replace(entry, accepted_at=self._accepted_at(entry)) for entry in self._entries.values()]
-        return PollResult(entries, self._plan.asked, self._next_at(), self._trouble, self._offset.seconds)
+            self._ledger.write(self._known.take_unwritten(), metadata=self._new_metadata(is_made=is_made))
+        return self._known.result(asked=self._plan.asked, next_at=self._next_at(), trouble=self._trouble)
 
     async def _ask(self) -> None:
         written_at = time.monotonic()
         early = await self._ask_for_the_time()
-        for wave in self._plan.waves(self._now(), [*early, *asked_first(self._by_request)]):
+        for wave in self._plan.waves(self._known.now(), [*early, *asked_first(self._known.by_request)]):
             for request_id in early.keys() & set(wave):
                 self._receive(request_id, early[request_id])
             async for request_id, outcome in self._outcomes(one for one in wave if one not in early):
                 self._receive(request_id, outcome)
                 is_due = time.monotonic() - written_at >= _GROUP_SECONDS
-                if self._unwritten and (is_due or len(self._unwritten) >= _GROUP_ROWS):
-                    group, self._unwritten = self._unwritten, []
+                if self._known.unwritten and (is_due or self._known.unwritten >= GROUP_ROWS):
+                    group = self._known.take_unwritten()
                     written_at = time.monotonic()
                     await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.write, group)
             if self._is_stopping():
@@ -172,36 +134,34 @@ class _Poll:
             await self._prove_path()
 
     def _outcomes(self, request_ids: Iterable[str]) -> AsyncGenerator[tuple[str, RequestStatus | ApiError]]:
-        asked = [(request_id, self._by_request[request_id].api) for request_id in request_ids]
+        asked = [(request_id, self._known.by_request[request_id].api) for request_id in request_ids]
         return self._hook.get_request_statuses(asked, is_stopping=self._is_stopping)
 
     async def _ask_for_the_time(self) -> dict[str, RequestStatus | ApiError]:
         """Ask for the oldest request as long as LeadSquared's time is not known: the plan needs it."""
-        if self._offset.is_known:
+        if self._known.offset.is_known:
             return {}
-        oldest = min(self._by_request, key=lambda request_id: self._accepted_at(self._by_request[request_id]))
-        early = {request_id: outcome async for request_id, outcome in self._outcomes([oldest])}
+        oldest = min(self._known.by_request.values(), key=self._known.accepted_at)
+        early = {request_id: outcome async for request_id, outcome in self._outcomes([str(oldest.request_id)])}
         for request_id, outcome in early.items():
-            self._learn_time(self._server_time(request_id, outcome))
+            self._known.learn_time(self._server_time(request_id, outcome))
         self._plan = self._make_plan()
         return early
 
     def _make_plan(self) -> PollPlan:
-        return make_plan(self._hook.account, self._by_request, self._metadata, accepted_at=self._accepted_at)
+        return make_plan(self._hook.account, self._known, self._spacing)
 
     def _note_asked(self) -> None:
         """Record of the requests that are open what the plan has to know in the next process."""
-        unwritten = {_key(entry): entry for entry in self._unwritten}
-        for request_id, entry in noted(self._plan, self._by_request):
-            self._entries[_key(entry)] = self._by_request[request_id] = unwritten[_key(entry)] = entry
-        self._unwritten = list(unwritten.values())
+        for request_id, entry in noted(self._plan, self._known.by_request):
+            self._known.update(request_id, entry)
 
     async def _prove_path(self) -> None:
         """Ask for a request that has its verdict: if it is found, neither path nor a server on the way is at fault."""
         settled = [
             (entry.settled_at or 0.0, entry.request_id, entry.api)
-            for entry in self._entries.values()
-            if _is_decided(entry) and entry.request_id is not None and not entry.state.is_not_sent
+            for entry in self._known.entries
+            if is_decided(entry) and entry.request_id is not None and not entry.state.is_not_sent
         ]
         if settled:
             _, request_id, api = max(settled)
@@ -210,7 +170,7 @@ class _Poll:
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
-        self._learn_time(self._server_time(request_id, outcome))
+        self._known.learn_time(self._server_time(request_id, outcome))
         if isinstance(outcome, UnknownRequestError):
             # Judged when all responses are there: one of them may show that the path works.
             self._unknown.append((request_id, outcome))
@@ -229,15 +189,15 @@ class _Poll:
             self._record(request_id, outcome)
 
     def _record(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
-        entry = self._by_request[request_id]
+        entry = self._known.by_request[request_id]
         server_time = self._server_time(request_id, outcome)
-        now = self._now() if server_time is None else server_time
+        now = self._known.now() if server_time is None else server_time
         unknown_since = entry.unknown_since if isinstance(outcome, ApiError) else None
         if says_unknown(outcome, path_works=self._path_works) and unknown_since is None:
             unknown_since = now
         verdict = judge(
             outcome,
-            ladder_ended=now - self._accepted_at(entry) > self._ladder.longest + LAST_ATTEMPT,
+            ladder_ended=now - self._known.accepted_at(entry) > self._ladder.longest + LAST_ATTEMPT,
             unknown_for=0.0 if unknown_since is None else (now - unknown_since) * self._speed,
             path_works=self._path_works,
         )
@@ -247,13 +207,12 @@ class _Poll:
             return
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
         if judged != entry:
-            self._entries[entry.request_key] = self._by_request[request_id] = judged
-            self._unwritten.append(judged)
+            self._known.update(request_id, judged)
 
     def _next_at(self) -> float | None:
         """Return when to poll next, on LeadSquared's clock; soon if some requests could not be asked for."""
-        now = self._now()
-        for request_id, entry in self._by_request.items():
+        now = self._known.now()
+        for request_id, entry in self._known.by_request.items():
             if entry.state.is_final:
                 self._plan.settle(request_id)
         if not self._plan.open:
@@ -261,78 +220,27 @@ class _Poll:
         next_at = self._plan.next_poll(now)
         if self._trouble is None:
             return next_at
-        youngest = max(self._accepted_at(self._by_request[request_id]) for request_id in self._plan.open)
+        youngest = max(self._known.accepted_at(self._known.by_request[request_id]) for request_id in self._plan.open)
         wait = min((now - youngest) * _TROUBLE_SHARE, _TROUBLE_MAX / self._speed)
         return min(next_at, now + max(wait, _TROUBLE_MIN))
-
-    def _open_requests(self) -> dict[str, Entry]:
-        """Return by RequestId the requests that are open or were called lost; one for each RequestId."""
-        first: dict[str | None, Entry] = {}
-        # Those with a verdict come first: a RequestId whose verdict another row has is not given to a second row.
-        for entry in sorted(
-            self._entries.values(), key=lambda entry: (not _is_decided(entry), self._accepted_at(entry))
-        ):
-            if entry.request_id is None or entry.state.is_not_sent or entry.reason_class == REPEATED_REQUEST_ID:
-                continue
-            if first.setdefault(entry.request_id, entry) is not entry and not entry.state.is_final:
-                verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
-                failed = entry.judged(verdict, self._now())
-                self._entries[entry.request_key] = failed
-                self._unwritten.append(failed)
-        return {str(request_id): entry for request_id, entry in first.items() if not _is_decided(entry)}
 
     def _may_pass(self, error: ApiError) -> bool:
         """Tell trouble on the way from wrong settings: keys, or a path at which no poll has found anything yet."""
         if isinstance(error, NoSuchPathError):
-            return self._path_works or self._metadata.get("answered_at") is not None
+            return self._path_works or self._known.metadata.get("answered_at") is not None
         return not isinstance(error, (AuthenticationError, ConfigurationError))
-
-    def _now(self) -> float:
-        return self._clock() + self._offset.seconds
-
-    def _accepted_at(self, entry: Entry) -> float:
-        return self._first_seen if entry.accepted_at is None else entry.accepted_at
 
     def _server_time(self, request_id: str, outcome: RequestStatus | ApiError) -> float | None:
         """Return the time that a response states; None also for one that is older than the request: a stored copy."""
         time: float | None = getattr(outcome, "server_time", None)
-        accepted_at = self._by_request[request_id].accepted_at
+        accepted_at = self._known.by_request[request_id].accepted_at
         is_stale = time is not None and accepted_at is not None and time < accepted_at - _SAME_SECOND
         return None if is_stale else time
-
-    def _learn_time(self, server_time: float | None) -> None:
-        if server_time is None:
-            return
-        was_known = self._offset.is_known
-        self._offset.learn(server_time, self._clock())
-        if not was_known:
-            self._first_seen += self._offset.seconds
 
     def _new_metadata(self, *, is_made: bool) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         if is_made:
             metadata[LEARNT] = self._plan.learnt.as_json()
         if self._path_works:
-            metadata["answered_at"] = self._now()
-        if self._offset.is_known:
-            metadata["clock_offset"] = self._offset.seconds
-        if any(entry.accepted_at is None for entry in self._entries.values()):
-            metadata["first_seen"] = self._first_seen
-        return metadata
-
-
-def _is_decided(entry: Entry) -> bool:
-    return entry.state.is_final and not entry.is_lost
-
-
-def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[tuple[Identity, str | None], Entry]:
-    """Replace each request by what the ledger holds of it, in this task's own lines or in its capture's."""
-    known: dict[tuple[str | None, str | None], list[Entry]] = defaultdict(list)
-    for record in records:
-        known[record.receipt_key].append(record)
-    entries = {}
-    for request in requests:
-        same = known.get(request.receipt_key)
-        entry = replace(same.pop(0), row=request.row) if same else request
-        entries[entry.request_key] = entry
-    return entries
+            metadata["answered_at"] = self._known.now()
+        return metadata | self._known.clock_metadata()

@@ -416,7 +416,7 @@ def test_a_poll_writes_many_verdicts_in_few_writes_and_none_in_the_event_loop(sa
                 asyncio.get_running_loop()
             super().write(*arguments, **more)
 
-    monkeypatch.setattr(polling, "_GROUP_ROWS", 200)  # so that groups are full while calls go on
+    monkeypatch.setattr(polling, "GROUP_ROWS", 200)  # so that groups are full while calls go on
     monkeypatch.setattr(polling, "_GROUP_SECONDS", float("inf"))  # on a busy machine there would be more
     receipts = capture(Task(), leads(600))["receipts"]
     clock.advance(60)
