@@ -65,6 +65,7 @@ __all__ = [
     "ServerError",
     "StagingError",
     "TaskError",
+    "TriggerEventError",
     "UnexpectedResponseError",
     "UnknownRequestError",
     "UnusableFileError",
@@ -112,6 +113,10 @@ class LeadsUnsent(TaskError, AirflowException):
 
 class LeadsStillOpen(TaskError, AirflowSensorTimeout):
     """Time ran out before LeadSquared decided. The leads may still arrive; sending them again may double them."""
+
+
+class TriggerEventError(LeadSquaredError):
+    """What a triggerer sent to a deferred task is of no use. Nothing is lost: a retry continues the wait."""
 
 
 class RowSourceError(LeadSquaredError):

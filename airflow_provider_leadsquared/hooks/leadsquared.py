@@ -31,6 +31,8 @@ from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
@@ -80,8 +82,20 @@ class LeadSquaredHook(BaseHook):
 
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
+        return self._account_of(self.get_connection(self.leadsquared_conn_id))
+
+    async def load_account(self) -> None:
+        """
+        Read the connection without blocking the event loop, for a trigger; :attr:`account` has it then.
+
+        :raises ConfigurationError: As for :attr:`account`.
+        """
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        self.account = self._account_of(await get_async_connection(self.leadsquared_conn_id))
+
+    def _account_of(self, connection: Connection) -> Account:
         guard_library_logs()
-        connection = self.get_connection(self.leadsquared_conn_id)
         try:
             extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
         except ValueError:

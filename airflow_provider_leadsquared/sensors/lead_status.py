@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.providers.common.compat.sdk import TaskDeferred, conf
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.tasks.awaited import Awaited
-    from airflow_provider_leadsquared.tasks.known_requests import PollResult
+    from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, PollResult
+    from airflow_provider_leadsquared.tasks.time_limits import TimeLimits
+    from airflow_provider_leadsquared.tasks.trigger_messages import Report
+
+#: Seconds after the end of the wait at which Airflow fails a deferred task for which no triggerer has polled.
+_WITHOUT_TRIGGERER = 900.0
 
 
 class LeadStatusSensor(BaseSensorOperator):
@@ -63,6 +70,9 @@ class LeadStatusSensor(BaseSensorOperator):
         reading of the account's retry ladder and an hour of backlog, 36,570 for the documented one. It does not restart
         at a retry, as Airflow's own does. ``execution_timeout`` counts one poke only.
     :param mode: ``reschedule`` by default; ``poke`` keeps the slot.
+    :param deferrable: Let a triggerer poll in place of the task, whatever the ``mode``: the same verdicts, ledger and
+        result from two starts of the task for up to 1,000 requests. At most 10,000 of them may be in no SQL ledger of
+        their capture or sync. Default: Airflow's setting ``[operators] default_deferrable``.
     :param retries: 2 by default, 30 s apart: Airflow 3 can fail a healthy sensor by mistake, and a poke is safe to
         repeat.
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
@@ -72,6 +82,8 @@ class LeadStatusSensor(BaseSensorOperator):
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
+    :raises TriggerEventError: The triggerer could not poll although this worker can, or sent what this version of the
+        package does not know.
     """
 
     template_fields: Sequence[str] = (
@@ -91,6 +103,7 @@ class LeadStatusSensor(BaseSensorOperator):
         close_after: float | None = None,
         ledger_conn_id: str | None = None,
         ledger_table: str = LEDGER_TABLE,
+        deferrable: bool | None = None,
         leadsquared_conn_id: str = LeadSquaredHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -110,41 +123,39 @@ class LeadStatusSensor(BaseSensorOperator):
         self.ledger_conn_id = ledger_conn_id
         self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = deferrable
         self.has_default_timeout = "timeout" not in kwargs and "timeout" not in theirs
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; see the class."""
         from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
-        from airflow_provider_leadsquared.tasks.polling import poll
 
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         awaited = self._awaited(context)
         if self.has_default_timeout:
             # Airflow reads the attribute after each poke. Not in __init__, which must not read the connection.
             self.timeout = self._hook.account.retry_intervals.longest + BACKLOG
-        with stops_held_back() as held:
-            result = poll(
-                self._hook,
-                awaited.ledger,
-                awaited.requests(),
-                clock=time.time,
-                is_stopping=lambda: self._stopping or held.has_come(),
-            )
-            if held.has_come():
-                self.log.info("Stopped. Counts: %s", awaited.counts(result))
+        if self.deferrable:
+            return self._continue_deferred(context, awaited)
+        result = self._poll_once(awaited)
         now = time.time() + result.clock_offset  # LeadSquared's clock, on which requests were accepted
-        close_at = self._last_acceptance(result.open, now) + (
-            float("inf") if self.close_after is None else self.close_after
-        )
-        # A request of an earlier run that LeadSquared never decides must not keep every later run from ending.
-        open_requests = [entry for entry in result.open if awaited.is_own(entry) or now < self._deadline([entry], now)]
-        if not open_requests or now >= close_at:
+        if self._has_ended(context, awaited, result, now):
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, awaited, result))
-        deadline = self._deadline(result.open, now)
-        if now >= deadline:
-            self._fail_as_still_open(context, awaited, result)
-        self._wait(result, now, min(deadline, close_at))
+        self._wait(result, now, self._limits.ends_at(result.open, now))
         return PokeReturnValue(is_done=False)
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """
+        Continue when the trigger has fired: record what it has found, then end or defer again.
+
+        :raises TriggerEventError: It sent nothing, or what this version of the package does not know.
+        """
+        from airflow_provider_leadsquared.tasks.trigger_messages import Report
+
+        self._report = Report.parse(event)
+        return self.execute(context)
 
     def on_kill(self) -> None:
         """Ask for no further request. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -172,13 +183,87 @@ class LeadStatusSensor(BaseSensorOperator):
         return self._opened
 
     _opened: Awaited | None = None
+    _report: Report | None = None
     _stopping = False
 
-    def _last_acceptance(self, entries: Iterable[Entry], now: float) -> float:
-        return max((entry.accepted_at or now for entry in entries), default=now)
+    @property
+    def _limits(self) -> TimeLimits:
+        from airflow_provider_leadsquared.tasks.time_limits import TimeLimits
 
-    def _deadline(self, entries: Iterable[Entry], now: float) -> float:
-        return self._last_acceptance(entries, now) + float(self.timeout)
+        return TimeLimits(float(self.timeout), self.close_after)
+
+    def _poll_once(self, awaited: Awaited) -> PollResult:
+        from airflow_provider_leadsquared.tasks.polling import poll
+
+        with stops_held_back() as held:
+            result = poll(
+                self._hook,
+                awaited.ledger,
+                awaited.requests(),
+                clock=time.time,
+                is_stopping=lambda: self._stopping or held.has_come(),
+            )
+            if held.has_come():
+                self.log.info("Stopped. Counts: %s", awaited.counts(result))
+        return result
+
+    def _has_ended(self, context: Context, awaited: Awaited, result: PollResult, now: float) -> bool:
+        """
+        Tell whether the task need not wait any more.
+
+        :raises LeadsStillOpen: Time ran out.
+        """
+        if self._limits.is_done(result.open, now, is_own=awaited.is_own):
+            return True
+        if now >= self._limits.fails_at(result.open, now):
+            self._fail_as_still_open(context, awaited, result)
+        return False
+
+    def _continue_deferred(self, context: Context, awaited: Awaited) -> PokeReturnValue:
+        """Record what the trigger has found, if it has fired; defer as long as there is something to wait for."""
+        from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
+
+        report, self._report = self._report, None
+        known = KnownRequests(awaited.ledger, awaited.requests(), time.time)
+        if report is None and known.by_request:
+            raise self._deferral(awaited, known)
+        error = None if report is None else report.error
+        if report is not None:
+            report.record(known, awaited.ledger)
+        # What kept the trigger from polling is met by a poll here, too, if it is not the triggerer's own.
+        result = self._poll_once(awaited) if report is None or error is not None else known.result()
+        now = max(time.time() + result.clock_offset, 0.0 if report is None else report.now)
+        if self._has_ended(context, awaited, result, now):
+            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, awaited, result))
+        if error is not None:
+            raise TriggerEventError(
+                f"The triggerer could not poll ({error}), although this worker can. Its log says why; check that it "
+                "has the connections, packages and network that the workers have. A retry continues the wait"
+            )
+        raise self._deferral(awaited, known)
+
+    def _deferral(self, awaited: Awaited, known: KnownRequests) -> TaskDeferred:
+        """Return what makes Airflow hand the wait to a triggerer when it is raised."""
+        from airflow_provider_leadsquared.tasks.trigger_messages import poll_metadata, requests_for_trigger
+        from airflow_provider_leadsquared.triggers.lead_status import LeadStatusTrigger
+
+        trigger = LeadStatusTrigger(
+            leadsquared_conn_id=self.leadsquared_conn_id,
+            timeout=self._limits.timeout,
+            ledgers=[address.as_json() for address in awaited.addresses],
+            requests=requests_for_trigger(known, is_held=awaited.is_held),
+            metadata=poll_metadata({**known.metadata, **known.clock_metadata()}),
+            close_after=self.close_after,
+            reports_groups=awaited.is_durable,
+        )
+        open_requests = [entry for entry in known.result().open if entry.request_id is not None]
+        self.log.info("Deferred: the trigger polls for %s open requests", f"{len(open_requests):,}")
+        left = max(self._limits.ends_at(open_requests, known.now()) - known.now(), 0.0)
+        return TaskDeferred(
+            trigger=trigger,
+            method_name=self.execute_complete.__name__,
+            timeout=timedelta(seconds=left + _WITHOUT_TRIGGERER),
+        )
 
     def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_captures, open_requests_of_sync
@@ -33,6 +34,10 @@ class Awaited(Protocol):
     may_close: bool
     #: Where a person finds each row's reason, for messages.
     where_reasons_are: str
+    #: The addresses of the SQL ledgers that hold requests.
+    addresses: Sequence[LedgerAddress]
+    #: Whether what is written is there in the next process.
+    is_durable: bool
 
     @property
     def ledger(self) -> VerdictLedger:
@@ -43,6 +48,9 @@ class Awaited(Protocol):
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a request is of the run that the sensor belongs to."""
+
+    def is_held(self, entry: Entry) -> bool:
+        """Tell whether one of the ledgers at the addresses held a request when the requests were returned."""
 
     def counts(self, result: PollResult) -> Counts:
         """Count the run's requests by state."""
@@ -78,7 +86,7 @@ def open_awaited(
     outputs = _sync_outputs(given)
     if outputs:
         addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
-        awaited = AwaitedSync(open_requests_of_sync(addresses, hook), addresses[0], log)
+        awaited = AwaitedSync(open_requests_of_sync(addresses, hook), addresses, log)
         awaited.warn_of_older_ledger(max((address.number or 0 for address in addresses), default=0))
         return awaited
     if given is None:
@@ -99,7 +107,8 @@ def open_awaited(
             ledger_table=ledger_table,
             without_it="Each poke asks for every request again.",
         )
-    return AwaitedReceipts([entry for entries in receipts.values() for entry in entries], captures, own)
+    every = [entry for entries in receipts.values() for entry in entries]
+    return AwaitedReceipts(every, captures, own, addresses=list(of_captures))
 
 
 class AwaitedReceipts:
@@ -109,22 +118,32 @@ class AwaitedReceipts:
     :param receipts: The requests.
     :param captures: Where captures keep their requests; they may hold more than the captures returned.
     :param own: Where the verdicts of all other requests are kept; None if there are no others.
+    :param addresses: The addresses of the captures' ledgers.
     """
 
     may_close = False
     where_reasons_are = "each row's reason is in this task's XCom"
 
     def __init__(
-        self, receipts: Sequence[Entry], captures: Sequence[CaptureRequests], own: VerdictLedger | None
+        self,
+        receipts: Sequence[Entry],
+        captures: Sequence[CaptureRequests],
+        own: VerdictLedger | None,
+        *,
+        addresses: Sequence[LedgerAddress] = (),
     ) -> None:
-        self._receipts, self._captures = receipts, captures
+        self._receipts, self._captures, self.addresses = receipts, captures, addresses
+        self._held: set[tuple[str | None, str | None]] = set()
+        self.is_durable = not isinstance(own, InProcessLedger)
         self.ledger = SeveralLedgers(captures, own)
 
     def requests(self) -> Sequence[Entry]:
         """Return the requests to poll."""
         returned = Counter(receipt.receipt_key for receipt in self._receipts)
         late = []
-        for entry in [entry for ledger in self._captures for entry in ledger.load().all_entries]:
+        held = [entry for ledger in self._captures for entry in ledger.load().all_entries]
+        self._held = {entry.receipt_key for entry in held}
+        for entry in held:
             if returned[entry.receipt_key]:
                 returned[entry.receipt_key] -= 1
             else:
@@ -134,6 +153,10 @@ class AwaitedReceipts:
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
         return True
+
+    def is_held(self, entry: Entry) -> bool:
+        """Tell whether one of the captures' ledgers held a request when the requests were returned."""
+        return entry.receipt_key in self._held
 
     def counts(self, result: PollResult) -> Counts:
         """Count the requests by state."""
@@ -156,15 +179,16 @@ class AwaitedSync:
     All open requests of a sync, whichever run sent them.
 
     :param requests: The sync's open requests.
-    :param address: The address of its ledger.
+    :param addresses: The addresses of its ledger, one for each run.
     :param log: The sensor's log.
     """
 
     may_close = True
+    is_durable = True
     where_reasons_are = "each row's reason is in the ledger table"
 
-    def __init__(self, requests: OpenRequests, address: LedgerAddress, log: Any) -> None:
-        self.ledger, self._address, self._log = requests, address, log
+    def __init__(self, requests: OpenRequests, addresses: Sequence[LedgerAddress], log: Any) -> None:
+        self.ledger, self.addresses, self._log = requests, addresses, log
 
     def warn_of_older_ledger(self, number: int) -> None:
         """
@@ -186,6 +210,10 @@ class AwaitedSync:
         """Tell whether a request is of the run that the sensor belongs to."""
         return self.ledger.is_of_runs(entry)
 
+    def is_held(self, entry: Entry) -> bool:
+        """Return True: all of them are from the ledger."""
+        return True
+
     def counts(self, result: PollResult) -> Counts:
         """Count what the run sent by state."""
         totals = self.ledger.count()
@@ -193,7 +221,7 @@ class AwaitedSync:
 
     def output(self, result: PollResult) -> dict[str, Any]:
         """Return the ledger's address; the results are in its table."""
-        return {"ledger": self._address.as_json()}
+        return {"ledger": self.addresses[0].as_json()}
 
     def rejects(self, result: PollResult) -> Sequence[Entry]:
         """Return the run's requests that were rejected or failed."""

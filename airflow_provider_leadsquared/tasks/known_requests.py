@@ -95,6 +95,12 @@ class KnownRequests:
         if not was_known:
             self._first_seen += self.offset.seconds
 
+    def learn_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Take in what polls elsewhere have kept."""
+        self.metadata = {**self.metadata, **metadata}
+        self.offset = ClockOffset(self.metadata.get("clock_offset"))
+        self._first_seen = self.metadata.get("first_seen", self._first_seen)
+
     def update(self, request_id: str, entry: Entry) -> None:
         """Replace what is known of a request."""
         self.by_request[request_id] = entry

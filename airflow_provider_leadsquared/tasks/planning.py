@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The name of what the plan has learnt among the metadata of a ledger.
 LEARNT = "poll_plan"
+#: The names of all that polls keep among the metadata of a ledger.
+POLL_METADATA = (LEARNT, "answered_at", "clock_offset", "first_seen")
 #: Seconds for which the first poll waits in its process at most, until there can be an answer.
 FIRST_WAIT = 15.0
 #: The longest wait, in seconds, before it is checked whether the task is stopped.
