@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.tasks.time_limits import TimeLimits
 
 #: A poll starts no worker here, so there may be more of them.
-SPACING = Spacing(shortest=5.0, polls=160)
+SPACING = Spacing(polls=160)
 #: So many verdicts are worth the start of a worker, but not sooner than so many seconds after the last.
 GROUP_VERDICTS, GROUP_SECONDS = 1_000, 300.0
 #: An event holds about so many requests at most.

@@ -11,7 +11,7 @@ import structlog
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 from tests import canaries
-from tests.integration.tasks import Task, VirtualTime, before_call, connect, connect_sqlite
+from tests.integration.tasks import Task, VirtualTime, before_call, connect, connect_sqlite, share_time
 
 
 @pytest.fixture
@@ -25,12 +25,7 @@ def sandbox(leadsquared_sandbox_factory: Callable[..., Sandbox], monkeypatch: py
 @pytest.fixture
 def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     """Return the time that tasks and sandbox share."""
-    virtual = VirtualTime(sandbox)
-    monkeypatch.setattr("time.time", lambda: virtual.now)
-    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", virtual.advance)
-    # A database has a clock of its own, which no test can move.
-    monkeypatch.setattr("airflow_provider_leadsquared.ledgers.server_clock.database_time", lambda _: virtual.now)
-    return virtual
+    return share_time(monkeypatch, sandbox)
 
 
 @pytest.fixture

@@ -99,10 +99,28 @@ class VirtualTime:
         self.now = START
         self.sandbox_speed = 1.0
         self._sandbox = sandbox
+        #: Called whenever somebody waits.
+        self.before_advance: Callable[[], object] = lambda: None
 
     def advance(self, seconds: float) -> None:
+        self.before_advance()
         self.now += seconds
         self._sandbox.advance(seconds * self.sandbox_speed)
+
+
+def share_time(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> VirtualTime:
+    """Let tasks, triggers and sandbox have one time, and nobody wait for it."""
+    virtual = VirtualTime(sandbox)
+    monkeypatch.setattr("time.time", lambda: virtual.now)
+    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", virtual.advance)
+
+    async def sleep(seconds: float) -> None:
+        virtual.advance(seconds)
+
+    monkeypatch.setattr("airflow_provider_leadsquared.triggers.lead_status.sleep", sleep)
+    # A database has a clock of its own, which no test can move.
+    monkeypatch.setattr("airflow_provider_leadsquared.ledgers.server_clock.database_time", lambda _: virtual.now)
+    return virtual
 
 
 def connect(
