@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.tasks.awaited import Awaited
-    from airflow_provider_leadsquared.tasks.polling import PollResult
+    from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 
 class LeadStatusSensor(BaseSensorOperator):

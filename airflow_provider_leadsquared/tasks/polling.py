@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import (
@@ -31,7 +31,15 @@ from airflow_provider_leadsquared.delivery.status_judging import (
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
-from airflow_provider_leadsquared.tasks.planning import LEARNT, asked_first, make_plan, noted, wait_for_first
+from airflow_provider_leadsquared.tasks.planning import (
+    LEARNT,
+    ask_for_metrics,
+    asked_first,
+    make_plan,
+    noted,
+    wait_for_first,
+)
+from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -46,30 +54,6 @@ _TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
 _SAME_SECOND = 1.0
 #: Why a request is not asked for.
 _REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """
-    What a poll showed.
-
-    :param entries: Every request, in the order given.
-    :param asked: How many requests were asked for in this poll.
-    :param next_at: When to poll again on LeadSquared's clock, seconds since the epoch; None when all are settled.
-    :param trouble: Why some could not be asked for, None if all could.
-    :param clock_offset: Seconds that LeadSquared's clock is ahead of this worker's.
-    """
-
-    entries: list[Entry]
-    asked: int
-    next_at: float | None
-    trouble: ApiError | None
-    clock_offset: float
-
-    @property
-    def open(self) -> list[Entry]:
-        """The requests without a verdict."""
-        return [entry for entry in self.entries if not entry.state.is_final]
 
 
 def poll(
@@ -141,6 +125,9 @@ class _Poll:
                 run_calls(self._ask())
             if not self._is_stopping():
                 self._judge_unknown()
+                if self._trouble is None and self._plan.standing():
+                    self._write()  # these calls may take long
+                    ask_for_metrics(self._hook, self._plan)
                 self._plan.end()
                 is_made = True
         except ApiError as error:
@@ -149,7 +136,7 @@ class _Poll:
             self._trouble = error
         finally:
             self._note_asked()
-            self._ledger.write(self._unwritten, metadata=self._new_metadata(is_made=is_made))
+            self._write(self._new_metadata(is_made=is_made))
         entries = [replace(entry, accepted_at=self._accepted_at(entry)) for entry in self._entries.values()]
         return PollResult(entries, self._plan.asked, self._next_at(), self._trouble, self._offset.seconds)
 
@@ -170,6 +157,10 @@ class _Poll:
                 return
         if self._unknown and not self._path_works:
             await self._prove_path()
+
+    def _write(self, metadata: dict[str, Any] | None = None) -> None:
+        group, self._unwritten = self._unwritten, []
+        self._ledger.write(group, metadata=metadata)
 
     def _outcomes(self, request_ids: Iterable[str]) -> AsyncGenerator[tuple[str, RequestStatus | ApiError]]:
         asked = [(request_id, self._by_request[request_id].api) for request_id in request_ids]
