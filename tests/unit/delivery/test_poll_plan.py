@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt, QueueLearnt
 from airflow_provider_leadsquared.delivery.poll_plan import UNASKED_AT_MOST, PollPlan
 from airflow_provider_leadsquared.delivery.poll_spacing import CLOCK_SET_BACK, QUEUE_WAIT, SHORTEST_WAIT
-from airflow_provider_leadsquared.delivery.retry_gates import TAIL, Gates
+from airflow_provider_leadsquared.delivery.retry_gates import TAIL, Gates, Readings
 from benchmarks.waiting_model import Result, run_plan
 from benchmarks.waiting_worlds import RETRIES, Fates, World, backlog, independent, interleaved, one_that_never_ends
 
@@ -201,13 +201,12 @@ def test_after_a_gate_at_which_many_pass_all_of_the_group_are_asked_for():
 
 
 def test_a_reading_of_the_ladder_that_answers_rule_out_is_not_waited_for():
-    counts = {"gaps": (10, 50), "offsets": (0, 50)}
     times = {
         name: [
             at
             for at, _ in polls_until(plan_of(ACCEPTED, attempted=True, learnt=learnt), ACCEPTED + 18, ACCEPTED + 34_000)
         ]
-        for name, learnt in (("one", Learnt(**counts)), ("both", Learnt()))
+        for name, learnt in (("one", Learnt(gaps=(10, 50), offsets=(0, 50))), ("both", Learnt()))
     }
     assert len(times["both"]) - len(times["one"]) >= 8
 
@@ -254,8 +253,10 @@ def test_one_that_was_attempted_is_asked_for_within_one_gate_of_its_end(world):
     plan = plan_of(*(ACCEPTED + at for at in world.accepted), attempted=True)
     asked_at: dict[str, float] = {}
     now = ACCEPTED + 310
-    gates = Gates(LADDER.times(), last=LADDER.longest)
     while plan.open and now < ACCEPTED + 40_000:
+        # Those of the readings of the ladder that answers have not ruled out.
+        retries = Readings(LADDER, gaps=plan.learnt.gaps, offsets=plan.learnt.offsets).retries()
+        gates = Gates(retries, last=LADDER.longest)
         for name in poll(plan, now, lambda name: ACCEPTED + world.done[int(name[1:])]):
             asked_at[name] = now
         for name in plan.open:

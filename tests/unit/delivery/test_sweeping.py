@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_leadsquared.delivery.sweeping import Asker, is_together, spread, sweep, widen
 
 
-def run(waves, asker: Asker, done) -> tuple[list[str], object]:
+def run(waves, asker: Asker, done) -> tuple[list[str], Any]:
     """Answer all that is asked for; returns it and what comes out."""
     asked: list[str] = []
     try:
