@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
-from airflow_provider_leadsquared.delivery.poll_plan import OpenRequest, PollPlan
+from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
 from benchmarks.waiting_worlds import RETRIES, World
 

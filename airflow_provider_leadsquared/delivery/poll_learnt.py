@@ -19,10 +19,14 @@ class QueueLearnt:
 
     :param rate: Requests a second that it worked off between two polls; None as long as no two polls have shown it.
     :param moved_at: When a poll last found that it moves, seconds since the epoch.
+    :param has_metrics: Whether LeadSquared tells how busy it is, as far as is known.
+    :param reached_at: When it will have come to the first of our requests, by LeadSquared's metrics; None if unknown.
     """
 
     rate: float | None = None
     moved_at: float | None = None
+    has_metrics: bool = True
+    reached_at: float | None = None
 
 
 @dataclass(slots=True)

@@ -13,15 +13,16 @@ where it was in any process. What it rests on:
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery import poll_spacing
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest, is_worth_a_call
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_spacing import FIRST_POLL, QUEUE_WAIT, Spacing
-from airflow_provider_leadsquared.delivery.retry_gates import Gates, Readings
+from airflow_provider_leadsquared.delivery.retry_groups import YOUNG, RetryGroups
 from airflow_provider_leadsquared.delivery.sweeping import (
     SAMPLE,
     SAMPLE_BEHIND,
@@ -32,41 +33,15 @@ from airflow_provider_leadsquared.delivery.sweeping import (
     widen,
 )
 
-#: Seconds of delay that are worth one call.
-CALL_WORTH = 30.0
 #: Calls a second, on the average over a minute. Our own figure, for LeadSquared documents none for status calls.
 CALLS_A_SECOND = 500.0
 _BUDGET_SECONDS = 60.0
-#: A group that waits for the same retry is asked for as a whole up to this size.
-_SAMPLE_OF_GROUP = 40
+#: Metrics are of use from this age of the oldest request in a queue on, in seconds.
+_METRICS_FROM = 20.0
 #: While its queue does not move, a request is asked for at the latest after so many seconds of LeadSquared's clock.
 UNASKED_AT_MOST = 5_400.0
-
-
 #: Requests of a queue that were accepted within so many seconds are waited for together.
 _ACCEPTED_TOGETHER = 30.0
-#: Requests that are ready in no order were all attempted if the youngest is not older than this, in seconds of
-#: LeadSquared's clock; of older ones nobody can tell.
-_YOUNG = 150.0
-#: Some attempts are later than most by this share of the time in the queue, and by so many seconds at most.
-_LATE_SHARE, _LATE_MAX = 0.3, 30.0
-
-
-@dataclass(slots=True)
-class OpenRequest:
-    """
-    One request as the plan sees it; all times in seconds since the epoch, on LeadSquared's clock.
-
-    :param accepted_at: When LeadSquared accepted it.
-    :param queue: The queue that it is in: the name of its API.
-    :param asked_at: When it was last asked for, and found open; None if it never was.
-    :param attempted_by: When LeadSquared had made its first attempt, at the latest; None if it may be queued.
-    """
-
-    accepted_at: float
-    queue: str = ""
-    asked_at: float | None = None
-    attempted_by: float | None = None
 
 
 class PollPlan:
@@ -95,8 +70,7 @@ class PollPlan:
         self._open = dict(requests)
         self._speed, self._spacing, self._calls_a_second = speed, spacing or Spacing(), calls_a_second
         self._ladder = ladder
-        self._readings = Readings(ladder, gaps=self.learnt.gaps, offsets=self.learnt.offsets)
-        self._gates_by_late: dict[float, Gates] = {}
+        self._retries = RetryGroups(ladder, speed, self.learnt)
         self._asker = Asker(0)
         self._now, self._begun_with = 0.0, 0
         #: For each queue the share of verdicts in its sample of this poll; None where it was followed.
@@ -124,11 +98,11 @@ class PollPlan:
         seconds = _BUDGET_SECONDS if since is None else min(max(now - since, 0.0), _BUDGET_SECONDS)
         self._asker = Asker(max(int(self._calls_a_second * seconds), 1))
         yield from self._asker.ask(first)
-        waiting = [name for name, one in self._open.items() if one.attempted_by is not None]
+        waiting = {name: one for name, one in self._open.items() if one.attempted_by is not None}
         for name, queue in self._queues().items():
             ripe = [one for one in queue if self._spacing.is_ripe(now - self._open[one].accepted_at)]
             yield from self._ask_queue(name, ripe or queue)
-        yield from self._ask_waiting(waiting)
+        yield from self._retries.ask(self._asker, waiting, now, of=self._begun_with)
 
     def answer(self, request_id: str, *, settled: bool, attempted: bool = False) -> None:
         """
@@ -139,11 +113,7 @@ class PollPlan:
         """
         self._asker.answer(request_id, settled=settled)
         request = self._open[request_id]
-        if request.attempted_by is not None and request.asked_at is not None:
-            # A few were passed over and attempted later still.
-            attempt = request.accepted_at, 2 * request.attempted_by - request.accepted_at
-            self._readings.learn(attempt, (request.asked_at, self._now), settled=settled)
-            self.learnt.count_retry(settled=settled)
+        self._retries.learn(request, self._now, settled=settled)
         if settled:
             del self._open[request_id]
             return
@@ -156,12 +126,36 @@ class PollPlan:
         """Record that a request is not waited for any more, whatever its answer was."""
         self._open.pop(request_id, None)
 
+    def standing(self) -> list[str]:
+        """Return the queues that have not moved since the last poll and may have metrics: they tell when to poll."""
+        since = self.learnt.polled_at
+        return [
+            name
+            for name, queue in self._queues().items()
+            if self._now - self._open[queue[0]].accepted_at >= _METRICS_FROM
+            and self.learnt.queue(name).has_metrics
+            and (since is None or self.learnt.queue(name).moved_at != since)
+        ]
+
+    def note_metrics(self, queue: str, pending: int | None, a_minute: float | None) -> None:
+        """
+        Record what LeadSquared says of a queue: it moves the next poll, and nothing else.
+
+        :param queue: The queue: the name of an API.
+        :param pending: How many requests are in it; None if the account has no metrics.
+        :param a_minute: How many are worked off in a minute.
+        """
+        learnt = self.learnt.queue(queue)
+        learnt.has_metrics, learnt.reached_at = pending is not None and a_minute is not None, None
+        before = (pending or 0) - len(self._queues().get(queue, ()))
+        if a_minute and 0 < a_minute < math.inf and before > 0:
+            learnt.reached_at = self._now + before * 60.0 / a_minute
+
     def end(self) -> None:
         """Record that the poll was made, and that all its answers are there."""
         self.learnt.polled_at = self._now
         self.learnt.polls += 1
-        self.learnt.gaps, self.learnt.offsets = self._readings.gaps, self._readings.offsets
-        self._gates_by_late.clear()
+        self._retries.end()
 
     def next_poll(self, now: float) -> float:
         """
@@ -184,37 +178,24 @@ class PollPlan:
             else:
                 if self._ready.get(name):
                     wishes.append((self._spacing.while_some_are_ready(accepted[-1], now), 0.0))
-                gates = self._gates(OpenRequest(0.0, attempted_by=QUEUE_WAIT))
+                if learnt.reached_at is not None:
+                    wishes.append((self._spacing.by_metrics(learnt.reached_at, accepted[0], now), 0.0))
                 slack = accepted[-1] - accepted[0] if accepted[-1] - accepted[0] <= _ACCEPTED_TOGETHER else 0.0
-                for at in accepted:
-                    wish, merged = self._wish(at, at + QUEUE_WAIT, now, gates)
+                for one in queue:
+                    wish, merged = self._wish(self._open[one], now)
                     wishes.append((wish, max(merged, slack)))
-        wishes += [
-            self._wish(one.accepted_at, one.attempted_by, now, self._gates(one))
-            for one in self._open.values()
-            if one.attempted_by is not None
-        ]
+        wishes += [self._wish(one, now) for one in self._open.values() if one.attempted_by is not None]
         return self._spacing.next_poll(wishes, moving, now)
 
-    def _wish(self, accepted_at: float, base: float, now: float, gates: Gates) -> tuple[float, float]:
+    def _wish(self, request: OpenRequest, now: float) -> tuple[float, float]:
         """Return when a request is best asked for next, and how many seconds this may be put off."""
-        if accepted_at > now:  # a clock was set back
+        at = request.accepted_at
+        if at > now:  # a clock was set back
             return now + poll_spacing.CLOCK_SET_BACK, 0.0
-        if not self._spacing.is_ripe(now - accepted_at):
-            return accepted_at + FIRST_POLL, self._spacing.slack(FIRST_POLL)
-        wish = base + gates.next(now - base)
-        return wish, self._spacing.slack(wish - base)
-
-    def _gates(self, request: OpenRequest) -> Gates:
-        """Return the gates of a request: the longer it was queued, the less sure are its times."""
-        queued = (request.attempted_by or 0.0) - request.accepted_at
-        # Those of a slow queue are known to be attempted, for it has passed them.
-        late = min(round(queued * _LATE_SHARE, -1), _LATE_MAX) if queued < _YOUNG / self._speed else 0.0
-        if late not in self._gates_by_late:
-            self._gates_by_late[late] = Gates(
-                self._readings.retries(), last=self._ladder.longest, late=late, speed=self._speed
-            )
-        return self._gates_by_late[late]
+        if not self._spacing.is_ripe(now - at):
+            return at + FIRST_POLL, self._spacing.slack(FIRST_POLL)
+        wish = self._retries.next(request, now)
+        return wish, self._spacing.slack(wish - (request.attempted_by or at))
 
     def _queues(self) -> dict[str, list[str]]:
         """Return the requests that are queued, by queue, the oldest first."""
@@ -247,14 +228,13 @@ class PollPlan:
             learnt.moved_at = self._now
         rest = queue[place:]
         if rest:
-            ready = yield from self._ask_sample(rest, moves=moves)
+            ready = yield from self._ask_sample(rest, accepted[rest[-1]], moves=moves)
             self._ready[name] = None if moves else ready
         yield from self._ask_unasked([one for one in queue if one in self._open], moves=moves)
 
-    def _ask_sample(self, rest: list[str], *, moves: bool) -> Generator[list[str], None, float]:
+    def _ask_sample(self, rest: list[str], youngest: float, *, moves: bool) -> Generator[list[str], None, float]:
         """Ask for some requests of a queue out of their order; if it is another order, for all that are ready."""
         number = self.learnt.polls
-        youngest = self._open[rest[-1]].accepted_at if rest[-1] in self._open else self._now
         many = min(max(len(rest) // 10, 1), SAMPLE)
         sample = spread(rest, SAMPLE_BEHIND if moves else many, number)
         share = yield from self._asker.ask(sample)
@@ -268,9 +248,9 @@ class PollPlan:
             yield from self._ask_around(rest, [one for one in sample if one not in self._open])
             return share
         lag = self._now - youngest
-        if _is_worth(share, self._spacing.while_some_are_ready(youngest, self._now) - self._now):
+        if is_worth_a_call(share, self._spacing.while_some_are_ready(youngest, self._now) - self._now):
             yield from self._asker.ask(rest)
-            self._passed(rest, lag if lag < _YOUNG / self._speed else QUEUE_WAIT)
+            self._passed(rest, lag if lag < YOUNG / self._speed else QUEUE_WAIT)
         return share
 
     def _ask_around(self, queue: list[str], found: list[str]) -> Iterator[list[str]]:
@@ -306,46 +286,3 @@ class PollPlan:
     def _mark_attempted(self, request_id: str, lag: float | None) -> None:
         one = self._open[request_id]
         one.attempted_by = self._now if lag is None else min(one.accepted_at + lag, self._now)
-
-    # --- requests that wait for a retry -------------------------------------------------------------------------------
-
-    def _ask_waiting(self, request_ids: list[str]) -> Iterator[list[str]]:
-        groups: dict[tuple[str, int], list[str]] = defaultdict(list)
-        surely: list[str] = []
-        for name in request_ids:
-            one = self._open[name]
-            base = one.attempted_by or 0.0
-            gates = self._gates(one)
-            passed = gates.passed(self._now - base)
-            before = 0 if one.asked_at is None else gates.passed(max(one.asked_at - base, 0.0))
-            if one.accepted_at > self._now or passed - before >= 2:
-                surely.append(name)
-            elif passed > before:
-                groups[one.queue, passed].append(name)
-        yield from self._asker.ask(surely)
-        for group in groups.values():
-            group.sort(key=lambda name: self._open[name].accepted_at)
-            yield from self._ask_group(group)
-
-    def _ask_group(self, group: list[str]) -> Iterator[list[str]]:
-        middle = self._open[group[len(group) // 2]]
-        base = middle.attempted_by or 0.0
-        later = base + self._gates(middle).next(self._now - base) - self._now
-        if len(group) <= _SAMPLE_OF_GROUP <= self._begun_with:
-            # One of many small groups: what retries have found before says more than a sample of it.
-            settled, asked = self.learnt.retries
-            if not _is_worth((settled + 1) / (asked + 2), later):
-                return
-        share = yield from self._asker.ask(spread(group, _SAMPLE_OF_GROUP, self.learnt.polls))
-        if share and _is_worth(share, later):
-            yield from self._asker.ask(group)
-
-
-def _is_worth(share: float, later: float) -> bool:
-    """
-    Tell whether it is worth a call to ask for a request now and not only at its next time.
-
-    :param share: How likely it has its verdict.
-    :param later: Seconds until its next time.
-    """
-    return share * later / CALL_WORTH >= 1.0 - share

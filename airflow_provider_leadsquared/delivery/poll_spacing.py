@@ -29,6 +29,8 @@ CLOCK_SET_BACK = 60.0
 _LONGEST_WAIT = 900.0
 #: While some requests are ready, here and there, the next poll follows after this share of the age of the youngest.
 _SHARE_OF_AGE = 0.3
+#: What metrics say brings polls forward to this share of the age of the oldest request at most.
+_METRICS_SHARE = 0.6
 #: Until the next poll of a queue that moves passes at most this share of the age of its oldest request.
 _SURE = 2.5
 
@@ -82,6 +84,18 @@ class Spacing:
         wait = max(left / max(math.ceil(left / wait - 0.25), 1), wait / 4, self.shortest)
         # The rate is not sure at first.
         return now + min(wait, _LONGEST_WAIT, max(_SURE * (now - accepted[0]), self.shortest))
+
+    def by_metrics(self, reached_at: float, oldest: float, now: float) -> float:
+        """
+        Return when to poll a queue next that stands still, by what LeadSquared says of it.
+
+        Whatever it says, the wait until then is a share of the age of the oldest request at least: metrics that are
+        wrong cost few polls.
+
+        :param reached_at: When the queue will have come to the first of our requests.
+        :param oldest: When that was accepted.
+        """
+        return max(reached_at + self.shortest / 2, now + max((now - oldest) * _METRICS_SHARE, self.shortest))
 
     def while_some_are_ready(self, youngest: float, now: float) -> float:
         """

@@ -100,7 +100,7 @@ class Gates:
         }
         # An error counts as final from the last one on.
         self.times = tuple(sorted({max(_SECOND_CHANCE, late), *gates, last + LAST_ATTEMPT + ATTEMPT_TIME}))
-        self._tail = max(TAIL / speed, 1.0)
+        self.tail = max(TAIL / speed, 1.0)
 
     def passed(self, age: float) -> int:
         """Return how many gates are behind a request, so many seconds after its first attempt."""
@@ -108,11 +108,11 @@ class Gates:
         last = self.times[-1]
         if age < last:
             return bisect_right(self.times, age)
-        return len(self.times) + int((age - last) / self._tail)
+        return len(self.times) + int((age - last) / self.tail)
 
     def next(self, age: float) -> float:
         """Return the first gate after the given age; past the ladder's end they follow at even intervals."""
         count = self.passed(age)
         if count < len(self.times):
             return self.times[count]
-        return self.times[-1] + self._tail * (count - len(self.times) + 1)
+        return self.times[-1] + self.tail * (count - len(self.times) + 1)

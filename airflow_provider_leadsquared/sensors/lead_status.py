@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.tasks.awaited import Awaited
-    from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, PollResult
+    from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
+    from airflow_provider_leadsquared.tasks.poll_result import PollResult
     from airflow_provider_leadsquared.tasks.time_limits import TimeLimits
     from airflow_provider_leadsquared.tasks.trigger_messages import Report
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.delivery.clock_offset import ClockOffset
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import REPEATED_REQUEST_ID, Verdict
+from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.errors import ApiError
@@ -18,30 +19,6 @@ if TYPE_CHECKING:
 
 #: Why a request is not asked for.
 _REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """
-    What a poll showed.
-
-    :param entries: Every request, in the order given.
-    :param asked: How many requests were asked for in this poll.
-    :param next_at: When to poll again on LeadSquared's clock, seconds since the epoch; None when all are settled.
-    :param trouble: Why some could not be asked for, None if all could.
-    :param clock_offset: Seconds that LeadSquared's clock is ahead of this worker's.
-    """
-
-    entries: list[Entry]
-    asked: int
-    next_at: float | None
-    trouble: ApiError | None
-    clock_offset: float
-
-    @property
-    def open(self) -> list[Entry]:
-        """The requests without a verdict."""
-        return [entry for entry in self.entries if not entry.state.is_final]
 
 
 class KnownRequests:

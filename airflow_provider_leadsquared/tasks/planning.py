@@ -7,14 +7,17 @@ from dataclasses import replace
 from time import sleep
 from typing import TYPE_CHECKING
 
+from airflow_provider_leadsquared.api.errors import ApiError, NoSuchPathError, RejectedError, UnexpectedResponseError
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
-from airflow_provider_leadsquared.delivery.poll_plan import OpenRequest, PollPlan
+from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.status_judging import is_trouble
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.account import Account
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
+    from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
 #: The name of what the plan has learnt among the metadata of a ledger.
@@ -65,6 +68,19 @@ def asked_first(requests: Mapping[str, Entry]) -> list[str]:
     if all(entry.is_lost for entry in requests.values()):
         return list(requests)
     return [request_id for request_id, entry in requests.items() if is_trouble(entry.reason_class)]
+
+
+def ask_for_metrics(hook: LeadSquaredHook, plan: PollPlan) -> None:
+    """Ask how busy the queues are that stand still: that moves the next poll, and nothing else."""
+    for queue in plan.standing():
+        try:
+            metrics = hook.get_queue_metrics(api=queue)
+        except (RejectedError, NoSuchPathError, UnexpectedResponseError):
+            plan.note_metrics(queue, None, None)
+        except ApiError:
+            continue
+        else:
+            plan.note_metrics(queue, metrics.pending, metrics.rate_per_minute)
 
 
 def noted(plan: PollPlan, requests: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:

@@ -24,8 +24,16 @@ from airflow_provider_leadsquared.delivery.status_judging import (
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
-from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, PollResult, is_decided
-from airflow_provider_leadsquared.tasks.planning import LEARNT, asked_first, make_plan, noted, wait_for_first
+from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, is_decided
+from airflow_provider_leadsquared.tasks.planning import (
+    LEARNT,
+    ask_for_metrics,
+    asked_first,
+    make_plan,
+    noted,
+    wait_for_first,
+)
+from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -104,6 +112,9 @@ class _Poll:
                 run_calls(self._ask())
             if not self._is_stopping():
                 self._judge_unknown()
+                if self._trouble is None and self._plan.standing():
+                    self._write()  # these calls may take long
+                    ask_for_metrics(self._hook, self._plan)
                 self._plan.end()
                 is_made = True
         except ApiError as error:
@@ -112,7 +123,7 @@ class _Poll:
             self._trouble = error
         finally:
             self._note_asked()
-            self._ledger.write(self._known.take_unwritten(), metadata=self._new_metadata(is_made=is_made))
+            self._write(self._new_metadata(is_made=is_made))
         return self._known.result(asked=self._plan.asked, next_at=self._next_at(), trouble=self._trouble)
 
     async def _ask(self) -> None:
@@ -132,6 +143,9 @@ class _Poll:
                 return
         if self._unknown and not self._path_works:
             await self._prove_path()
+
+    def _write(self, metadata: dict[str, Any] | None = None) -> None:
+        self._ledger.write(self._known.take_unwritten(), metadata=metadata)
 
     def _outcomes(self, request_ids: Iterable[str]) -> AsyncGenerator[tuple[str, RequestStatus | ApiError]]:
         asked = [(request_id, self._known.by_request[request_id].api) for request_id in request_ids]

@@ -13,8 +13,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
-from airflow_provider_leadsquared.delivery.poll_plan import OpenRequest, PollPlan
+from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.sandbox import Sandbox
 from local_airflow import LocalAirflow
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt, QueueLearnt
-from airflow_provider_leadsquared.delivery.poll_plan import UNASKED_AT_MOST, OpenRequest, PollPlan
+from airflow_provider_leadsquared.delivery.poll_plan import UNASKED_AT_MOST, PollPlan
 from airflow_provider_leadsquared.delivery.poll_spacing import CLOCK_SET_BACK, QUEUE_WAIT, SHORTEST_WAIT
-from airflow_provider_leadsquared.delivery.retry_gates import TAIL, Gates
+from airflow_provider_leadsquared.delivery.retry_gates import TAIL, Gates, Readings
 from benchmarks.waiting_model import Result, run_plan
 from benchmarks.waiting_worlds import RETRIES, Fates, World, backlog, independent, interleaved, one_that_never_ends
 
@@ -200,13 +201,12 @@ def test_after_a_gate_at_which_many_pass_all_of_the_group_are_asked_for():
 
 
 def test_a_reading_of_the_ladder_that_answers_rule_out_is_not_waited_for():
-    counts = {"gaps": (10, 50), "offsets": (0, 50)}
     times = {
         name: [
             at
             for at, _ in polls_until(plan_of(ACCEPTED, attempted=True, learnt=learnt), ACCEPTED + 18, ACCEPTED + 34_000)
         ]
-        for name, learnt in (("one", Learnt(**counts)), ("both", Learnt()))
+        for name, learnt in (("one", Learnt(gaps=(10, 50), offsets=(0, 50))), ("both", Learnt()))
     }
     assert len(times["both"]) - len(times["one"]) >= 8
 
@@ -253,8 +253,10 @@ def test_one_that_was_attempted_is_asked_for_within_one_gate_of_its_end(world):
     plan = plan_of(*(ACCEPTED + at for at in world.accepted), attempted=True)
     asked_at: dict[str, float] = {}
     now = ACCEPTED + 310
-    gates = Gates(LADDER.times(), last=LADDER.longest)
     while plan.open and now < ACCEPTED + 40_000:
+        # Those of the readings of the ladder that answers have not ruled out.
+        retries = Readings(LADDER, gaps=plan.learnt.gaps, offsets=plan.learnt.offsets).retries()
+        gates = Gates(retries, last=LADDER.longest)
         for name in poll(plan, now, lambda name: ACCEPTED + world.done[int(name[1:])]):
             asked_at[name] = now
         for name in plan.open:
@@ -352,6 +354,64 @@ def test_what_retries_have_found_is_forgotten_in_time():
     learnt = Learnt(retries=(199, 199))
     learnt.count_retry(settled=True)
     assert learnt.retries == (100, 100)
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+
+def standing(pending: float, a_minute: float | None, age: float = 30.0) -> tuple[float, list[str]]:
+    """Return when a queue of ten that stands still is polled next, given metrics, and who is asked for then."""
+    plan = plan_of(*[ACCEPTED] * 10)
+    asked = [name for wave in plan.waves(ACCEPTED + age) for name in wave]
+    for name in asked:
+        plan.answer(name, settled=False)
+    plan.note_metrics("", pending, a_minute)  # type: ignore[arg-type]
+    plan.end()
+    return plan.next_poll(ACCEPTED + age) - ACCEPTED, asked
+
+
+def test_metrics_bring_a_poll_forward_to_when_the_queue_comes_to_us():
+    assert standing(210, 60, age=200)[0] == pytest.approx(200 + 200 + 5, abs=1)
+
+
+def test_metrics_bring_no_poll_nearer_than_a_share_of_the_wait_so_far():
+    assert standing(20, 60, age=200)[0] == pytest.approx(200 * 1.6)
+
+
+@pytest.mark.parametrize("pending", [-5, 0, 10, 11, 1e9, math.inf, math.nan])
+@pytest.mark.parametrize("a_minute", [None, -1.0, 0.0, 1e-9, 60.0, 1e9, math.inf, math.nan])
+def test_metrics_that_lie_delay_no_poll_and_cost_few(pending, a_minute):
+    without = plan_of(*[ACCEPTED] * 10)
+    poll(without, ACCEPTED + 160)
+    assert 170.0 <= standing(pending, a_minute, age=160)[0] <= without.next_poll(ACCEPTED + 160) - ACCEPTED
+
+
+def test_with_metrics_that_always_lie_the_whole_ladder_takes_fewer_polls_than_a_fixed_plan_took():
+    plan, now, polls = plan_of(ACCEPTED), ACCEPTED + 8, 0
+    while now < ACCEPTED + LADDER.longest:
+        for wave in plan.waves(now):
+            plan.answer(*wave, settled=False)
+        plan.note_metrics("", 2, 60.0)
+        plan.end()
+        polls += 1
+        now = plan.next_poll(now)
+    assert polls <= 39
+
+
+def test_metrics_are_of_use_for_a_queue_that_has_stood_still_for_a_while_and_has_them():
+    plan = plan_of(ACCEPTED)
+    poll(plan, ACCEPTED + 10)
+    early = plan.standing()
+    poll(plan, ACCEPTED + 60)
+    late = plan.standing()
+    plan.note_metrics("", None, None)
+    assert (early, late, plan.standing()) == ([], [""], [])
+
+
+def test_a_queue_that_moves_needs_no_metrics():
+    plan = plan_of(*(ACCEPTED + number / 500 for number in range(MANY)))
+    poll(plan, ACCEPTED + 60, lambda name: ACCEPTED if int(name[1:]) < 500 else NEVER)
+    assert plan.standing() == []
 
 
 # --- clocks -------------------------------------------------------------------------------------------------------
