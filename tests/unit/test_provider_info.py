@@ -38,7 +38,7 @@ def test_its_name_is_the_distributions():
     assert version(INFO["package-name"]) == airflow_provider_leadsquared.__version__
 
 
-@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors"])
+@pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
 def test_every_module_that_it_names_can_be_imported(kind):
     for group in INFO[kind]:
         for module in group["python-modules"]:
