@@ -1,9 +1,9 @@
 """
 A real Airflow on this machine's loopback, for demonstrations and end-to-end tests.
 
-`LocalAirflow` runs the API server, scheduler and DAG processor that a deployment runs (nothing here defers), with the
-LocalExecutor and an SQLite database, in a temporary home of its own, and talks to them over the public REST API. It can
-run tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and its
+`LocalAirflow` runs the API server, scheduler and DAG processor that a deployment runs, with the LocalExecutor and an
+SQLite database, in a temporary home of its own, and talks to them over the public REST API. It can run a triggerer as
+well, and tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and its
 environment variables play no part, and nothing is left behind: neither a process nor a file.
 """
 
@@ -52,6 +52,7 @@ class LocalAirflow(RestClient):
     :param env: environment of all components, such as `AIRFLOW_CONN_…`; overrides what is set here
     :param port: port of the API server; any free one by default
     :param start_timeout: seconds until a start counts as failed
+    :param has_triggerer: run a triggerer, for tasks that defer
     :param celery_workers: run tasks in so many Celery workers, two at a time in each
     :param databases: names of databases on `postgres`, to be created empty before anything runs; DAGs find each as the
         connection of that name
@@ -70,6 +71,7 @@ class LocalAirflow(RestClient):
         env: Mapping[str, str] | None = None,
         port: int | None = None,
         start_timeout: float = 120,
+        has_triggerer: bool = False,
         celery_workers: int = 0,
         databases: Iterable[str] = (),
     ) -> None:
@@ -79,6 +81,7 @@ class LocalAirflow(RestClient):
         self.start_timeout = start_timeout
         self.workers = tuple(f"celery-worker-{number}" for number in range(1, celery_workers + 1))
         self.databases = tuple(databases)
+        self.has_triggerer = has_triggerer
         if self.databases and not self.workers:
             raise ValueError("Without Celery workers there is no Postgres for databases.")
         self._extra_env = dict(env or {})
@@ -100,7 +103,8 @@ class LocalAirflow(RestClient):
             # The API server is the slowest to start and needs the database last, so the two are made at once.
             self._start("api-server")
             self._processes.run("migration", [*AIRFLOW, "db", "migrate"], self._environment(), deadline)
-            for name in ("scheduler", "dag-processor", *self.workers):
+            triggerer = ("triggerer",) if self.has_triggerer else ()
+            for name in ("scheduler", "dag-processor", *triggerer, *self.workers):
                 self._start(name)
             self._log_in(deadline)
             self._await_health(deadline)
@@ -133,7 +137,7 @@ class LocalAirflow(RestClient):
         """
         Kill a component with SIGKILL, start it anew, and wait until everything is healthy.
 
-        :param component: `api-server`, `scheduler`, `dag-processor`, or a Celery worker such as
+        :param component: `api-server`, `scheduler`, `dag-processor`, `triggerer`, or a Celery worker such as
             `celery-worker-1`
         :param family: kill all that it has started as well, such as a scheduler's workers and their tasks; otherwise
             that lives on without it
@@ -288,7 +292,8 @@ class LocalAirflow(RestClient):
         while True:
             self.check()
             health = self.api("GET", "monitor/health")
-            del health["triggerer"]  # there is none
+            if not self.has_triggerer:
+                del health["triggerer"]
             ailing = [part.replace("_", "-") for part, condition in health.items() if condition["status"] != "healthy"]
             if component is not None and since is not None:
                 part = component.replace("-", "_")

@@ -14,9 +14,10 @@ AIRFLOW = (sys.executable, "-P", "-m", "airflow")
 #: What Airflow consists of, with the words of each command.
 COMPONENTS = {
     "api-server": ("api-server",),
-    # Their log servers would listen on all interfaces, and have nobody to serve here.
+    # Log servers would listen on all interfaces, and have nobody to serve here.
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 CELERY_WORKER = ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "--celery-hostname")
 #: All workers share a machine: this module lets each tell its own name as the host name of the tasks that it runs.

@@ -18,6 +18,7 @@ from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.sandbox import Sandbox
 from local_airflow import LocalAirflow
+from local_airflow.rest import TaskInstance
 
 SPEED = 20
 SIDE_BY_SIDE = 10
@@ -54,7 +55,18 @@ with DAG("mixed", schedule=None):
         row_key="id",
     )
     LeadStatusSensor(task_id="wait", request_ids=mixed.output)
+
+with DAG("deferred", schedule=None):
+    deferred = LeadCaptureOperator(
+        task_id="capture",
+        leads=[{{"id": n, "EmailAddress": f"deferred{{n}}@example.org"}} for n in range(2)],
+        row_key="id",
+        ledger_conn_id="ledger",
+    )
+    LeadStatusSensor(task_id="wait", request_ids=deferred.output, deferrable=True)
 """
+#: That a triggerer is gone is noticed in seconds instead of half a minute.
+TRIGGERER = {"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5", "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +79,13 @@ def sandbox() -> Iterator[Sandbox]:
 def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     (dags / "pairs.py").write_text(DAGS)
-    connection = {"AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection())}
-    with LocalAirflow(dags, dag_ids=["alone", "side_by_side", "mixed"], env=connection) as airflow:
+    ledger = {"conn_type": "sqlite", "host": str(tmp_path_factory.mktemp("ledger") / "ledger.db")}
+    connections = {
+        "AIRFLOW_CONN_LEADSQUARED_DEFAULT": json.dumps(sandbox.airflow_connection()),
+        "AIRFLOW_CONN_LEDGER": json.dumps(ledger),
+    }
+    dag_ids = ["alone", "side_by_side", "mixed", "deferred"]
+    with LocalAirflow(dags, dag_ids=dag_ids, env=connections | TRIGGERER, has_triggerer=True) as airflow:
         yield airflow
 
 
@@ -93,6 +110,26 @@ def test_ten_sensors_side_by_side_all_end_green(airflow: LocalAirflow, sandbox: 
     state = airflow.wait("side_by_side", run, timeout=240)
     states = {task.task_id: task.state for task in airflow.task_instances("side_by_side", run)}
     assert state == "success", states
+
+
+def test_a_deferred_sensor_outlives_the_kill_of_its_triggerer(airflow: LocalAirflow, sandbox: Sandbox) -> None:
+    sandbox.fault("system_errors", count=2, attribute="EmailAddress", value="deferred0@example.org")
+    run = airflow.trigger("deferred")
+    killed: list[list[str]] = []
+
+    def kill_once(tasks: list[TaskInstance]) -> None:
+        if killed or {task.task_id: task.state for task in tasks}.get("wait") != "deferred":
+            return
+        receipts = airflow.xcom("deferred", run, "capture")["receipts"]
+        if {receipt["request_id"] for receipt in receipts} <= {poll["request_id"] for poll in sandbox.polls()}:
+            killed.append(_shown(airflow.home, [*_keys(sandbox), "deferred0@", "deferred1@"]))
+            airflow.restart("triggerer", family=True)
+
+    state = airflow.wait("deferred", run, timeout=150, on_tick=kill_once)
+    assert state == "success", airflow.task_log("deferred", run, "wait")
+    assert killed == [[]], "nothing that Airflow kept of the deferred task holds a key or a lead"
+    assert airflow.xcom("deferred", run, "wait")["counts"] == {"read": 2, "created": 2}
+    assert {task.try_number for task in airflow.task_instances("deferred", run)} == {1}
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +167,17 @@ def test_leads_are_shown_as_a_number(airflow: LocalAirflow, mixed_run: str) -> N
 def test_nothing_that_airflow_keeps_holds_a_key_or_a_lead(
     airflow: LocalAirflow, sandbox: Sandbox, mixed_run: str
 ) -> None:
-    secrets = [sandbox.access_key, sandbox.access_key.replace("$", "%24"), sandbox.secret_key, sandbox.api_key]
     personal = ["private@example.org", "other@example.org", "9000000001", "unknown@example.org"]
-    hits = [
-        f"{place}: {word}"
-        for place, text in _everything_kept(airflow.home)
-        for word in secrets + personal
-        if word in text
-    ]
-    assert hits == []
+    assert _shown(airflow.home, _keys(sandbox) + personal) == []
+
+
+def _keys(sandbox: Sandbox) -> list[str]:
+    return [sandbox.access_key, sandbox.access_key.replace("$", "%24"), sandbox.secret_key, sandbox.api_key]
+
+
+def _shown(home: Path, words: list[str]) -> list[str]:
+    """Return which of the words Airflow keeps, and where."""
+    return [f"{place}: {word}" for place, text in _everything_kept(home) for word in words if word in text]
 
 
 def _everything_kept(home: Path) -> Iterator[tuple[str, str]]:
