@@ -3,8 +3,8 @@ A real Airflow on this machine's loopback, for demonstrations and end-to-end tes
 
 `LocalAirflow` runs the API server, scheduler and DAG processor that a deployment runs, with the LocalExecutor and an
 SQLite database, in a temporary home of its own, and talks to them over the public REST API. It can run a triggerer as
-well, and tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and its
-environment variables play no part, and nothing is left behind: neither a process nor a file.
+well, and tasks in Celery workers instead, with a Postgres and a Redis of its own. The user's own Airflow, its home and
+its environment variables play no part, and nothing is left behind: neither a process nor a file.
 """
 
 from __future__ import annotations

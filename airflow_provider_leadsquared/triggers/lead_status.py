@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import sleep
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,7 +83,7 @@ class LeadStatusTrigger(BaseTrigger):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.leadsquared_conn_id!r})"
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def run(self) -> AsyncGenerator[TriggerEvent]:
         """Poll until it is time to report, and report once."""
         waiting: TriggeredWait | None = None
         failure: str | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -12,7 +15,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.triggers.lead_status import LeadStatusTrigger
 from tests import canaries
-from tests.integration.tasks import Task
+from tests.integration.tasks import Task, VirtualTime, wait_for
 
 
 def as_stored(value: Any) -> Any:
@@ -69,7 +72,6 @@ class DeferredWait:
 
     def fire(self, trigger: LeadStatusTrigger | None = None) -> Any:
         """Run a trigger to its event, and return that as it is stored."""
-        # Slow callbacks are written to the log, which tests of them read.
         event = as_stored(asyncio.run(_first_event(trigger or self.trigger)).payload)
         self.events.append(event)
         return event
@@ -98,3 +100,36 @@ def wait_deferred(task: Task, request_ids: Any, **arguments: Any) -> dict[str, A
     """Run a deferred sensor to its end, and return its output."""
     output: dict[str, Any] = DeferredWait(task, request_ids, **arguments).run()
     return output
+
+
+def wait_in(mode: str, task: Task, clock: VirtualTime, request_ids: Any, **arguments: Any) -> None:
+    """Run a sensor to its end in one of the modes."""
+    if mode == "deferred":
+        wait_deferred(task, request_ids, **arguments)
+    elif mode == "reschedule":
+        wait_for(task, clock, request_ids, **arguments)
+    else:
+        LeadStatusSensor(task_id="wait", request_ids=request_ids, mode="poke", **arguments).execute(task.context())
+
+
+#: What differs between two sandboxes, and between two ways of polling.
+NOT_COMPARED = {
+    "scope",
+    "entry_id",
+    "sync_id",
+    "request_id",
+    "lead_id",
+    "settled_at",
+    "asked_at",
+    "attempted_by",
+    "written_at",
+}
+
+
+def rows_of(path: Path) -> tuple[list[dict[str, Any]], list[tuple[bool, bool]]]:
+    """Return the rows of a ledger without what no two runs have in common; of these whether they are set."""
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        rows = database.execute("SELECT * FROM leadsquared_ledger ORDER BY task_id, row_no").fetchall()
+    compared = [{name: row[name] for name in row.keys() if name not in NOT_COMPARED} for row in rows]  # noqa: SIM118
+    return compared, [(row["lead_id"] is None, row["settled_at"] is None) for row in rows]

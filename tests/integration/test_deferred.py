@@ -14,10 +14,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.api.errors import AuthenticationError
-from airflow_provider_leadsquared.exceptions import LeadsStillOpen, TriggerEventError
+from airflow_provider_leadsquared.exceptions import LeadsStillOpen, TaskError, TriggerEventError
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks import trigger_messages, triggered
-from tests.integration.deferred import DeferredWait, wait_deferred
+from tests.integration.deferred import DeferredWait, rows_of, wait_deferred, wait_in
 from tests.integration.tasks import (
     START,
     Task,
@@ -36,16 +36,6 @@ BAD = {"id": "bad", "EmailAddress": "bad@example.org", "mx_Nope": "x"}
 
 
 # --- the same in every mode ----------------------------------------------------------------------------------------
-
-
-def wait_in(mode, task, clock, request_ids, **arguments):
-    """Run a sensor to its end in one of the modes."""
-    if mode == "deferred":
-        wait_deferred(task, request_ids, **arguments)
-    elif mode == "reschedule":
-        wait_for(task, clock, request_ids, **arguments)
-    else:
-        LeadStatusSensor(task_id="wait", request_ids=request_ids, mode="poke", **arguments).execute(task.context())
 
 
 @pytest.fixture
@@ -71,6 +61,7 @@ def outcome_in(leadsquared_sandbox_factory, tmp_path, monkeypatch):
         error = error_of(
             lambda: wait_in(mode, task, clock, receipts, timeout=timeout, **(IN_SQL if ledger == "sensor" else {}))
         )
+        assert isinstance(error, TaskError)
         results = [
             {name: value for name, value in result.items() if name not in ("request_id", "lead_id")}
             for result in task.pushed["results"]
@@ -80,19 +71,6 @@ def outcome_in(leadsquared_sandbox_factory, tmp_path, monkeypatch):
         return type(error), facts_of(error), task.pushed["counts"], results, rows_of(path) if ledger else None
 
     return run
-
-
-#: What differs between two sandboxes, and between two ways of polling.
-NOT_COMPARED = {"scope", "entry_id", "request_id", "lead_id", "settled_at", "asked_at", "attempted_by", "written_at"}
-
-
-def rows_of(path):
-    """Return the rows of a ledger without what no two runs have in common; of these whether they are set."""
-    with closing(sqlite3.connect(path)) as database:
-        database.row_factory = sqlite3.Row
-        rows = database.execute("SELECT * FROM leadsquared_ledger ORDER BY task_id, row_no").fetchall()
-    compared = [{name: row[name] for name in row.keys() if name not in NOT_COMPARED} for row in rows]  # noqa: SIM118
-    return compared, [(row["lead_id"] is None, row["settled_at"] is None) for row in rows]
 
 
 @pytest.mark.parametrize("ledger", ["capture", "sensor", None])
@@ -307,6 +285,25 @@ def test_keys_that_leadsquared_refuses_fail_the_task_with_the_error_of_the_other
     asked = len(sandbox.polls())
     assert wait_deferred(task, receipts)["counts"] == {"read": 2, "created": 2}
     assert len(sandbox.polls()) - asked == 1, "the verdict that came before is kept"
+
+
+def test_a_wrong_connection_is_reported_at_once(sandbox, clock, monkeypatch):
+    wait = DeferredWait(Task(), capture(Task(), leads(1)))
+    wait.start()
+    connect(monkeypatch, sandbox, login="")
+    begun = clock.now
+    event = wait.fire()
+    assert (event["status"], event["error"], clock.now - begun) == ("failed", "ConfigurationError", 0.0)
+
+
+def test_a_trigger_whose_requests_were_decided_meanwhile_fires_at_once(sandbox, clock, ledger_database):
+    receipts = capture(Task(), leads(2), **IN_SQL)
+    wait = DeferredWait(Task(), receipts)
+    wait.start()
+    wait_for(Task(), clock, receipts)
+    begun, asked = clock.now, len(sandbox.polls())
+    assert wait.resume(wait.fire())["counts"] == {"read": 2, "created": 2}
+    assert (clock.now, len(sandbox.polls())) == (begun, asked)
 
 
 def test_an_error_of_the_triggerer_alone_fails_the_try_by_name(sandbox, clock, monkeypatch):
