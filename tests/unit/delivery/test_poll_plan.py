@@ -115,6 +115,10 @@ def test_a_first_poll_does_not_wait_for_the_youngest_if_most_are_old_enough():
     assert plan.next_poll(ACCEPTED + 201) == ACCEPTED + 201
 
 
+def test_a_first_poll_comes_soon_although_all_were_accepted_in_the_future_on_our_clock():
+    assert plan_of(ACCEPTED + HOUR).next_poll(ACCEPTED) - ACCEPTED <= 15.0
+
+
 def test_a_first_poll_leaves_out_those_that_cannot_be_decided_yet():
     plan = plan_of(*(ACCEPTED + number / 10 for number in range(2_000)))
     assert "r1999" not in poll(plan, ACCEPTED + 201, lambda name: ACCEPTED)
