@@ -118,9 +118,9 @@ class PollPlan:
             del self._open[request_id]
             return
         request.asked_at = self._now
-        if attempted and request.attempted_by is None:
-            moves = self.learnt.queue(request.queue).rate is not None
-            self._mark_attempted(request_id, None if moves else QUEUE_WAIT)
+        # In a queue that does not move an error is that of all its requests, as far as is known: a sample will do.
+        if attempted and request.attempted_by is None and self.learnt.queue(request.queue).rate is not None:
+            self._mark_attempted(request_id, None)
 
     def settle(self, request_id: str) -> None:
         """Record that a request is not waited for any more, whatever its answer was."""

@@ -163,10 +163,16 @@ def test_what_another_capture_has_in_the_same_queue_costs_no_calls():
     assert (found.left, found.calls <= 1.25) == (0, True)
 
 
-def test_a_request_whose_status_shows_a_failed_attempt_waits_for_its_retries():
-    plan = plan_of(ACCEPTED)
-    poll(plan, ACCEPTED + 12, attempted=True)
-    assert plan.open["r0"].attempted_by == ACCEPTED + QUEUE_WAIT
+def test_a_request_of_a_moving_queue_whose_status_shows_a_failed_attempt_waits_for_its_retries():
+    plan = plan_of(*(ACCEPTED + number / 500 for number in range(MANY)))
+    poll(plan, ACCEPTED + 60, lambda name: ACCEPTED if int(name[1:]) < 500 else NEVER)
+    asked = poll(plan, ACCEPTED + 70, attempted=True)
+    assert {plan.open[name].attempted_by for name in asked} == {ACCEPTED + 70}
+
+
+def test_an_outage_whose_errors_are_shown_costs_no_more_calls_than_one_whose_errors_are_not():
+    world = independent(MANY, 500, Fates(median=5.0, outage=2_700.0))
+    assert run_plan(world, shows_errors=True).calls == run_plan(world).calls
 
 
 def test_a_request_that_the_queue_has_passed_waits_for_its_retries():
