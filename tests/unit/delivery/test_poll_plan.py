@@ -369,13 +369,13 @@ def test_what_retries_have_found_is_forgotten_in_time():
 # --- metrics ------------------------------------------------------------------------------------------------------
 
 
-def standing(pending: float, a_minute: float | None, age: float = 30.0) -> tuple[float, list[str]]:
+def standing(pending: float, a_minute: float, longest: float = 0.0, age: float = 30.0) -> tuple[float, list[str]]:
     """Return when a queue of ten that stands still is polled next, given metrics, and who is asked for then."""
     plan = plan_of(*[ACCEPTED] * 10)
     asked = [name for wave in plan.waves(ACCEPTED + age) for name in wave]
     for name in asked:
         plan.answer(name, settled=False)
-    plan.note_metrics("", pending, a_minute)  # type: ignore[arg-type]
+    plan.note_metrics("", pending, a_minute, longest)
     plan.end()
     return plan.next_poll(ACCEPTED + age) - ACCEPTED, asked
 
@@ -384,16 +384,20 @@ def test_metrics_bring_a_poll_forward_to_when_the_queue_comes_to_us():
     assert standing(210, 60, age=200)[0] == pytest.approx(200 + 200 + 5, abs=1)
 
 
+def test_metrics_without_a_rate_are_of_use_too():
+    assert standing(210, 0.0, longest=210, age=200)[0] == pytest.approx(200 + 200 + 5, abs=1)
+
+
 def test_metrics_bring_no_poll_nearer_than_a_share_of_the_wait_so_far():
     assert standing(20, 60, age=200)[0] == pytest.approx(200 * 1.6)
 
 
 @pytest.mark.parametrize("pending", [-5, 0, 10, 11, 1e9, math.inf, math.nan])
-@pytest.mark.parametrize("a_minute", [None, -1.0, 0.0, 1e-9, 60.0, 1e9, math.inf, math.nan])
+@pytest.mark.parametrize("a_minute", [-1.0, 0.0, 1e-9, 60.0, 1e9, math.inf, math.nan])
 def test_metrics_that_lie_delay_no_poll_and_cost_few(pending, a_minute):
     without = plan_of(*[ACCEPTED] * 10)
     poll(without, ACCEPTED + 160)
-    assert 170.0 <= standing(pending, a_minute, age=160)[0] <= without.next_poll(ACCEPTED + 160) - ACCEPTED
+    assert 170.0 <= standing(pending, a_minute, pending, age=160)[0] <= without.next_poll(ACCEPTED + 160) - ACCEPTED
 
 
 def test_with_metrics_that_always_lie_the_whole_ladder_takes_fewer_polls_than_a_fixed_plan_took():
@@ -414,7 +418,7 @@ def test_metrics_are_of_use_for_a_queue_that_has_stood_still_for_a_while_and_has
     early = plan.standing()
     poll(plan, ACCEPTED + 60)
     late = plan.standing()
-    plan.note_metrics("", None, None)
+    plan.note_metrics("", None)
     assert (early, late, plan.standing()) == ([], [""], [])
 
 
