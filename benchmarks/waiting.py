@@ -145,6 +145,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         has_optimum=True,
         known_gaps=True,
     ),
+    Scenario("the same, reading unknown", lambda seed: independent(MANY, 500, BLIPS, seed)),
     Scenario("bad hour", lambda seed: independent(MANY, 500, BAD_HOUR, seed), calls=2.3, mean=45, has_optimum=True),
     Scenario(
         "outage of 45 minutes", lambda seed: independent(MANY, 500, OUTAGE, seed), calls=1.1, mean=20, has_optimum=True

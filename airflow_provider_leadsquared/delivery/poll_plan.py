@@ -118,9 +118,9 @@ class PollPlan:
             del self._open[request_id]
             return
         request.asked_at = self._now
-        if attempted and request.attempted_by is None:
-            moves = self.learnt.queue(request.queue).rate is not None
-            self._mark_attempted(request_id, None if moves else QUEUE_WAIT)
+        # In a queue that does not move an error is that of all its requests, as far as is known: a sample will do.
+        if attempted and request.attempted_by is None and self.learnt.queue(request.queue).rate is not None:
+            self._mark_attempted(request_id, None)
 
     def settle(self, request_id: str) -> None:
         """Record that a request is not waited for any more, whatever its answer was."""
@@ -137,19 +137,23 @@ class PollPlan:
             and (since is None or self.learnt.queue(name).moved_at != since)
         ]
 
-    def note_metrics(self, queue: str, pending: int | None, a_minute: float | None) -> None:
+    def note_metrics(self, queue: str, pending: float | None, a_minute: float = 0.0, longest: float = 0.0) -> None:
         """
         Record what LeadSquared says of a queue: it moves the next poll, and nothing else.
 
         :param queue: The queue: the name of an API.
         :param pending: How many requests are in it; None if the account has no metrics.
         :param a_minute: How many are worked off in a minute.
+        :param longest: Seconds until all of them are.
         """
         learnt = self.learnt.queue(queue)
-        learnt.has_metrics, learnt.reached_at = pending is not None and a_minute is not None, None
+        learnt.has_metrics, learnt.reached_at = pending is not None, None
         before = (pending or 0) - len(self._queues().get(queue, ()))
-        if a_minute and 0 < a_minute < math.inf and before > 0:
-            learnt.reached_at = self._now + before * 60.0 / a_minute
+        if pending is not None and 0 < before < math.inf:
+            # The rate is that of the last ten minutes, which is too low for a queue that has just begun.
+            waits = [before * 60.0 / a_minute if a_minute > 0 else math.inf, before * longest / pending]
+            wait = min((wait for wait in waits if 0 < wait < math.inf), default=None)
+            learnt.reached_at = None if wait is None else self._now + wait
 
     def end(self) -> None:
         """Record that the poll was made, and that all its answers are there."""

@@ -38,10 +38,11 @@ class LeadStatusSensor(BaseSensorOperator):
     """
     Wait until every request has its verdict, polling when LeadSquared may have one.
 
-    LeadSquared decides a request at its first attempt or at one of ten retries. The sensor polls shortly after each of
-    these times, counted from acceptance, and in between gives its slot back. What it has received survives reschedules,
-    retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones belong into the
-    connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its responses tell.
+    LeadSquared decides a request at its first attempt or at one of ten retries. The sensor follows LeadSquared's queue,
+    asks after the retries for what was not decided, and in between gives its slot back. What it has received survives
+    reschedules, retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones
+    belong into the connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its
+    responses tell.
 
     Responses that are not LeadSquared's and errors of the status call itself decide nothing: the sensor asks again. A
     request that LeadSquared does not know is ``failed`` (``UnknownRequest``) after the last retry, or after three hours

@@ -76,11 +76,11 @@ def ask_for_metrics(hook: LeadSquaredHook, plan: PollPlan) -> None:
         try:
             metrics = hook.get_queue_metrics(api=queue)
         except (RejectedError, NoSuchPathError, UnexpectedResponseError):
-            plan.note_metrics(queue, None, None)
+            plan.note_metrics(queue, None)
         except ApiError:
             continue
         else:
-            plan.note_metrics(queue, metrics.pending, metrics.rate_per_minute)
+            plan.note_metrics(queue, metrics.pending, metrics.rate_per_minute, metrics.max_delay)
 
 
 def noted(plan: PollPlan, requests: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from itertools import pairwise
@@ -400,3 +401,30 @@ def test_behind_a_mapped_capture_one_failed_instance_is_enough(sandbox):
 def test_behind_a_capture_of_its_own_that_went_well_it_is_green(sandbox, states, instance):
     sensor, context = after(states, **instance)
     assert sensor.execute(context)["counts"] == {"read": 0}
+
+
+def test_what_the_plan_knows_of_open_requests_is_in_the_ledger(sandbox, clock, ledger_database):
+    sandbox.fault("system_errors", count=3)
+    receipts, task = capture(Task(), leads(3), ledger_conn_id="ledger"), Task()
+    poke(task, receipts)
+    with closing(sqlite3.connect(ledger_database)) as database:
+        asked = database.execute("SELECT COUNT(*) FROM leadsquared_ledger WHERE asked_at IS NOT NULL").fetchone()[0]
+        (plan,) = database.execute(
+            "SELECT content FROM leadsquared_ledger_metadata WHERE name = 'poll_plan'"
+        ).fetchone()
+    assert (asked >= 1, json.loads(plan)["polls"]) == (True, 1)
+
+
+def test_behind_a_slow_queue_a_capture_costs_little_more_than_a_call_a_lead(sandbox, clock):
+    sandbox.switch(rate=60)
+    wait_for(Task(), clock, capture(Task(), leads(100)))
+    assert len(sandbox.polls()) <= 2.0 * 100
+
+
+def test_metrics_of_a_queue_that_is_full_of_others_leads_say_when_to_poll(sandbox, clock):
+    sandbox.switch(rate=30)
+    capture(Task(), leads(150))
+    receipts = capture(Task(), [{"EmailAddress": "late@example.org"}], row_key=None)
+    accepted = clock.now
+    wait_for(Task(), clock, receipts)
+    assert 300 <= clock.now - accepted <= 330

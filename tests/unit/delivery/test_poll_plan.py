@@ -115,6 +115,10 @@ def test_a_first_poll_does_not_wait_for_the_youngest_if_most_are_old_enough():
     assert plan.next_poll(ACCEPTED + 201) == ACCEPTED + 201
 
 
+def test_a_first_poll_comes_soon_although_all_were_accepted_in_the_future_on_our_clock():
+    assert plan_of(ACCEPTED + HOUR).next_poll(ACCEPTED) - ACCEPTED <= 15.0
+
+
 def test_a_first_poll_leaves_out_those_that_cannot_be_decided_yet():
     plan = plan_of(*(ACCEPTED + number / 10 for number in range(2_000)))
     assert "r1999" not in poll(plan, ACCEPTED + 201, lambda name: ACCEPTED)
@@ -159,10 +163,16 @@ def test_what_another_capture_has_in_the_same_queue_costs_no_calls():
     assert (found.left, found.calls <= 1.25) == (0, True)
 
 
-def test_a_request_whose_status_shows_a_failed_attempt_waits_for_its_retries():
-    plan = plan_of(ACCEPTED)
-    poll(plan, ACCEPTED + 12, attempted=True)
-    assert plan.open["r0"].attempted_by == ACCEPTED + QUEUE_WAIT
+def test_a_request_of_a_moving_queue_whose_status_shows_a_failed_attempt_waits_for_its_retries():
+    plan = plan_of(*(ACCEPTED + number / 500 for number in range(MANY)))
+    poll(plan, ACCEPTED + 60, lambda name: ACCEPTED if int(name[1:]) < 500 else NEVER)
+    asked = poll(plan, ACCEPTED + 70, attempted=True)
+    assert {plan.open[name].attempted_by for name in asked} == {ACCEPTED + 70}
+
+
+def test_an_outage_whose_errors_are_shown_costs_no_more_calls_than_one_whose_errors_are_not():
+    world = independent(MANY, 500, Fates(median=5.0, outage=2_700.0))
+    assert run_plan(world, shows_errors=True).calls == run_plan(world).calls
 
 
 def test_a_request_that_the_queue_has_passed_waits_for_its_retries():
@@ -359,13 +369,13 @@ def test_what_retries_have_found_is_forgotten_in_time():
 # --- metrics ------------------------------------------------------------------------------------------------------
 
 
-def standing(pending: float, a_minute: float | None, age: float = 30.0) -> tuple[float, list[str]]:
+def standing(pending: float, a_minute: float, longest: float = 0.0, age: float = 30.0) -> tuple[float, list[str]]:
     """Return when a queue of ten that stands still is polled next, given metrics, and who is asked for then."""
     plan = plan_of(*[ACCEPTED] * 10)
     asked = [name for wave in plan.waves(ACCEPTED + age) for name in wave]
     for name in asked:
         plan.answer(name, settled=False)
-    plan.note_metrics("", pending, a_minute)  # type: ignore[arg-type]
+    plan.note_metrics("", pending, a_minute, longest)
     plan.end()
     return plan.next_poll(ACCEPTED + age) - ACCEPTED, asked
 
@@ -374,16 +384,20 @@ def test_metrics_bring_a_poll_forward_to_when_the_queue_comes_to_us():
     assert standing(210, 60, age=200)[0] == pytest.approx(200 + 200 + 5, abs=1)
 
 
+def test_metrics_without_a_rate_are_of_use_too():
+    assert standing(210, 0.0, longest=210, age=200)[0] == pytest.approx(200 + 200 + 5, abs=1)
+
+
 def test_metrics_bring_no_poll_nearer_than_a_share_of_the_wait_so_far():
     assert standing(20, 60, age=200)[0] == pytest.approx(200 * 1.6)
 
 
 @pytest.mark.parametrize("pending", [-5, 0, 10, 11, 1e9, math.inf, math.nan])
-@pytest.mark.parametrize("a_minute", [None, -1.0, 0.0, 1e-9, 60.0, 1e9, math.inf, math.nan])
+@pytest.mark.parametrize("a_minute", [-1.0, 0.0, 1e-9, 60.0, 1e9, math.inf, math.nan])
 def test_metrics_that_lie_delay_no_poll_and_cost_few(pending, a_minute):
     without = plan_of(*[ACCEPTED] * 10)
     poll(without, ACCEPTED + 160)
-    assert 170.0 <= standing(pending, a_minute, age=160)[0] <= without.next_poll(ACCEPTED + 160) - ACCEPTED
+    assert 170.0 <= standing(pending, a_minute, pending, age=160)[0] <= without.next_poll(ACCEPTED + 160) - ACCEPTED
 
 
 def test_with_metrics_that_always_lie_the_whole_ladder_takes_fewer_polls_than_a_fixed_plan_took():
@@ -404,7 +418,7 @@ def test_metrics_are_of_use_for_a_queue_that_has_stood_still_for_a_while_and_has
     early = plan.standing()
     poll(plan, ACCEPTED + 60)
     late = plan.standing()
-    plan.note_metrics("", None, None)
+    plan.note_metrics("", None)
     assert (early, late, plan.standing()) == ([], [""], [])
 
 
