@@ -275,6 +275,8 @@ class LeadMemory(KeyMoves):
             if len(line.writers) > 1:
                 line.values.update(sending.values)
             self._move_keys(line, sending, is_new=state is State.CREATED, doubted=doubted)
+        elif state is State.CREATED:
+            self._add_spellings(line, sending, doubted=doubted)
         if known.success is None or known.success.no < sending.no:
             known.success = Success(sending.no, row.match_keys, lead)
         line.touched = self._next()

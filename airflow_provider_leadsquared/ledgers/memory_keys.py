@@ -47,6 +47,14 @@ class KeyMoves(Routes):
         for attribute in row.cleared if row.moves_keys else ():
             self._release(lead, attribute)
 
+    def _add_spellings(self, lead: LeadLine, sending: Sending, *, doubted: int) -> None:
+        """Give a lead the match keys that it was made with, if a newer sending has found it by other spellings."""
+        for attribute, key in sending.row.match_keys:
+            line = self._key(key)
+            if line.lead is None and self._is_spelling(lead, sending, attribute, is_new=True, doubted=doubted):
+                line.lead, line.moved, line.proved = lead.line_id, self._next(), sending.no
+                lead.keys[attribute].append(key)
+
     def _release(self, lead: LeadLine, attribute: str, *, but: str | None = None) -> None:
         """Let a lead's match keys of an attribute lead nowhere, but for one that goes over to another lead."""
         keys = [key for key in lead.keys.pop(attribute, ()) if key != but and self._key(key).lead == lead.line_id]
@@ -72,9 +80,9 @@ class KeyMoves(Routes):
             is_found = all(self._has_another(lead, name, keys[name], doubted) for name in earlier)
         # What is on its way may have changed the lead's number.
         is_alone = all(
-            dict(other.row.match_keys).get(attribute, key) in (key, *names)
+            dict(other.row.match_keys).get(attribute, names[0]) in names
             for one in lead.unsettled
-            if (other := self.sendings.get(one)) is not None
+            if (other := self.sendings.get(one)) is not None and other.row != sending.row
         )
         if is_found and is_alone and any(self._key(name).proved > doubted for name in names):
             return True
