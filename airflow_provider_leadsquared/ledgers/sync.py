@@ -185,6 +185,7 @@ class SyncLedger(SqlLedger):
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
         """Write intents; a row whose lead another run has sent to since this try began becomes ``waiting``."""
         asked = [self._memory_row(entry, payload) for entry, payload in rows]
+        values = [self._values(payload) for _, payload in rows]
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         intended: list[Entry] = []
         sendings: dict[Identity, Sending] = {}
@@ -193,7 +194,7 @@ class SyncLedger(SqlLedger):
             # The first number is for a sending of the same values that was repeated within one call.
             no = self._memory.draw_numbers(connection, 2)[1]
             loaded = self._memory.load(connection, ids)
-            for (entry, payload), row in zip(rows, asked, strict=True):
+            for (entry, _), row, sent in zip(rows, asked, values, strict=True):
                 # The same when a transaction is repeated whose end nobody heard of.
                 sending_id = digest(self._run_of_sync.try_id, *entry.identity, entry.attempts)
                 sending = loaded.memory.intend(
@@ -202,7 +203,7 @@ class SyncLedger(SqlLedger):
                     no=no,
                     sending_id=sending_id,
                     entry_id=digest(*entry.identity),
-                    values=self._values(payload),
+                    values=sent,
                 )
                 if sending is not None:
                     sendings[entry.identity] = sending
