@@ -73,11 +73,8 @@ class KeyMoves(Routes):
         if not names or key in names or not may_be_one(key, names[0]):
             return False
         earlier = list(keys)[: list(keys).index(attribute)]
-        if is_new:
-            # The lead began with these keys: what was noted before was found by the other number, if by none of them.
-            is_found = all(keys.get(name) not in others for name, others in lead.keys.items())
-        else:
-            is_found = all(self._has_another(lead, name, keys[name], doubted) for name in earlier)
+        # A lead that this row made was found by the other number: by an e-mail that both have, it would be overtaken.
+        is_found = is_new or all(self._has_another(lead, name, keys[name], doubted) for name in earlier)
         # What is on its way may have changed the lead's number.
         is_alone = all(
             dict(other.row.match_keys).get(attribute, names[0]) in names
