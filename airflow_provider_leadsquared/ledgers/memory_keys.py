@@ -37,9 +37,7 @@ class KeyMoves(Routes):
                 self._release(lead, attribute)
                 names = []
             if line.lead not in (None, lead.line_id):
-                other = self._lead(line.lead)
-                if key in other.keys.get(attribute, ()):
-                    self._release(other, attribute, but=key)
+                self._release(self._lead(line.lead), attribute, but=key)
             if line.lead != lead.line_id:
                 line.lead, line.moved = lead.line_id, self._next()
             line.proved = sending.no
