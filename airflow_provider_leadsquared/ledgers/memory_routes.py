@@ -64,7 +64,7 @@ class Routes:
             self._sweep(lead)
         lines: list[Line] = [known, *leads]
         own = {key.line_id for key in keys}
-        all_keys = dict.fromkeys((*own, *(key for lead in leads for key in lead.keys.values())))
+        all_keys = dict.fromkeys((*own, *(one for lead in leads for names in lead.keys.values() for one in names)))
         for key in list(all_keys):
             self._sweep(self._key(key))
         for key in list(all_keys):
@@ -157,7 +157,8 @@ def lines_to_load(lines: Iterable[Line], sendings: Iterable[Sending]) -> Iterato
             if line.lead is not None:
                 yield line.lead
         elif isinstance(line, LeadLine):
-            yield from line.keys.values()
+            for names in line.keys.values():
+                yield from names
         elif isinstance(line, RowLine) and line.success is not None:
             yield line.success.lead
     for sending in sendings:

@@ -368,6 +368,61 @@ def test_two_syncs_that_send_different_attributes_of_one_lead_do_not_undo_each_o
     assert memory.state(plans, memory.begin("2", sync="plans")) == "unchanged"
 
 
+# --- R6: several syncs that write the same attributes of a lead ----------------------------------------------------
+
+
+def night_of(memory, sync, **values):
+    """Let a sync send a row with these values to lead A, and return its state in the run after."""
+    one = row("1", "a", value=repr(values))
+    memory.deliver(one, memory.begin("1", sync=sync), **values)
+    return lambda: memory.state(one, memory.begin("2", sync=sync), **values)
+
+
+def test_a_row_is_not_unchanged_after_another_sync_wrote_another_value(memory):
+    first, second = night_of(memory, "nightly", city="Pune"), night_of(memory, "backfill", city="Delhi")
+    assert (first(), second()) == ("unsent", "unchanged")
+
+
+def test_a_row_is_unchanged_after_another_sync_wrote_the_same_value(memory):
+    first, second = night_of(memory, "nightly", city="Pune"), night_of(memory, "backfill", city="Pune", plan="Gold")
+    assert (first(), second()) == ("unchanged", "unchanged")
+
+
+def test_a_row_is_unchanged_again_once_it_has_been_sent_again(memory):
+    night_of(memory, "nightly", city="Pune")
+    second = night_of(memory, "backfill", city="Delhi")
+    assert night_of(memory, "nightly", city="Pune")() == "unchanged"
+    assert second() == "unsent"
+
+
+def test_a_value_that_another_sync_wrote_stays_overwritten_when_that_sync_sends_it_no_more(memory):
+    first = night_of(memory, "nightly", city="Pune")
+    night_of(memory, "backfill", city="Delhi")
+    night_of(memory, "backfill", plan="Gold")
+    assert first() == "unsent"
+
+
+def test_of_several_syncs_the_value_that_came_last_counts(memory):
+    first = night_of(memory, "nightly", city="Pune")
+    night_of(memory, "backfill", city="Delhi")
+    night_of(memory, "repair", city="Pune")
+    assert first() == "unchanged"
+
+
+def test_values_are_not_asked_for_unless_another_sync_has_written_since(memory):
+    one = row("1", "a")
+    night_of(memory, "backfill", city="Delhi")
+    memory.deliver(one, memory.begin("1", sync="nightly"), city="Pune")
+    run = memory.begin("2", sync="nightly")
+    assert memory.rules().compare(one, run, lambda: pytest.fail("asked")).state is State.UNCHANGED
+
+
+def test_a_lead_of_one_sync_keeps_no_values(memory):
+    night_of(memory, "nightly", city="Pune")
+    night_of(memory, "nightly", city="Delhi")
+    assert memory.lines["lead A"].values == {}
+
+
 # --- R7: one person in a run ---------------------------------------------------------------------------------------
 
 
