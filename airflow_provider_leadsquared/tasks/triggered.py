@@ -56,9 +56,9 @@ class TriggeredWait:
     ) -> None:
         self._hook, self._limits, self._reports_groups, self._clock = hook, limits, reports_groups, clock
         self._begun_at = clock()
-        held, self._others = _held_in(ledgers, hook)
         found = one_for_each_request(
-            [*held, *(entry_of(line) for line in requests)], lambda entry: entry.accepted_at or self._begun_at
+            [*_held_in(ledgers, hook), *(entry_of(line) for line in requests)],
+            lambda entry: entry.accepted_at or self._begun_at,
         )
         #: The requests as they are in the ledger, by RequestId.
         self._before = {
@@ -97,10 +97,8 @@ class TriggeredWait:
         if result.trouble is not None:
             self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
         now = self._clock() + result.clock_offset
-        if self._limits.is_done(result.open, now, is_own=lambda entry: entry.request_id not in self._others):
-            return None
         ends_at = self._limits.ends_at(result.open, now)
-        if now >= ends_at or self.is_group_due():
+        if not result.open or now >= ends_at or self.is_group_due():
             return None
         wait = min(result.next_at or ends_at, ends_at) - now
         if self._reports_groups and self._count_verdicts() >= GROUP_VERDICTS:
@@ -134,18 +132,16 @@ class TriggeredWait:
         return sum(is_decided(entry) for entry in self._changed())
 
 
-def _held_in(ledgers: Sequence[Mapping[str, Any]], hook: LeadSquaredHook) -> tuple[list[Entry], set[str | None]]:
-    """Return the requests in ledgers, and the RequestIds of those that are of no run that is awaited."""
+def _held_in(ledgers: Sequence[Mapping[str, Any]], hook: LeadSquaredHook) -> list[Entry]:
+    """Return the requests in ledgers."""
     addresses = [LedgerAddress.parse(address) for address in ledgers]
     if not addresses:
-        return [], set()
+        return []
     if addresses[0].sync is not None:
-        requests = open_requests_of_sync(addresses, hook)
-        entries = requests.load().all_entries
-        return entries, {entry.request_id for entry in entries if not requests.is_of_runs(entry)}
+        return open_requests_of_sync(addresses, hook).load().all_entries
     runs = [address.run for address in addresses if address.run is not None]
     captures = open_requests_of_captures({address: [] for address in addresses}, polled_by=runs[0])
-    return [entry for capture in captures for entry in capture.load().all_entries], set()
+    return [entry for capture in captures for entry in capture.load().all_entries]
 
 
 def _open_and_newest(found: Mapping[str, Entry]) -> dict[str, Entry]:

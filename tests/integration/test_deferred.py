@@ -103,6 +103,16 @@ def test_a_deferred_sensor_times_out_when_the_others_do_and_says_what_is_open(sa
     assert task.pushed["counts"] == {"read": 2, "created": 1, "open": 1}
 
 
+def test_a_worker_whose_clock_is_behind_the_triggerers_does_not_defer_again_at_the_end(sandbox, clock):
+    sandbox.fault("silent_loss")
+    wait = DeferredWait(Task(), capture(Task(), leads(1)), timeout=1_000)
+    wait.start()
+    event = wait.fire()
+    clock.now -= 30
+    with pytest.raises(LeadsStillOpen):
+        wait.resume(event)
+
+
 def test_what_was_not_asked_for_before_the_timeout_is_asked_for_once_as_in_the_other_modes(sandbox, clock):
     receipts = capture(Task(), leads(2))
     clock.advance(5_000)
@@ -186,6 +196,14 @@ def test_verdicts_that_are_reported_are_never_asked_for_again(sandbox, clock, le
         output = wait.resume(event)
     assert len(settled) == 60
     assert asked_again == []
+
+
+def test_a_trigger_goes_on_with_what_the_one_before_has_learnt(sandbox, clock, ledger_database, monkeypatch):
+    monkeypatch.setattr(triggered, "GROUP_VERDICTS", 20)
+    sandbox.switch(rate=10)
+    wait = DeferredWait(Task(), capture(Task(), leads(60), **IN_SQL))
+    wait.run()
+    assert [trigger["metadata"].get("poll_plan", {}).get("polls", 0) > 0 for trigger in wait.triggers] == [False, True]
 
 
 def test_an_event_that_gets_too_large_is_sent_at_once(sandbox, clock, ledger_database, monkeypatch):
@@ -430,6 +448,15 @@ def test_nothing_that_may_block_is_called_in_the_event_loop(sandbox, clock, ledg
     wait.start()
     assert wait.fire()["status"] == "polled"
     assert set(called) == {"open_requests_of_captures", "poll", "first_wait", "is_group_due", "report"}
+
+
+def test_no_thread_of_the_triggerer_waits_for_the_first_poll(sandbox, clock, monkeypatch):
+    wait = DeferredWait(Task(), capture(Task(), leads(2)))
+    wait.start()
+    waits = []
+    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", waits.append)
+    assert len(wait.fire()["requests"]) == 2
+    assert waits == []
 
 
 # --- where the default comes from ----------------------------------------------------------------------------------
