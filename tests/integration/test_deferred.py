@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+import threading
 import time
 from contextlib import aclosing, closing, suppress
 from itertools import pairwise
@@ -275,11 +276,20 @@ def test_a_trigger_that_is_ended_half_way_is_started_anew_and_loses_nothing(sand
     assert wait.starts == 2
 
 
-def test_a_trigger_that_is_ended_stops_the_poll_that_is_under_way(sandbox, clock):
+def test_a_trigger_that_is_ended_stops_the_poll_that_is_under_way(sandbox, clock, monkeypatch):
+    poll, ended = triggered.poll, threading.Event()
+
+    def watched(*arguments, **more):
+        try:
+            return poll(*arguments, **more)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(triggered, "poll", watched)
     wait = DeferredWait(Task(), capture(Task(), leads(400)))
     wait.start()
-    trigger = wait.trigger
-    asyncio.run(_run_until_asked(trigger, sandbox, 5))
+    asyncio.run(_run_until_asked(wait.trigger, sandbox, 5))
+    assert ended.wait(60)
     assert len(sandbox.polls()) < 400
 
 
@@ -453,10 +463,12 @@ def test_nothing_that_may_block_is_called_in_the_event_loop(sandbox, clock, ledg
 def test_no_thread_of_the_triggerer_waits_for_the_first_poll(sandbox, clock, monkeypatch):
     wait = DeferredWait(Task(), capture(Task(), leads(2)))
     wait.start()
-    waits = []
-    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", waits.append)
-    assert len(wait.fire()["requests"]) == 2
-    assert waits == []
+
+    def fail(seconds):
+        raise AssertionError
+
+    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", fail)
+    assert wait.fire()["status"] == "polled"
 
 
 # --- where the default comes from ----------------------------------------------------------------------------------
