@@ -17,6 +17,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks import polling
 from airflow_provider_leadsquared.tasks.polling import poll
 from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
@@ -80,7 +81,9 @@ def test_what_could_not_be_asked_for_is_asked_for_again_soon_and_the_log_says_so
     receipts, task = capture(Task(), leads(1)), Task()
     clock.advance(9_900)
     sandbox.fault("html_page", endpoint="status", http=200)
-    assert not poke(task, receipts)
+    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
+    assert not sensor.poke(task.context())
+    assert sensor.poke_interval <= 900.0
     assert "LeadSquared could not be asked" in task_log()
     polled = len(sandbox.polls())
     sandbox.clear_faults()

@@ -150,6 +150,18 @@ def test_a_queue_that_works_backwards_is_followed_from_its_other_end():
     assert (found.left, found.calls <= 2.5) == (0, True)
 
 
+def test_those_that_are_ready_at_the_other_end_of_a_queue_are_all_found():
+    plan = plan_of(*(ACCEPTED + number / 500 for number in range(MANY)))
+    poll(plan, ACCEPTED + 60, lambda name: ACCEPTED if int(name[1:]) >= MANY - 300 else NEVER)
+    assert MANY - 310 <= len(plan.open) <= MANY - 290
+
+
+def test_in_a_queue_that_stands_still_each_is_asked_for_after_ninety_minutes_at_the_latest():
+    plan = plan_of(*(ACCEPTED + number / 500 for number in range(MANY)))
+    polls = polls_until(plan, ACCEPTED + 12, ACCEPTED + UNASKED_AT_MOST + 100.0)
+    assert {name for _, names in polls for name in names} == set(plan.open)
+
+
 def test_requests_of_two_apis_are_two_queues():
     requests = {f"{queue}{n}": OpenRequest(ACCEPTED, queue) for queue in "ab" for n in range(100)}
     plan = PollPlan(requests, ladder=LADDER)

@@ -9,9 +9,12 @@ import pytest
 from airflow_provider_leadsquared.api.errors import NoConnectionError, NoSuchPathError
 from airflow_provider_leadsquared.api.responses import QueueMetrics
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
+from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST
 from airflow_provider_leadsquared.tasks import planning
 
 
@@ -73,3 +76,19 @@ def test_an_account_without_metrics_is_not_asked_for_them_again():
 
 def test_metrics_that_did_not_come_are_asked_for_again():
     assert standing_plan(NoConnectionError("no way")).standing() == ["lead_capture"]
+
+
+def entry(number: int, **fields) -> Entry:
+    return Entry(number, fields.pop("state", State.OPEN), request_id=f"r{number}", **fields)
+
+
+def test_what_a_poll_could_not_ask_for_is_asked_for_first_in_the_next():
+    requests = {"r0": entry(0), "r1": entry(1, reason_class="NoConnectionError"), "r2": entry(2)}
+    assert planning.asked_first(requests) == ["r1"]
+
+
+def test_what_was_called_lost_is_asked_for_first_if_nothing_else_is_open():
+    lost = {"state": State.FAILED, "reason_class": UNKNOWN_REQUEST}
+    requests = {"r0": entry(0, **lost), "r1": entry(1, **lost)}
+    assert planning.asked_first(requests) == ["r0", "r1"]
+    assert planning.asked_first({**requests, "r2": entry(2)}) == []
