@@ -280,35 +280,39 @@ class Submission:
 async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[None]) -> AsyncGenerator[list[_Outcome]]:
     """Collect outcomes into groups; an error that ends them is raised after the last group, a failed write at once."""
     group: list[_Outcome] = []
-    due = 0.0
-    ended: BaseException | None = None
-    coming: asyncio.Future[_Outcome | None] | None = None
+    is_due, is_taken = asyncio.Event(), asyncio.Event()
+    timers: list[asyncio.TimerHandle] = []
+
+    async def collect() -> None:
+        async for outcome in outcomes:
+            if not group:
+                timers[:] = [asyncio.get_running_loop().call_later(_RECEIPT_SECONDS, is_due.set)]
+            group.append(outcome)
+            if len(group) >= _RECEIPT_ROWS:
+                is_taken.clear()
+                is_due.set()
+                await is_taken.wait()
+
+    collecting = asyncio.create_task(collect())
+    for ending in (collecting, failed):
+        ending.add_done_callback(lambda _: is_due.set())
     try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(outcomes, None))
-            timeout = max(due - time.monotonic(), 0) if group else None
-            watched: set[asyncio.Future[Any]] = {coming, failed}
-            await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        while not collecting.done() or group:
+            await is_due.wait()
             if failed.done():
                 failed.result()
-            if coming.done():
-                ended, outcome = coming.exception(), None if coming.exception() else coming.result()
-                coming = None
-                if outcome is None:
-                    break
-                due = due if group else time.monotonic() + _RECEIPT_SECONDS
-                group.append(outcome)
-            if len(group) >= _RECEIPT_ROWS or time.monotonic() >= due:
-                yield group
-                group = []
+            for timer in timers:
+                timer.cancel()
+            taken = list(group)
+            group.clear()
+            is_due.clear()
+            is_taken.set()
+            if taken:
+                yield taken
+        collecting.result()
     finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-    if group:
-        yield group
-    if ended is not None:
-        raise ended
+        collecting.cancel()
+        await asyncio.gather(collecting, return_exceptions=True)
 
 
 def _now() -> float:
