@@ -179,17 +179,17 @@ def test_keys_revoked_during_a_poll_fail_the_try_and_keep_what_was_learnt(sandbo
 
 @pytest.mark.parametrize("shape", ["html", "broken_json", "empty"])
 def test_a_server_that_is_no_leadsquared_is_waited_for(sandbox, clock, no_waits, task_log, shape):
-    receipts, task = capture(Task(), leads(2)), Task()
+    receipts, task = capture(Task(), leads(30)), Task()
     clock.advance(5)
     sandbox.fault("garbage", endpoint="status", shape=shape)
     assert not poke(task, receipts)
     assert "check the connection's hosts" in task_log()
     sandbox.clear_faults()
-    assert wait_for(task, clock, receipts)["counts"] == {"read": 2, "created": 2}
+    assert wait_for(task, clock, receipts)["counts"] == {"read": 30, "created": 30}
 
 
 def test_a_status_path_that_leadsquareds_gateway_does_not_have_fails_the_first_poll(sandbox, clock, monkeypatch):
-    receipts = capture(Task(), leads(2))
+    receipts = capture(Task(), leads(30))
     connect(monkeypatch, sandbox, extra={"paths": {"lead_capture": {"status": "/no/such/path"}}})
     with pytest.raises(NoSuchPathError, match="extra 'paths'"):
         poke(Task(), receipts)
