@@ -153,7 +153,7 @@ class Auditor:
         if self.lost_ledgers:
             return
         for sent in simulation.wire.sent:
-            is_sync = not sent.worker.name.startswith("c") or sent.worker.name.startswith("calm")
+            is_sync = not sent.worker.name.startswith("k")
             if is_sync and sent.is_receipt_delivered and sent.request and not sent.worker.is_dead:
                 if sent.request.id.lower() not in results and not self._may_be_unwritten(sent):
                     self._fail(f"A1 {sent.worker.name} got a receipt {sent.request.id} that is nowhere")

@@ -187,7 +187,7 @@ class _Ti:
 
     def __init__(self, instance: TaskInstance) -> None:
         self.dag_id, self.run_id, self.task_id = "nightly", instance.run, instance.task
-        if instance.run.startswith("c"):
+        if instance.run.startswith("k"):
             self.dag_id = "captures"
         self.map_index, self.try_number = instance.map_index, instance.try_number
         self.pushed: Any = None
@@ -321,7 +321,7 @@ class Simulation:
                 self.warehouse[customer] = email, phone, f"{city}+"
         parts = 1
         for instance in self.instances:
-            if instance.run.startswith("c") and instance.task == "send" and instance.output is not None:
+            if instance.run.startswith("k") and instance.task == "send" and instance.output is not None:
                 self._wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)
         for night in range(CALM_NIGHTS):
             self.auditor.night_begins()
@@ -419,7 +419,7 @@ class Simulation:
         return operator.execute(context)
 
     def _wait_for(self, run: str, given: Any, facts: dict[str, Any], try_number: int = 0) -> None:
-        arguments = {} if facts["close_after"] is None or run.startswith("c") else {"close_after": facts["close_after"]}
+        arguments = {} if facts["close_after"] is None or run.startswith("k") else {"close_after": facts["close_after"]}
         sensor_of: dict[str, Any] = {}
 
         def act(context: Any) -> Any:
@@ -586,7 +586,7 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "hidden":
             return sandbox_fault(what, polls=rng.choice((1, 3, 10)))
         case "flap":
-            statuses = tuple(rng.choices(("In-Queue", "ERROR", "FAILURE", "In-Progress", "Retrying"), k=2))
+            statuses = tuple(rng.choices(("In-Queue", "ERROR", "In-Progress", "Retrying"), k=2))
             return sandbox_fault(what, polls=rng.choice((2, 6, 12)), statuses=statuses)
     raise AssertionError(what)
 

@@ -17,7 +17,6 @@ from sqlalchemy.pool import NullPool
 
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.migrations import MIGRATIONS
-from airflow_provider_leadsquared.ledgers.schema import Tables
 from tests.simulation.timeline import Strand, Timeline, Worker
 
 TABLE = "leadsquared_ledger"
@@ -215,17 +214,11 @@ def _engine() -> Engine:
     return engine
 
 
-@cache
-def _tables() -> Tables:
-    return Tables.named(TABLE, None)
-
-
 class SimulatedDatabase(Database):
     """The ledger's database in a worker."""
 
     def __init__(self, *, table: str = TABLE) -> None:
         super().__init__(_no_simulation, table=table)
-        self.tables = _tables()
 
     def _engine(self) -> Engine:
         return _engine()

@@ -9,6 +9,10 @@ from typing import Any
 from tests.simulation.timeline import Strand, Timeline
 
 
+#: So many rounds without a wait take a tenth of a millisecond.
+_ROUNDS = 8
+
+
 class _Task(asyncio.Task):
     """A task that sets keep in the order of creation, whatever its address in memory."""
 
@@ -45,7 +49,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._worker = timeline.current.worker
         self._selector = self
         self._clock_resolution = 0.001  # the timeline counts from the epoch, so it knows no finer steps
-        self._numbers = 0
+        self._numbers = self._rounds = 0
         self._shuffles = self._worker.rng.random() < 0.5
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda loop, context: None)
@@ -57,9 +61,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def select(self, timeout: float | None) -> list[Any]:
         """Wait for the next timer or for a call from outside, in place of a selector."""
         self._worker.step("await")
+        now = self._worker.timeline.now
         if timeout != 0:
-            now = self._worker.timeline.now
-            self._strand.wait(None if timeout is None else now + timeout)
+            self._rounds = 0
+            self._strand.wait(None if timeout is None else now + max(timeout, 0.00001))
+            return []
+        self._rounds += 1
+        if self._rounds >= _ROUNDS:
+            # Computing takes time as well, and a timer may be shorter than the timeline's steps.
+            self._rounds = 0
+            self._strand.wait(now + 0.0001)
         return []
 
     def _process_events(self, events: Any) -> None:

@@ -121,7 +121,7 @@ class _Drawing:
         chosen: dict[str, Any] = {
             "date_header": rng.choice(("sandbox", "sandbox", "missing")),
             "ladder": rng.choice(("gaps", "offsets")),
-            "status_between_retries": rng.choice(("In-Queue", "ERROR", "FAILURE", "In-Progress")),
+            "status_between_retries": rng.choice(("In-Queue", "ERROR", "In-Progress")),
             "unknown_request": rng.choice(("404", "200", "400")),
             "rejection_shape": rng.choice(("failure", "failure", "inner")),
             "status_message": rng.choice(("string", "object")),
@@ -231,7 +231,7 @@ class _Drawing:
                 email = rng.choice(self._emails)
             rows.append({"id": f"c{night}.{number}", "EmailAddress": email, "mx_City": f"c{night}.{number}"})
         facts = {
-            "run": f"c{night}",
+            "run": f"k{night}",
             "rows": rows,
             "retries": rng.choice((0, 1, 2)),
             "concurrency": rng.choice((1, 4)),

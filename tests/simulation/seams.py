@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 import uuid
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ import tenacity.nap
 
 from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.hooks import _backoff, _connections, _many_calls, _transport, leadsquared
+from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.sensors import lead_status
 from airflow_provider_leadsquared.tasks import (
     event_loop,
@@ -91,6 +93,8 @@ def install() -> None:
     )
     _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]
     wire.WireConnections.wire = staticmethod(lambda: RUNNING.wire)
+    # A process makes its tables once; here, all workers share them, and what SQLAlchemy has compiled for them.
+    Tables.named = staticmethod(cache(Tables.named))  # type: ignore[method-assign]
     ledgers._database = lambda address: ledger.SimulatedDatabase()
     ledger.prepare()
     ledger.connect = lambda: ledger.WorkerConnection(RUNNING.ledger, RUNNING.worker)

@@ -20,7 +20,7 @@ from greenlet import getcurrent, greenlet
 #: Where every simulation begins: a moment in 2027, in seconds since the epoch.
 START = 1_800_000_000.0
 #: Steps of one strand without a wait, and events in all, after which a simulation counts as hanging.
-MOST_EVENTS = 3_000_000
+MOST_EVENTS = 300_000
 
 
 class Killed(SystemExit):

@@ -96,6 +96,8 @@ class WatchedAccount(Account):
         return result
 
 
+#: Stages of the sandbox's faults after which a receipt need not be one any more.
+_SPOILS_A_RECEIPT = {Stage.REPLACEMENT, Stage.ALTERATION}
 #: What a fault of the network does to a call, besides the sandbox's own kinds.
 REFUSED, RESET_BEFORE, LOST, LATE, RESET_AFTER = "refused", "reset before", "lost", "late", "reset after"
 
@@ -166,7 +168,8 @@ class Wire:
             if kind == RESET_AFTER:
                 self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
                 return
-            if sent[1] is not None and kind is None and back - now < READ_TIMEOUT:
+            is_whole = trouble is None or (kind is None and not _SPOILS_A_RECEIPT & trouble.faults.keys())
+            if sent[1] is not None and sent[1].request is not None and is_whole and back - now < READ_TIMEOUT:
                 sent[1].is_receipt_delivered = True
             self.timeline.at(back, lambda: settle(response))
 
