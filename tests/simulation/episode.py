@@ -222,7 +222,7 @@ class Simulation:
         self.reads: dict[Worker, Read] = {}
         self.workers: list[Worker] = []
         self.instances: list[TaskInstance] = []
-        self.is_calm = False
+        self._parts_left: dict[str, set[int]] = {}
         self._windows: dict[str, list[tuple[float, float, dict[str, Any]]]] = {"call": [], "queue": [], "ledger": []}
         self._troubles: dict[tuple[str, str, int, int], list[Event]] = {}
         self._clocks: dict[str, Event] = {}
@@ -315,7 +315,6 @@ class Simulation:
 
     def _calm(self) -> None:
         self.tell("calm")
-        self.is_calm = True
         if self.auditor.others_wrote:
             for customer, (email, phone, city) in self.warehouse.items():
                 self.warehouse[customer] = email, phone, f"{city}+"
@@ -330,6 +329,8 @@ class Simulation:
             self.timeline.run(self.timeline.now + DAY)
             self.auditor.night_ends()
             self.nights += 1
+            if self.auditor.is_still():
+                break
 
     def worker(self, run: str, task: str, part: int, number: int) -> Worker:
         """Return a new process for a try, with what happens to it."""
@@ -383,7 +384,8 @@ class Simulation:
     def _do_run(self, event: Event) -> None:
         facts, outputs = event.facts, []
         parts = facts["parts"]
-        left = set(range(parts))
+        left = self._parts_left.setdefault(facts["run"], set())
+        left.update(range(parts))
 
         def ended(instance: TaskInstance) -> None:
             left.discard(instance.part)
@@ -461,12 +463,15 @@ class Simulation:
         self._start(TaskInstance(self, facts["run"], "send", 0, facts["retries"], act, ended))
 
     def _do_clear(self, event: Event) -> None:
-        for instance in self.instances:
-            if instance.run == event.facts["run"] and instance.task == "send":
-                if instance.state in ("success", "failed"):
-                    self.tell(f"{instance.run}.{instance.part} is cleared")
-                    instance.clears += 1
-                    instance.begin()
+        run = event.facts["run"]
+        instances = [one for one in self.instances if one.run == run and one.task == "send"]
+        if not all(one.state in ("success", "failed") for one in instances):
+            return
+        self._parts_left.setdefault(run, set()).update(one.part for one in instances)
+        for instance in instances:
+            self.tell(f"{run}.{instance.part} is cleared")
+            instance.clears += 1
+            instance.begin()
 
     # --- others
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HOUR, DAY = 3_600.0, 86_400.0
-#: Nights without faults and changes that follow, and in how many of them at the end nothing may be sent.
-CALM_NIGHTS, STILL_NIGHTS = 6, 2
+#: Nights without faults and changes that follow at most: until in so many of them in a row nothing is sent.
+CALM_NIGHTS, STILL_NIGHTS = 14, 3
 
 #: Which parts of the world a simulation has: name and share of simulations.
 PARTS = {
@@ -132,6 +132,7 @@ class _Drawing:
         }
         if "plain phones" in self._parts:
             chosen["unique_fields"] = ("EmailAddress",)
+            chosen["phone_match"] = rng.choice(("fallback", "alone"))  # else a phone is no match key at all
         return chosen
 
     # --- the warehouse

@@ -80,6 +80,7 @@ RUNNING = Running()
 def install() -> None:
     """Put the simulation in the place of what is outside the package; for this process, for good."""
     quiet()
+    load_fields()
     clock = _Time(RUNNING)
     for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status):
         module.time = clock  # type: ignore[attr-defined]
