@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 import uuid
 from functools import cache
@@ -81,6 +82,8 @@ def install() -> None:
     """Put the simulation in the place of what is outside the package; for this process, for good."""
     quiet()
     load_fields()
+    # What a killed process leaves behind cannot be closed in order.
+    sys.unraisablehook = lambda unraisable: None
     clock = _Time(RUNNING)
     for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status):
         module.time = clock  # type: ignore[attr-defined]
