@@ -30,7 +30,7 @@ PARTS = {
     "swaps": 0.5,
     "rejects": 0.3,
     "behaviour": 0.12,
-    "plain phones": 0.12,
+    "plain phones": 0.0,
     "clear": 0.15,
     "search by": 0.08,
     "lost ledger": 0.08,
