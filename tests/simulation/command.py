@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import get_context
 
 from tests.simulation import plan as plans
 from tests.simulation import seams
@@ -14,46 +18,78 @@ from tests.simulation.timeline import Hanging
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(prog="python -m tests.simulation")
-    ask.add_argument("--seed", type=int, default=1)
-    ask.add_argument("--nights", type=int, default=1000)
-    ask.add_argument("--story", action="store_true")
-    ask.add_argument("--all", action="store_true")
-    ask.add_argument("--keep")
-    ask.add_argument("--shorten", action="store_true")
+    """Run simulations; end with 1 if a promise was broken."""
+    ask = argparse.ArgumentParser(prog="python -m tests.simulation", description="Run simulated nights.")
+    ask.add_argument("--seeds", default="1-", help="one seed, or a range: 7, 1-100, 1- (no end)")
+    ask.add_argument("--nights", type=int, default=1_000, help="begin no further seed after so many nights")
+    ask.add_argument("--keep", help="the numbers of the plan's events that happen; the others are left out")
+    ask.add_argument("--story", action="store_true", help="tell what happened")
+    ask.add_argument("--shorten", action="store_true", help="shorten a failing plan, and tell its story")
+    ask.add_argument("--all", action="store_true", help="go on after a failure")
+    ask.add_argument("--processes", type=int, default=1, help="share the seeds among so many processes")
     args = ask.parse_args()
+    began = time.monotonic()
+    if args.processes == 1:
+        parts = [_run(args, 0)]
+    else:
+        with get_context("fork").Pool(args.processes) as pool:
+            parts = pool.starmap(_run, [(args, number) for number in range(args.processes)])
+    nights, seeds, failures = 0, 0, Counter()
+    for some_nights, some_seeds, some_failures in parts:
+        nights, seeds, failures = nights + some_nights, seeds + some_seeds, failures + some_failures
+    took = time.monotonic() - began
+    found = ", ".join(f"{count} × {kind}" for kind, count in sorted(failures.items())) or "none"
+    print(f"{nights:,} nights of {seeds:,} seeds in {took:,.0f} s, {nights / took:.0f} a second; findings: {found}")
+    sys.exit(1 if failures else 0)
+
+
+def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     seams.install()
     kept = None if args.keep is None else {int(one) for one in args.keep.split(",")}
-    nights, seed, found, began = 0, args.seed, {}, time.process_time()
-    while nights < args.nights:
-        plan = plans.draw(seed)
-        simulation = Simulation(plan, kept, tells=args.story)
-        failure = None
-        try:
-            simulation.run()
-        except (Violation, Hanging) as error:
-            failure = str(error)
-            found.setdefault(failure.split(" ")[0], []).append(seed)
-            print(seed, sorted(plan.parts), failure, flush=True)
-        if args.story:
-            print("\n".join(simulation.story))
-            print(simulation.digest())
-        if failure and args.shorten:
-            needed = shorten(plan, failure)
-            print(f"python -m tests.simulation --seed {seed} --nights 1 --story --keep {','.join(map(str, needed))}")
-            short = Simulation(plan, set(needed), tells=True)
-            try:
-                short.run()
-            except (Violation, Hanging) as error:
-                print(error)
-            print(plan.settings, short.arguments)
-            print("\n".join(str(plan.events[one]) for one in needed))
-            print("\n".join(short.story))
-        nights += simulation.nights
-        seed += 1
-        if found and not args.all:
+    nights, count = 0, 0
+    failures: Counter[str] = Counter()
+    for seed in _seeds(args.seeds, number, args.processes):
+        if nights >= args.nights / args.processes:
             break
-    took = time.process_time() - began
-    print(f"{nights} nights, {seed - args.seed} seeds, {took:.1f} s CPU, {nights / took:.1f} nights/s")
-    print({kind: len(cases) for kind, cases in found.items()})
+        simulation = Simulation(plans.draw(seed), kept, tells=args.story)
+        failure = _failure(simulation)
+        nights, count = nights + simulation.nights, count + 1
+        if args.story:
+            print("\n".join([*simulation.story, simulation.digest()]))
+        if failure is None:
+            continue
+        failures[failure.split(" ", 1)[0]] += 1
+        print(f"seed {seed}: {failure}; after {nights} nights", flush=True)
+        if args.shorten:
+            _tell_shortened(simulation, failure)
+        if not args.all:
+            break
+    return nights, count, failures
+
+
+def _seeds(text: str, number: int, processes: int) -> Iterator[int]:
+    first, dash, last = text.partition("-")
+    seed, end = int(first), int(last) if last else None if dash else int(first)
+    seed += number
+    while end is None or seed <= end:
+        yield seed
+        seed += processes
+
+
+def _failure(simulation: Simulation) -> str | None:
+    try:
+        simulation.run()
+    except (Violation, Hanging) as error:
+        return str(error)
+    return None
+
+
+def _tell_shortened(simulation: Simulation, failure: str) -> None:
+    plan = simulation.plan
+    needed = shorten(plan, failure)
+    short = Simulation(plan, set(needed), tells=True)
+    print(_failure(short))
+    print(f"python -m tests.simulation --seeds {plan.seed} --story --keep {','.join(map(str, needed))}")
+    print(f"switches {plan.settings}, arguments {short.arguments}")
+    print("\n".join([*(str(plan.events[one]) for one in needed), *short.story]))

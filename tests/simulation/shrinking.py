@@ -16,7 +16,7 @@ def failure_of(plan: Plan, kept: set[int] | None = None) -> str | None:
     except Violation as violation:
         return str(violation)
     except Hanging as hanging:
-        return f"hanging: {hanging}"
+        return str(hanging)
     return None
 
 

@@ -56,7 +56,7 @@ class Timeline:
         events = self._events
         while events and events[0][0] <= until:
             if self._count > MOST_EVENTS:
-                raise Hanging("there is no end of events")
+                raise Hanging("A11 there is no end of events")
             self.now, _, _, act = heapq.heappop(events)
             act()
         self.now = max(until, self.now)
