@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import random
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from airflow.exceptions import AirflowException
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_leadsquared.api.account import Account
@@ -596,9 +594,3 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
     raise AssertionError(what)
 
 
-def collect() -> None:
-    """Free what ended simulations hold."""
-    gc.collect()
-
-
-__all__ = ["AirflowException", "Simulation", "Violation"]
