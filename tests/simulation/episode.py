@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +39,19 @@ from tests.simulation.wire import (
 
 COLUMNS = ("customer_id", "email", "phone", "city")
 MAPPING = {"email": "EmailAddress", "phone": "Phone", "city": "mx_City"}
+#: As docs/nightly-sync.md has it.
+PRUNE = """
+DELETE FROM leadsquared_ledger
+WHERE written_at < ?
+    AND NOT EXISTS (
+        SELECT 1 FROM leadsquared_ledger_lines AS l
+        WHERE l.last_scope = leadsquared_ledger.scope AND l.last_entry = leadsquared_ledger.entry_id
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM leadsquared_ledger_unsettled AS u
+        WHERE u.scope = leadsquared_ledger.scope AND u.entry_id = leadsquared_ledger.entry_id
+    )
+"""
 #: Seconds after which Airflow gives a worker up that it hears nothing of.
 HEARTBEAT = 300.0
 HOST = "https://asyncapi-in21.leadsquared.com"
@@ -503,7 +517,12 @@ class Simulation:
         self.ledger.lose()
 
     def _do_prune(self, event: Event) -> None:
-        pass
+        """Delete old lines as the documentation says; here, old is what a day is elsewhere."""
+        if self.ledger.holder is None:
+            self.auditor.is_pruned = True
+            old = datetime.fromtimestamp(self.timeline.now - 1.25 * DAY, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            self.ledger.query(PRUNE, old)
+            self.tell("the ledger is pruned")
 
     # --- faults
 

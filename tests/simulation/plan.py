@@ -18,7 +18,7 @@ CALM_NIGHTS, STILL_NIGHTS = 14, 3
 #: Which parts of the world a simulation has: name and share of simulations.
 PARTS = {
     "crashes": 0.4,
-    "pauses": 0.35,
+    "pauses": 0.45,
     "calls": 0.45,
     "queue": 0.45,
     "ledger": 0.2,
@@ -39,7 +39,7 @@ PARTS = {
     "replay": 0.15,
     "cleared": 0.15,
     "unkeyed": 0.3,
-    "many": 0.05,
+    "many": 0.03,
 }
 
 
@@ -94,8 +94,8 @@ class _Drawing:
         self._parts = {name for name, share in PARTS.items() if rng.random() < share}
         self._events: list[Event] = []
         many = "many" in self._parts
-        self._customers = rng.randint(20, 60) if many else rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 8, 12))
-        size = max(2, int(self._customers * rng.choice((0.7, 1.0, 1.5))))
+        self._customers = rng.randint(20, 60) if many else rng.choice((1, 2, 2, 2, 3, 3, 3, 4, 5, 8))
+        size = max(2, int(self._customers * rng.choice((0.5, 0.7, 1.0))))
         self._emails = [f"p{n}@example.org" for n in range(size)]
         self._phones = [f"+91-90000{n:05d}" for n in range(max(2, size * 2 // 3))]
         self._versions: dict[int, int] = {}
@@ -104,7 +104,7 @@ class _Drawing:
     def plan(self) -> Plan:
         rng = self._rng
         settings = self._settings()
-        nights = rng.randint(2, 4)
+        nights = rng.randint(3, 6)
         for customer in range(self._customers):
             if rng.random() < 0.8:
                 self._put(0.0, customer, is_new=True)
@@ -153,7 +153,7 @@ class _Drawing:
         elif x < 0.65:
             version = max(1, version - 1)
         elif x < 0.8:
-            email = rng.choice([*self._emails, None]) if phone or "lost key" else email
+            email = rng.choice([*self._emails, None])
         elif x < 0.95:
             phone = rng.choice([*self._phones, None])
         else:
@@ -193,7 +193,7 @@ class _Drawing:
     def _night(self, night: int, at: float) -> None:
         rng, parts = self._rng, self._parts
         number = rng.choice((1, 2, 3)) if "partitions" in parts else 1
-        times = 2 if rng.random() < 0.3 else 1
+        times = 2 if rng.random() < 0.4 else 1
         for again in range(times):
             facts: dict[str, Any] = {
                 "run": f"n{night}{'ab'[again]}",
@@ -210,7 +210,7 @@ class _Drawing:
             self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 6 * HOUR)), "run", facts))
             if "cleared" in parts and rng.random() < 0.4:
                 self._events.append(Event(at + rng.random() * 2 * DAY, "clear", {"run": facts["run"]}))
-        for _ in range(rng.randint(0, 3 if self._customers < 15 else 20)):
+        for _ in range(rng.randint(0, 4 if self._customers < 15 else 20)):
             self._change(at + rng.choice((-600.0, 0.5, 5.0, HOUR, 12 * HOUR)) * rng.random())
         if "foreign" in parts:
             for _ in range(rng.randint(0, 2)):
