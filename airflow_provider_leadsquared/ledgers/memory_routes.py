@@ -80,7 +80,7 @@ class Routes:
         next counts only if this row reached that lead by these very keys, and nothing was doubtful since.
         """
         if not row.moves_keys and success is not None and success.match_keys == row.match_keys:
-            # Sendings that leave the match keys of a lead alone do not say which of them it has: its own success counts.
+            # Sendings that leave the match keys of a lead alone do not say which of them it has; its own success does.
             lead = self._lead(success.lead)
             if lead.dirty < success.no and all(max(key.dirty, key.moved) < success.no for key in keys):
                 return lead

@@ -35,7 +35,8 @@ def main() -> None:
     else:
         with get_context("fork").Pool(args.processes) as pool:
             parts = pool.starmap(_run, [(args, number) for number in range(args.processes)])
-    nights, seeds, failures = 0, 0, Counter()
+    nights, seeds = 0, 0
+    failures: Counter[str] = Counter()
     for some_nights, some_seeds, some_failures in parts:
         nights, seeds, failures = nights + some_nights, seeds + some_seeds, failures + some_failures
     took = time.monotonic() - began

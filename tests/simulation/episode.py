@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,7 +144,9 @@ class TaskInstance:
         self.state, self.output = "running", None
         simulation = self.simulation
         self.worker = worker = simulation.worker(self.run, self.task, self.part, self.try_number)
-        worker.on_death.append(lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, lambda: self.lost(worker)))
+        worker.on_death.append(
+            lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, lambda: self.lost(worker))
+        )
         ti = _Ti(self)
         context: Any = {
             "ti": ti,
@@ -153,7 +156,8 @@ class TaskInstance:
         }
 
         def body() -> None:
-            state, output, error = "success", None, None
+            state, output = "success", None
+            error: Exception | None = None
             try:
                 output = self.act(context)
             except Killed:
@@ -306,7 +310,7 @@ class Simulation:
         for event in self.events:
             act = getattr(self, f"_do_{event.kind.replace(' ', '_')}", None)
             if act is not None:
-                self.timeline.at(START + event.at, lambda act=act, event=event: act(event))
+                self.timeline.at(START + event.at, partial(act, event))
                 end = max(end, START + event.at)
         self.nights = self.plan.nights
         self.timeline.run(end + 12 * HOUR)
@@ -336,8 +340,20 @@ class Simulation:
                 self._wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)
         for night in range(CALM_NIGHTS):
             self.auditor.night_begins()
-            self._do_run(Event(0.0, "run", {"run": f"calm{night}", "parts": parts, "sensor": 0.0, "close_after": None,
-                                            "retries": 0, "concurrency": 4}))
+            self._do_run(
+                Event(
+                    0.0,
+                    "run",
+                    {
+                        "run": f"calm{night}",
+                        "parts": parts,
+                        "sensor": 0.0,
+                        "close_after": None,
+                        "retries": 0,
+                        "concurrency": 4,
+                    },
+                )
+            )
             self.timeline.run(self.timeline.now + DAY)
             self.auditor.night_ends()
             self.nights += 1
@@ -394,7 +410,7 @@ class Simulation:
     # --- tasks
 
     def _do_run(self, event: Event) -> None:
-        facts, outputs = event.facts, []
+        facts = event.facts
         parts = facts["parts"]
         left = self._parts_left.setdefault(facts["run"], set())
         left.update(range(parts))
@@ -576,7 +592,9 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "error":
             return sandbox_fault(what, http=rng.choice((500, 500, 200, 400)), accepted=accepted)
         case "gateway":
-            return sandbox_fault(what, http=rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503)), accepted=accepted)
+            return sandbox_fault(
+                what, http=rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503)), accepted=accepted
+            )
         case "garbage":
             shape = rng.choice(("html", "broken_json", "empty", "wrong_types", "no_request_id"))
             return sandbox_fault(what, shape=shape, accepted=accepted)
@@ -585,10 +603,22 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "other_code":
             return sandbox_fault(what, body=rng.choice(("kept", "empty")))
         case "odd_receipt":
-            return None if endpoint != "capture" else sandbox_fault(what, shapes=(rng.choice(("bom", "other_id_key", "no_status")),))
+            return (
+                None
+                if endpoint != "capture"
+                else sandbox_fault(what, shapes=(rng.choice(("bom", "other_id_key", "no_status")),))
+            )
         case "odd_status":
-            shapes = ("is_created_text", "is_created_number", "encoded_twice", "message_bom", "bom", "inner_failure",
-                      "reason_in_message", "reason_as_text")
+            shapes = (
+                "is_created_text",
+                "is_created_number",
+                "encoded_twice",
+                "message_bom",
+                "bom",
+                "inner_failure",
+                "reason_in_message",
+                "reason_as_text",
+            )
             return None if endpoint != "status" else sandbox_fault(what, shapes=(rng.choice(shapes),))
         case "unknown_request":
             return None if endpoint != "status" else sandbox_fault(what)
@@ -611,5 +641,3 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
             statuses = tuple(rng.choices(("In-Queue", "ERROR", "In-Progress", "Retrying"), k=2))
             return sandbox_fault(what, polls=rng.choice((2, 6, 12)), statuses=statuses)
     raise AssertionError(what)
-
-

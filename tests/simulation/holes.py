@@ -1,8 +1,8 @@
 """
 Which planted faults the simulation finds: ``python -m tests.simulation.holes --write``.
 
-Each patch of ``tests/holes`` that touches sending, memory or judging is applied to a copy of the project, where seeds are
-run one after the other until a promise is broken. Names of patches may follow, with ``*``.
+Each patch of ``tests/holes`` that touches sending, memory or judging is applied to a copy of the project, where seeds
+are run one after the other until a promise is broken. Names of patches may follow, with ``*``.
 """
 
 from __future__ import annotations
@@ -78,17 +78,8 @@ def search(hole: Hole, nights: int) -> Result:
         for name in ("airflow_provider_leadsquared", "tests/simulation", "tests/holes"):
             shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.patch"))
         applied = subprocess.run(
-            ["git", "apply", "--unsafe-paths", f"--directory={folder}"],
-            input=hole.diff,
-            text=True,
-            capture_output=True,
-            cwd=folder,
-            check=False,
+            ["git", "apply"], input=hole.diff, text=True, capture_output=True, cwd=folder, check=False
         )
-        if applied.returncode:
-            applied = subprocess.run(
-                ["git", "apply"], input=hole.diff, text=True, capture_output=True, cwd=folder, check=False
-            )
         if applied.returncode:
             return Result(hole, "–", "does not apply", "–")
         run = subprocess.run(

@@ -1,8 +1,8 @@
 """
 The database of the ledger: SQLite in memory, as a server with latency, locks and faults that several workers reach.
 
-One transaction is under way at a time, as on SQLite: who comes second waits, for five seconds at most. The server ends a
-transaction that has been idle for a minute, as a worker that is paused leaves it.
+One transaction is under way at a time, as on SQLite: who comes second waits, for five seconds at most. The server ends
+a transaction that has been idle for a minute, as a worker that is paused leaves it.
 """
 
 from __future__ import annotations
@@ -204,14 +204,13 @@ def _no_simulation() -> WorkerConnection:
 @cache
 def _engine() -> Engine:
     """Return one engine for all workers: what SQLAlchemy has compiled is used again."""
-    engine = create_engine(
+    return create_engine(
         "sqlite+pysqlite://",
         creator=lambda: connect(),
         poolclass=NullPool,
         pool_reset_on_return=None,
         hide_parameters=True,
     )
-    return engine
 
 
 class SimulatedDatabase(Database):
@@ -231,5 +230,4 @@ def template() -> bytes:
     database = Database(lambda: real, table=TABLE, migrations=MIGRATIONS)
     with database.reading():
         pass
-    made = real.serialize()
-    return made
+    return real.serialize()

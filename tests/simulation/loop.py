@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.timeline import Strand, Timeline
-
 
 #: So many rounds without a wait take a tenth of a millisecond.
 _ROUNDS = 8
@@ -53,6 +53,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._shuffles = self._worker.rng.random() < 0.5
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda loop, context: None)
+
+    _ready: deque[Any]
 
     def time(self) -> float:
         """Return the worker's monotonic clock."""
@@ -100,7 +102,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._numbers += 1
         return self._numbers
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """Run a function in another strand of the worker, as a thread would."""
         future = self.create_future()
 

@@ -111,7 +111,9 @@ class _Drawing:
         at = HOUR
         for night in range(nights):
             self._night(night, at)
-            at += rng.choice((6 * HOUR, DAY, DAY)) if "quarters" not in self._parts else rng.choice((900.0, 1_800.0, DAY))
+            at += (
+                rng.choice((6 * HOUR, DAY, DAY)) if "quarters" not in self._parts else rng.choice((900.0, 1_800.0, DAY))
+            )
         self._faults(at + 12 * HOUR)
         self._events.sort(key=lambda event: event.at)
         return Plan(self._seed, self._parts, settings, self._events, nights)
@@ -143,7 +145,9 @@ class _Drawing:
         top = self._versions.get(customer, 0)
         x = rng.random()
         if is_new or customer not in self._rows:
-            email = self._emails[customer % len(self._emails)] if "swaps" not in self._parts else rng.choice(self._emails)
+            email = (
+                self._emails[customer % len(self._emails)] if "swaps" not in self._parts else rng.choice(self._emails)
+            )
             phone = self._phones[customer % len(self._phones)] if rng.random() < 0.7 else None
             if rng.random() < 0.15 and phone:
                 email = None
@@ -268,7 +272,11 @@ class _Drawing:
                 self._events.append(Event(0.0, "pause", facts))
         if "clocks" in parts:
             for run in rng.sample(runs, min(len(runs), 2)):
-                facts = {"run": run, "offset": rng.choice((-3_700, -600, 60, 3_600)), "jump": rng.choice((0, 0, -3_600, 3_600))}
+                facts = {
+                    "run": run,
+                    "offset": rng.choice((-3_700, -600, 60, 3_600)),
+                    "jump": rng.choice((0, 0, -3_600, 3_600)),
+                }
                 self._events.append(Event(0.0, "clock", facts))
 
     def _place(self, runs: list[str]) -> dict[str, Any]:

@@ -87,12 +87,13 @@ def install() -> None:
     clock = _Time(RUNNING)
     for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status):
         module.time = clock  # type: ignore[attr-defined]
-    tenacity.nap.time = clock  # type: ignore[assignment]
-    _many_calls.monotonic = clock.monotonic
+    nap: Any = tenacity.nap
+    nap.time = clock
+    _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
     chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
-    _backoff.random = leadsquared.random = chance  # type: ignore[assignment]
+    _backoff.random = leadsquared.random = chance  # type: ignore[assignment,attr-defined]
     uuid.uuid4 = _uuid
-    event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment]
+    event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment,attr-defined]
         Runner=asyncio.Runner, SelectorEventLoop=lambda: VirtualLoop(RUNNING.timeline)
     )
     _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]
@@ -134,7 +135,8 @@ def quiet() -> None:
     from airflow.sdk import BaseHook, BaseOperator
 
     silent = property(lambda self: _SILENT)
-    for kind in (BaseOperator, BaseHook):
+    kinds: tuple[Any, ...] = (BaseOperator, BaseHook)
+    for kind in kinds:
         kind.log = silent
 
 

@@ -1,9 +1,9 @@
 """
 The only clock of a simulation, and everything that moves on it.
 
-Each worker is a process as far as it can tell: it runs the package's own code in one or more strands (its threads), which
-are greenlets. A strand runs until it waits for something: then the timeline goes on with whatever is next. So there is one
-thread, one clock that never waits, and one order of steps, drawn from the seed.
+Each worker is a process as far as it can tell: it runs the package's own code in one or more strands (its threads),
+which are greenlets. A strand runs until it waits for something: then the timeline goes on with whatever is next. So
+there is one thread, one clock that never waits, and one order of steps, drawn from the seed.
 """
 
 from __future__ import annotations

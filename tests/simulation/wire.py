@@ -1,8 +1,8 @@
 """
 The network between workers and the sandbox, and the sandbox itself, called in process.
 
-A call takes its time there and back, and each way may go wrong. What happens to a call is drawn when it is made, from the
-faults of the moment.
+A call takes its time there and back, and each way may go wrong. What happens to a call is drawn when it is made, from
+the faults of the moment.
 """
 
 from __future__ import annotations
@@ -168,10 +168,8 @@ class Wire:
             if kind == RESET_AFTER:
                 self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
                 return
-            is_whole = trouble is None or (kind is None and not _SPOILS_A_RECEIPT & trouble.faults.keys())
-            if sent[1] is not None and sent[1].request is not None and is_whole and back - now < READ_TIMEOUT:
-                sent[1].is_receipt_delivered = True
-            self.timeline.at(back, lambda: settle(response))
+            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys()
+            self.timeline.at(back, lambda: settle((response, sent[1] if is_whole else None)))
 
         self.timeline.at(there, arrive)
         return future
@@ -296,8 +294,10 @@ class WireConnections:
                 worker.is_at_socket = False
             future = wire.deliver(worker, endpoint, trouble, str(url), headers, data)
             async with asyncio.timeout(READ_TIMEOUT):
-                response = await future
+                response, sent = await future
             worker.step("response")
+            if sent is not None and sent.request is not None:
+                sent.is_receipt_delivered = True
             yield _Response(response, wire.account)
 
 
