@@ -91,6 +91,7 @@ class WorkerConnection:
         self._is_lost = False
         self.used_at = 0.0
         self._in_transaction = False
+        self.cursors: list[sqlite3.Cursor] = []
         worker.step("connect")
         if server.fault_at(server.timeline.now) == "away":
             raise sqlite3.OperationalError("unable to open database file")
@@ -149,7 +150,9 @@ class WorkerConnection:
             self.worker.on_death.remove(self.drop)
 
     def drop(self) -> None:
-        """Lose the connection: the server undoes the transaction."""
+        """Lose the connection: the server undoes the transaction, and no result is read any more."""
+        for cursor in self.cursors:
+            cursor.close()
         self.rollback()
         self._is_lost = True
 
@@ -160,6 +163,7 @@ class WorkerCursor:
     def __init__(self, connection: WorkerConnection) -> None:
         self.connection = connection
         self._cursor = connection._server.real.cursor()
+        connection.cursors.append(self._cursor)
         self.fetchone, self.fetchall, self.fetchmany = (
             self._cursor.fetchone,
             self._cursor.fetchall,
