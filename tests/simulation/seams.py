@@ -19,6 +19,7 @@ import tenacity.nap
 
 from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.hooks import _backoff, _connections, _many_calls, _transport, leadsquared
+from airflow_provider_leadsquared.ledgers import migrations
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.sensors import lead_status
 from airflow_provider_leadsquared.tasks import (
@@ -101,6 +102,7 @@ def install() -> None:
     # A process makes its tables once; here, all workers share them, and what SQLAlchemy has compiled for them.
     Tables.named = staticmethod(cache(Tables.named))  # type: ignore[method-assign]
     ledgers._database = lambda address: ledger.SimulatedDatabase()
+    migrations.secrets = SimpleNamespace(token_hex=lambda size: "5a" * size)  # type: ignore[assignment,attr-defined]
     ledger.prepare()
     ledger.connect = lambda: ledger.WorkerConnection(RUNNING.ledger, RUNNING.worker)
     hook: Any = leadsquared.LeadSquaredHook
