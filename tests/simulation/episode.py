@@ -368,16 +368,21 @@ class Simulation:
         worker = Worker(self.timeline, name, random_of(self.plan.seed, name), offset)
         self.workers.append(worker)
         for event in self._troubles.get((run, task, part, number), ()):
-            worker.at_step[event.facts["step"]] = self._crash if event.kind == "crash" else self._pause(event)
+            place = event.facts["kind"], event.facts["step"]
+            worker.at_step[place] = self._crash(event) if event.kind == "crash" else self._pause(event)
         return worker
 
-    def _crash(self, worker: Worker) -> None:
-        self.tell(f"{worker.name} is killed at step {worker.steps}")
-        worker.kill()
+    def _crash(self, event: Event) -> Any:
+        def crash(worker: Worker) -> None:
+            self.tell(f"{worker.name} is killed at step {event.facts['step']} ({event.facts['kind']})")
+            worker.kill()
+
+        return crash
 
     def _pause(self, event: Event) -> Any:
         def pause(worker: Worker) -> None:
-            self.tell(f"{worker.name} is paused at step {worker.steps} for {event.facts['seconds']} s")
+            step = f"step {event.facts['step']} ({event.facts['kind']})"
+            self.tell(f"{worker.name} is paused at {step} for {event.facts['seconds']} s")
             worker.pause(event.facts["seconds"])
             if event.facts["given_up"]:
                 instance = next(one for one in self.instances if one.worker is worker)

@@ -286,8 +286,14 @@ class _Drawing:
             "task": rng.choice(("send", "send", "send", "wait")),
             "part": rng.choice((0, 0, 0, 1, 2)),
             "try": rng.choice((1, 1, 1, 2)),
-            "step": int(2 + rng.random() ** 1.5 * rng.choice((60, 200, 400))),
+            **self._step(),
         }
+
+    def _step(self) -> dict[str, Any]:
+        """Draw a step of a worker: the n-th of one kind, or of all."""
+        rng = self._rng
+        kind, most = rng.choice(STEPS)
+        return {"kind": kind, "step": 1 + int(rng.random() ** 1.5 * most)}
 
     def _window(self, end: float, kind: str, facts: dict[str, Any]) -> None:
         rng = self._rng
@@ -299,6 +305,19 @@ class _Drawing:
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))
 
 
+#: Steps of a worker at which it may be killed or paused, and how many of a kind a run has.
+STEPS = (
+    ("any", 60),
+    ("any", 200),
+    ("any", 400),
+    ("await", 60),
+    ("rows", 1),
+    ("commit", 16),
+    ("commit done", 16),
+    ("call", 6),
+    ("socket", 6),
+    ("response", 6),
+)
 #: What can go wrong with a call: on the network, or in what comes in place of LeadSquared's response.
 CALL_FAULTS = (
     "refused",

@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -163,8 +164,8 @@ class Worker:
         self.is_ended = False
         self.paused_until = 0.0
         #: How many steps it has made, and what happens at some of them.
-        self.steps = 0
-        self.at_step: dict[int, Callable[[Worker], None]] = {}
+        self.steps: Counter[str] = Counter()
+        self.at_step: dict[tuple[str, int], Callable[[Worker], None]] = {}
         self.on_death: list[Callable[[], None]] = []
         #: Whether it was paused between its last check and the socket, which nothing can fence.
         self.is_at_socket = False
@@ -186,9 +187,13 @@ class Worker:
         """Pass a point at which the process may be killed or paused."""
         if self.is_dead:
             raise Killed
-        self.steps += 1
-        act = self.at_step.get(self.steps)
-        if act is not None:
+        if not self.at_step:
+            return
+        for one in (kind, "any"):
+            self.steps[one] += 1
+            act = self.at_step.get((one, self.steps[one]))
+            if act is None:
+                continue
             act(self)
             if self.is_dead:
                 raise Killed

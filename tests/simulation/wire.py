@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,6 +23,7 @@ from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, endpoints
+from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, Stage
 from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.protocol import Call
@@ -96,6 +97,8 @@ class WatchedAccount(Account):
         return result
 
 
+#: System errors after which a request has no attempt left.
+EVERY_ATTEMPT = 11
 #: Stages of the sandbox's faults after which a receipt need not be one any more.
 _SPOILS_A_RECEIPT = {Stage.REPLACEMENT, Stage.ALTERATION}
 #: What a fault of the network does to a call, besides the sandbox's own kinds.
@@ -188,11 +191,23 @@ class Wire:
             sent.is_from_pause = is_paused
             sent.lead = dict(call.endpoint.read_lead(call.body) or {})
             self.sent.append(sent)
+            if request is not None and request.planned.system_errors >= EVERY_ATTEMPT and worker.rng.random() < 0.5:
+                self._apply_unseen(request, worker)
         elif call.endpoint.action is Action.STATUS:
             self.polls += 1
             asked = call.query.get("requestid", "")
             self.polls_of[asked] = self.polls_of.get(asked, 0) + 1
         return response, sent
+
+    def _apply_unseen(self, request: Request, worker: Worker) -> None:
+        """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
+
+        def apply() -> None:
+            self.account.run_due()
+            with suppress(MXError):
+                self.account._process(request, self.timeline.now)
+
+        self.timeline.at(self.timeline.now + worker.rng.random() * 9 * 3_600, apply)
 
 
 @dataclass(slots=True)
