@@ -262,9 +262,9 @@ class Auditor:
             reached[customer] = lead
         for lead_id, rows in wanted.items():
             lead = simulation.account.store.lead(lead_id)
-            city = lead.values.get("mx_City") if lead else None
-            if city not in {one for _, one in rows}:
-                self._fail(f"A6 lead {lead_id} holds {city}, the warehouse says {rows}")
+            holds = lead.values.get("mx_City") if lead else None
+            if holds not in {one for _, one in rows}:
+                self._fail(f"A6 lead {lead_id} holds {holds}, the warehouse says {rows}")
 
     def _match(self, email: str | None, phone: str | None) -> Any:
         store, settings = self._simulation.account.store, self._simulation.account.settings

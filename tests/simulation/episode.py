@@ -539,7 +539,7 @@ class Simulation:
 
     def _do_prune(self, event: Event) -> None:
         """Delete old lines as the documentation says; here, old is what a day is elsewhere."""
-        if self.ledger.holder is None:
+        if self.ledger.holder is None and self.ledger.exists():
             self.auditor.is_pruned = True
             old = datetime.fromtimestamp(self.timeline.now - 1.25 * DAY, UTC).strftime("%Y-%m-%d %H:%M:%S")
             self.ledger.query(PRUNE, old)

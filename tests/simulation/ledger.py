@@ -54,6 +54,10 @@ class LedgerServer:
         self.real.close()
         self._open(is_empty=True)
 
+    def exists(self) -> bool:
+        """Tell whether the tables are there."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE name = ?", TABLE))
+
     def query(self, sql: str, *values: Any) -> list[Any]:
         """Read as a person does, without a worker; the transaction under way is seen as it is, so none may be."""
         return self.real.execute(sql, values).fetchall()
