@@ -34,6 +34,8 @@ class Entry:
     :param doubted_at: When a sending before the last got no response; LeadSquared may be at work on that one too.
     :param api: The asynchronous API that the row is sent to.
     :param unknown_since: Since when no poll has found the request, on LeadSquared's clock; None if the last one did.
+    :param asked_at: When it was last asked for and was open, on LeadSquared's clock; for the poll plan.
+    :param attempted_by: When LeadSquared had made its first attempt, at the latest; None if it may still be queued.
     """
 
     row: int
@@ -51,6 +53,8 @@ class Entry:
     doubted_at: float | None = None
     api: str = LEAD_CAPTURE.name
     unknown_since: float | None = None
+    asked_at: float | None = None
+    attempted_by: float | None = None
 
     def moved(self, state: State, **changes: Any) -> Entry:
         """

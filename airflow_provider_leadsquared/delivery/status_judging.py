@@ -79,6 +79,11 @@ def is_trouble(reason_class: str | None) -> bool:
     return reason_class in _TROUBLE
 
 
+def is_failed_attempt(verdict: Verdict) -> bool:
+    """Tell whether a status without a verdict shows that an attempt was made, and met a system error."""
+    return verdict.state is State.OPEN and verdict.reason_class not in (None, UNCLEAR_STATUS, UNKNOWN_REQUEST)
+
+
 def says_unknown(outcome: object, *, path_works: bool) -> bool:
     """
     Tell whether an outcome means that LeadSquared does not know the request.

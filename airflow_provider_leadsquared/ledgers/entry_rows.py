@@ -44,6 +44,8 @@ def entry_values(entry: Entry) -> dict[str, Any]:
         "doubted_at": timestamp(entry.doubted_at),
         "api": entry.api,
         "unknown_since": timestamp(entry.unknown_since),
+        "asked_at": timestamp(entry.asked_at),
+        "attempted_by": timestamp(entry.attempted_by),
     }
 
 
@@ -65,4 +67,6 @@ def read_entry(line: Row[Any]) -> Entry:
         seconds_of(line.doubted_at),
         line.api,
         seconds_of(line.unknown_since),
+        seconds_of(line.asked_at),
+        seconds_of(line.attempted_by),
     )

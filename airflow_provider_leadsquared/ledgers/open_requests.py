@@ -211,6 +211,8 @@ def _entry(line: Row[Any]) -> Entry:
         attempts=line.attempts,
         api=line.api,
         unknown_since=seconds_of(line.unknown_since),
+        asked_at=seconds_of(line.asked_at),
+        attempted_by=seconds_of(line.attempted_by),
     )
 
 

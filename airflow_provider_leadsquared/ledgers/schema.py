@@ -154,6 +154,8 @@ def _entries(every: MetaData, table: str) -> Table:
         _moment("doubted_at"),
         _text("api", 50),
         _moment("unknown_since"),
+        _moment("asked_at"),
+        _moment("attempted_by"),
         _moment("written_at", null=False),
         # Open requests and rejects of a run, of a sync, of all; the newest run of a DAG; whose RequestId one is.
         _index(f"{table}_by_scope", "scope", "state"),
@@ -225,6 +227,8 @@ def _unsettled(every: MetaData, table: str) -> Table:
         _text("reason_class", 250, null=True),
         _text("reason", 1000, null=True),
         _moment("unknown_since"),
+        _moment("asked_at"),
+        _moment("attempted_by"),
         Column("details", Text, nullable=False),
         _index(f"{table}_uns_sync", "sync_id", "state"),
     )

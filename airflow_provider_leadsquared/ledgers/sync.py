@@ -292,6 +292,8 @@ def unsettled_values(entry: Entry) -> dict[str, Any]:
         "reason_class": entry.reason_class if is_asked_for else None,
         "reason": entry.reason if is_asked_for else None,
         "unknown_since": timestamp(entry.unknown_since),
+        "asked_at": timestamp(entry.asked_at),
+        "attempted_by": timestamp(entry.attempted_by),
     }
 
 

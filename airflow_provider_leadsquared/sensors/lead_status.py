@@ -11,7 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
-from airflow_provider_leadsquared.delivery.poll_plan import SHORTEST_WAIT
+from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.tasks.awaited import Awaited
-    from airflow_provider_leadsquared.tasks.polling import PollResult
+    from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 
 class LeadStatusSensor(BaseSensorOperator):
     """
     Wait until every request has its verdict, polling when LeadSquared may have one.
 
-    LeadSquared decides a request at its first attempt or at one of ten retries. The sensor polls shortly after each of
-    these times, counted from acceptance, and in between gives its slot back. What it has received survives reschedules,
-    retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones belong into the
-    connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its responses tell.
+    LeadSquared decides a request at its first attempt or at one of ten retries. The sensor follows LeadSquared's queue,
+    asks after the retries for what was not decided, and in between gives its slot back. What it has received survives
+    reschedules, retries and clears on Airflow 3.3 and later. Retry intervals that differ from the documented ones
+    belong into the connection (extra ``retry_intervals``). All times are those of LeadSquared's clock, which its
+    responses tell.
 
     Responses that are not LeadSquared's and errors of the status call itself decide nothing: the sensor asks again. A
     request that LeadSquared does not know is ``failed`` (``UnknownRequest``) after the last retry, or after three hours

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import VerdictLedger
     from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
-    from airflow_provider_leadsquared.tasks.polling import PollResult
+    from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 
 class Awaited(Protocol):

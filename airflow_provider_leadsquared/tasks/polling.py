@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
@@ -20,16 +20,26 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.delivery.clock_offset import ClockOffset
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
+from airflow_provider_leadsquared.delivery.retry_gates import LAST_ATTEMPT
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import (
     REPEATED_REQUEST_ID,
     Verdict,
-    is_trouble,
+    is_failed_attempt,
     judge,
     says_unknown,
 )
 from airflow_provider_leadsquared.ledgers.base import VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
+from airflow_provider_leadsquared.tasks.planning import (
+    LEARNT,
+    ask_for_metrics,
+    asked_first,
+    make_plan,
+    noted,
+    wait_for_first,
+)
+from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.responses import RequestStatus
@@ -37,8 +47,6 @@ if TYPE_CHECKING:
 
 #: While a poll is under way, verdicts are written when there are this many, or when this many seconds have passed.
 _GROUP_ROWS, _GROUP_SECONDS = 1_000, 5.0
-#: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
-LAST_ATTEMPT = 60.0
 #: When some requests could not be asked for, the next poll follows after this share of the age of the youngest of them,
 #: within bounds in seconds.
 _TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
@@ -46,30 +54,6 @@ _TROUBLE_SHARE, _TROUBLE_MIN, _TROUBLE_MAX = 0.1, 30.0, 900.0
 _SAME_SECOND = 1.0
 #: Why a request is not asked for.
 _REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """
-    What a poll showed.
-
-    :param entries: Every request, in the order given.
-    :param asked: How many requests were asked for in this poll.
-    :param next_at: When to poll again on LeadSquared's clock, seconds since the epoch; None when all are settled.
-    :param trouble: Why some could not be asked for, None if all could.
-    :param clock_offset: Seconds that LeadSquared's clock is ahead of this worker's.
-    """
-
-    entries: list[Entry]
-    asked: int
-    next_at: float | None
-    trouble: ApiError | None
-    clock_offset: float
-
-    @property
-    def open(self) -> list[Entry]:
-        """The requests without a verdict."""
-        return [entry for entry in self.entries if not entry.state.is_final]
 
 
 def poll(
@@ -130,54 +114,78 @@ class _Poll:
         #: From when requests without a time of acceptance count: the time of the first poll.
         self._first_seen: float = records.metadata.get("first_seen", self._now())
         self._by_request = self._open_requests()
-        self._plan = PollPlan(
-            {request_id: self._accepted_at(entry) for request_id, entry in self._by_request.items()},
-            ladder=self._ladder,
-            speed=self._speed,
-            polled_at=records.metadata.get("polled_at"),
-        )
+        self._plan = self._make_plan()
 
     def run(self) -> PollResult:
         """Ask, record, and say when to poll next."""
-        due = self._due()
-        polled_at: float | None = None
-        began = self._clock()
+        is_made = False
         try:
-            if due:
-                run_calls(self._ask(due))
+            if self._by_request:
+                wait_for_first(self._plan, self._now, self._is_stopping)
+                run_calls(self._ask())
             if not self._is_stopping():
                 self._judge_unknown()
-                polled_at = began + self._offset.seconds
+                if self._trouble is None and self._plan.standing():
+                    self._write()  # these calls may take long
+                    ask_for_metrics(self._hook, self._plan)
+                self._plan.end()
+                is_made = True
         except ApiError as error:
             if not self._may_pass(error):
                 raise
             self._trouble = error
         finally:
-            self._ledger.write(self._unwritten, metadata=self._new_metadata(polled_at))
-        if polled_at is not None:
-            self._plan.polled(polled_at)
+            self._note_asked()
+            self._write(self._new_metadata(is_made=is_made))
         entries = [replace(entry, accepted_at=self._accepted_at(entry)) for entry in self._entries.values()]
-        return PollResult(entries, len(due), self._next_at(), self._trouble, self._offset.seconds)
+        return PollResult(entries, self._plan.asked, self._next_at(), self._trouble, self._offset.seconds)
 
-    def _due(self) -> list[str]:
-        """Return what is due, what the last poll could not ask for, and, if nothing else is open, what was lost."""
-        troubled = [request_id for request_id, entry in self._by_request.items() if is_trouble(entry.reason_class)]
-        if all(entry.is_lost for entry in self._by_request.values()):
-            troubled = list(self._by_request)
-        return list(dict.fromkeys([*self._plan.due(self._now()), *troubled]))
-
-    async def _ask(self, due: Iterable[str]) -> None:
-        asked = [(request_id, self._by_request[request_id].api) for request_id in due]
+    async def _ask(self) -> None:
         written_at = time.monotonic()
-        async for request_id, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
-            self._receive(request_id, outcome)
-            is_due = time.monotonic() - written_at >= _GROUP_SECONDS
-            if self._unwritten and (is_due or len(self._unwritten) >= _GROUP_ROWS):
-                group, self._unwritten = self._unwritten, []
-                written_at = time.monotonic()
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.write, group)
+        early = await self._ask_for_the_time()
+        for wave in self._plan.waves(self._now(), [*early, *asked_first(self._by_request)]):
+            for request_id in early.keys() & set(wave):
+                self._receive(request_id, early[request_id])
+            async for request_id, outcome in self._outcomes(one for one in wave if one not in early):
+                self._receive(request_id, outcome)
+                is_due = time.monotonic() - written_at >= _GROUP_SECONDS
+                if self._unwritten and (is_due or len(self._unwritten) >= _GROUP_ROWS):
+                    group, self._unwritten = self._unwritten, []
+                    written_at = time.monotonic()
+                    await asyncio.get_running_loop().run_in_executor(self._writer, self._ledger.write, group)
+            if self._is_stopping():
+                return
         if self._unknown and not self._path_works:
             await self._prove_path()
+
+    def _write(self, metadata: dict[str, Any] | None = None) -> None:
+        group, self._unwritten = self._unwritten, []
+        self._ledger.write(group, metadata=metadata)
+
+    def _outcomes(self, request_ids: Iterable[str]) -> AsyncGenerator[tuple[str, RequestStatus | ApiError]]:
+        asked = [(request_id, self._by_request[request_id].api) for request_id in request_ids]
+        return self._hook.get_request_statuses(asked, is_stopping=self._is_stopping)
+
+    async def _ask_for_the_time(self) -> dict[str, RequestStatus | ApiError]:
+        """Ask for the oldest request as long as LeadSquared's time is not known: the plan needs it."""
+        if self._offset.is_known:
+            return {}
+        oldest = min(self._by_request, key=lambda request_id: self._accepted_at(self._by_request[request_id]))
+        early = {request_id: outcome async for request_id, outcome in self._outcomes([oldest])}
+        for request_id, outcome in early.items():
+            self._learn_time(self._server_time(request_id, outcome))
+        self._plan = self._make_plan()
+        return early
+
+    def _make_plan(self) -> PollPlan:
+        return make_plan(self._hook.account, self._by_request, self._metadata, accepted_at=self._accepted_at)
+
+    def _note_asked(self) -> None:
+        """Record of the requests that are open what the plan has to know in the next process."""
+        unwritten = {entry.request_key: entry for entry in self._unwritten}
+        for request_id, entry in noted(self._plan, self._by_request):
+            self._entries[entry.request_key] = self._by_request[request_id] = unwritten[entry.request_key] = entry
+        self._unwritten = list(unwritten.values())
 
     async def _prove_path(self) -> None:
         """Ask for a request that has its verdict: if it is found, neither path nor a server on the way is at fault."""
@@ -188,7 +196,8 @@ class _Poll:
         ]
         if settled:
             _, request_id, api = max(settled)
-            async for _, outcome in self._hook.get_request_statuses([(request_id, api)], is_stopping=self._is_stopping):
+            asked = [(request_id, api)]
+            async for _, outcome in self._hook.get_request_statuses(asked, is_stopping=self._is_stopping):
                 self._path_works = not isinstance(outcome, ApiError)
 
     def _receive(self, request_id: str, outcome: RequestStatus | ApiError) -> None:
@@ -196,6 +205,7 @@ class _Poll:
         if isinstance(outcome, UnknownRequestError):
             # Judged when all responses are there: one of them may show that the path works.
             self._unknown.append((request_id, outcome))
+            self._plan.answer(request_id, settled=False)
             return
         if isinstance(outcome, ApiError):
             self._trouble = outcome
@@ -222,6 +232,8 @@ class _Poll:
             unknown_for=0.0 if unknown_since is None else (now - unknown_since) * self._speed,
             path_works=self._path_works,
         )
+        if not isinstance(outcome, ApiError):
+            self._plan.answer(request_id, settled=verdict.state.is_final, attempted=is_failed_attempt(verdict))
         if entry.is_lost and isinstance(outcome, ApiError):
             return
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
@@ -287,10 +299,10 @@ class _Poll:
         if not was_known:
             self._first_seen += self._offset.seconds
 
-    def _new_metadata(self, polled_at: float | None) -> dict[str, float]:
-        metadata: dict[str, float] = {}
-        if polled_at is not None:
-            metadata["polled_at"] = polled_at
+    def _new_metadata(self, *, is_made: bool) -> dict[str, Any]:
+        metadata: dict[str, Any] = {}
+        if is_made:
+            metadata[LEARNT] = self._plan.learnt.as_json()
         if self._path_works:
             metadata["answered_at"] = self._now()
         if self._offset.is_known:

