@@ -50,7 +50,7 @@ def main() -> None:
     from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
     from airflow_provider_leadsquared.sandbox import Sandbox
     from airflow_provider_leadsquared.tasks.polling import poll
-    from airflow_provider_leadsquared.tasks.receipts import parse_receipts
+    from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
 
     with Sandbox(rate=given.rate, speed=given.speed) as sandbox:
         os.environ["AIRFLOW_CONN_LEADSQUARED_DEFAULT"] = json.dumps(sandbox.airflow_connection())
@@ -58,7 +58,7 @@ def main() -> None:
         instance = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, xcom_push=print)
         context: Any = {"ti": instance, "task_state_store": _Store(), "dag_run": SimpleNamespace(clear_number=0)}
         output = LeadCaptureOperator(task_id="t", leads=leads).execute(context)
-        receipts, store = parse_receipts(output), _Store()
+        receipts, store = receipts_by_ledger(output)[None], _Store()
         polls = 0
         while True:
             polls += 1

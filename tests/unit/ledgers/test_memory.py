@@ -572,6 +572,14 @@ def test_a_row_that_leaves_match_keys_alone_is_unchanged_in_the_next_night(memor
     assert memory.state(row("1", "a", "x", moves_keys=False), "2") == "unchanged"
 
 
+def test_a_row_that_leaves_match_keys_alone_is_unchanged_once_it_has_reached_the_lead_that_its_own_was_merged_into(
+    memory,
+):
+    memory.deliver(row("1", "a", "x", "Pune", moves_keys=False), "1", "A", State.CREATED)
+    memory.deliver(row("1", "a", "x", "Delhi", moves_keys=False), "2", "B")
+    assert memory.state(row("1", "a", "x", "Delhi", moves_keys=False), "3") == "unchanged"
+
+
 def test_a_new_lead_takes_all_match_keys(memory):
     memory.deliver(row("1", "a", "x", moves_keys=False), "1", "A", State.CREATED)
     assert memory.compare(row("2", None, "x", moves_keys=False), "2").lead == "lead A"
