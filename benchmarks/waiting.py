@@ -21,7 +21,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
+from airflow_provider_leadsquared.delivery.poll_spacing import DEFERRED, Spacing
 from benchmarks import waiting_plots
 from benchmarks.waiting_model import Result, airflow_backoff, aws, fixed, google, optimum, run_ages, run_plan
 from benchmarks.waiting_worlds import Fates, World, backlog, independent, interleaved, one_that_never_ends, shuffled
@@ -36,8 +36,6 @@ BAD_HOUR = Fates(first=0.6, retry=0.5, median=30.0)
 OUTAGE = Fates(median=5.0, outage=2_700.0)
 SOME_BLIPS = Fates(first=0.95, retry=None)
 LAST_RETRY = Fates(outage=32_000.0)
-#: A triggerer's poll needs no start of a worker.
-DEFERRED = Spacing(shortest=5.0, polls=160)
 
 
 @dataclass(frozen=True, slots=True)

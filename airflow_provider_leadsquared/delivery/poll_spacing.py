@@ -119,6 +119,10 @@ class Spacing:
         return max(merged, now + self.shortest)
 
 
+#: Where a poll starts no worker, in a triggerer, there are more of them.
+DEFERRED = Spacing(polls=160)
+
+
 def rate(before: float | None, passed: int, seconds: float) -> float:
     """
     Return how fast a queue moves, requests a second.

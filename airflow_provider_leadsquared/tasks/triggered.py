@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.delivery.entry import Entry
-from airflow_provider_leadsquared.delivery.poll_spacing import Spacing
+from airflow_provider_leadsquared.delivery.poll_spacing import DEFERRED
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, is_decided, one_for_each_request
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.time_limits import TimeLimits
 
-#: A poll starts no worker here, so there may be more of them.
-SPACING = Spacing(polls=160)
 #: So many verdicts are worth the start of a worker, but not sooner than so many seconds after the last.
 GROUP_VERDICTS, GROUP_SECONDS = 1_000, 300.0
 #: An event holds about so many requests at most.
@@ -73,7 +71,7 @@ class TriggeredWait:
         known = KnownRequests(self._ledger, self._before.values(), self._clock)
         if not known.by_request:
             return 0.0
-        plan = make_plan(self._hook.account, known, SPACING)
+        plan = make_plan(self._hook.account, known, DEFERRED)
         until = min(plan.next_poll(known.now()), self._limits.ends_at(list(known.by_request.values()), known.now()))
         return max(until - known.now(), 0.0)
 
@@ -92,7 +90,7 @@ class TriggeredWait:
             self._before.values(),
             clock=self._clock,
             is_stopping=is_stopping,
-            spacing=SPACING,
+            spacing=DEFERRED,
         )
         if result.trouble is not None:
             self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
@@ -103,7 +101,7 @@ class TriggeredWait:
         wait = min(result.next_at or ends_at, ends_at) - now
         if self._reports_groups and self._count_verdicts() >= GROUP_VERDICTS:
             wait = min(wait, self._begun_at + GROUP_SECONDS - self._clock())
-        return max(wait, SPACING.shortest)
+        return max(wait, DEFERRED.shortest)
 
     def is_group_due(self) -> bool:
         """Tell whether so many verdicts are there, for so long, that the task has to record them."""

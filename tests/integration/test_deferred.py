@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.api.errors import AuthenticationError
 from airflow_provider_leadsquared.exceptions import LeadsStillOpen, TaskError, TriggerEventError
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from airflow_provider_leadsquared.tasks import trigger_messages, triggered
+from airflow_provider_leadsquared.tasks import polling, trigger_messages, triggered
 from tests.integration.deferred import DeferredWait, rows_of, wait_deferred, wait_in
 from tests.integration.tasks import (
     START,
@@ -277,11 +277,11 @@ def test_a_trigger_that_is_ended_half_way_is_started_anew_and_loses_nothing(sand
 
 
 def test_a_trigger_that_is_ended_stops_the_poll_that_is_under_way(sandbox, clock, monkeypatch):
-    poll, ended = triggered.poll, threading.Event()
+    ended = threading.Event()
 
     def watched(*arguments, **more):
         try:
-            return poll(*arguments, **more)
+            return polling.poll(*arguments, **more)
         finally:
             ended.set()
 
