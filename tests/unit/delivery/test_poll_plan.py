@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt, QueueLearnt
 from airflow_provider_leadsquared.delivery.poll_plan import UNASKED_AT_MOST, PollPlan
 from airflow_provider_leadsquared.delivery.poll_spacing import CLOCK_SET_BACK, QUEUE_WAIT, SHORTEST_WAIT
-from airflow_provider_leadsquared.delivery.retry_gates import Gates, LAST_ATTEMPT, QUEUED_AT_MOST, Readings, TAIL
+from airflow_provider_leadsquared.delivery.retry_gates import LAST_ATTEMPT, QUEUED_AT_MOST, TAIL, Gates, Readings
 from benchmarks.waiting_model import Result, run_plan
 from benchmarks.waiting_worlds import RETRIES, Fates, World, backlog, independent, interleaved, one_that_never_ends
 
