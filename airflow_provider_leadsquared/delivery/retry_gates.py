@@ -21,6 +21,9 @@ _MARGIN_MAX = 40.0
 _SECOND_CHANCE = 10.0
 #: Seconds that the last retry gets to end before an error that it leaves behind counts as final.
 LAST_ATTEMPT = 60.0
+#: Seconds of LeadSquared's clock for which its queue may have kept a request back before the first attempt, unseen. Our
+#: own figure: less than ``BACKLOG``, so that a poll still comes before a sensor's default deadline.
+QUEUED_AT_MOST = 2_700.0
 #: Seconds of LeadSquared's clock between polls of one request once the ladder has ended.
 TAIL = 900.0
 #: Seconds by which two times that mean the same may differ: rounding, or a timer that fires a little early.
@@ -69,6 +72,19 @@ class Readings:
         return tuple(sorted({*self._gaps, *self._offsets}))
 
 
+def has_ended(ladder: RetryLadder, accepted_at: float, attempted_by: float | None, now: float, *, speed: float) -> bool:
+    """
+    Tell whether LeadSquared has certainly no retry left for a request.
+
+    :param ladder: LeadSquared's retries, on our clock.
+    :param attempted_by: When its first attempt was made at the latest, as far as polls have shown; None if they have
+        shown nothing.
+    :param speed: How much faster than ours LeadSquared's clock runs; 1 but for a sandbox.
+    """
+    first_attempt = max(accepted_at + QUEUED_AT_MOST / speed, attempted_by or 0.0)
+    return now - first_attempt > ladder.longest + LAST_ATTEMPT
+
+
 def _is_between(retries: tuple[float, ...], attempt: tuple[float, float], asked: tuple[float, float]) -> bool:
     """Tell whether a retry may have been due between two polls, given when the first attempt may have been."""
     (earliest, latest), (before, now) = attempt, asked
@@ -99,7 +115,8 @@ class Gates:
             for retry, later in zip(retries, following, strict=True)
         }
         # An error counts as final from the last one on.
-        self.times = tuple(sorted({max(_SECOND_CHANCE, late), *gates, last + LAST_ATTEMPT + ATTEMPT_TIME}))
+        final = last + QUEUED_AT_MOST / speed + LAST_ATTEMPT + ATTEMPT_TIME
+        self.times = tuple(sorted({max(_SECOND_CHANCE, late), *gates, final}))
         self.tail = max(TAIL / speed, 1.0)
 
     def passed(self, age: float) -> int:

@@ -81,6 +81,9 @@ def _prepare_psycopg(connection: Any) -> None:
     from psycopg.rows import tuple_row
 
     connection.rollback()  # the hook may have begun a transaction
+    if connection.info.parameter_status("client_encoding") != "UTF8":
+        connection.autocommit = True
+        connection.execute("SET client_encoding TO 'UTF8'")
     connection.autocommit = False
     connection.row_factory = tuple_row
     connection.cursor_factory = Cursor

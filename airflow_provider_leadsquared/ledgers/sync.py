@@ -51,12 +51,14 @@ class SyncIdentity:
     :param account: Names the account: syncs into one account share what they know of leads.
     :param moves_keys: Whether an existing lead gets the match keys that are sent.
     :param overwrites: Whether an existing lead gets the other values that are sent, where it has some.
+    :param fills: Whether an existing lead gets them where it has none.
     """
 
     sync: str
     account: str
     moves_keys: bool = True
     overwrites: bool = True
+    fills: bool = True
 
 
 class SyncLedger(SqlLedger):
@@ -137,8 +139,9 @@ class SyncLedger(SqlLedger):
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         with self._database.reading() as connection:
             memory = self._memory.load(connection, ids).memory
+        is_compared = self._identity.overwrites
         return [
-            memory.compare(row, self._run_of_sync, partial(self._values, payload))
+            memory.compare(row, self._run_of_sync, partial(self._values, payload) if is_compared else dict)
             for row, (_, payload) in zip(asked, rows, strict=True)
         ]
 
@@ -185,7 +188,7 @@ class SyncLedger(SqlLedger):
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
         """Write intents; a row whose lead another run has sent to since this try began becomes ``waiting``."""
         asked = [self._memory_row(entry, payload) for entry, payload in rows]
-        values = [self._values(payload) for _, payload in rows]
+        values = [self._values(payload) if self._identity.fills else {} for _, payload in rows]
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         intended: list[Entry] = []
         sendings: dict[Identity, Sending] = {}
@@ -253,9 +256,12 @@ class SyncLedger(SqlLedger):
         return {**self._memory.sending_values(sending), **unsettled_values(entry)}
 
     def _values(self, payload: Payload) -> dict[str, str]:
-        """Return a hash of each value that takes the place of what an existing lead has."""
-        if not self._identity.overwrites:
-            return {}
+        """
+        Return a hash of each value that takes the place of what an existing lead has.
+
+        What fills an attribute that is empty has a name of its own, and so has an empty value, which it takes the
+        place of.
+        """
         texts: dict[str, str] = {}
         for name, value in attributes_of(payload).items():
             if isinstance(value, dict):
@@ -263,10 +269,14 @@ class SyncLedger(SqlLedger):
             elif name != "SearchBy":
                 texts[name] = str(value)
         keys = dict(payload.match_keys)  # in one spelling
-        unique = {*keys, *payload.cleared}
-        if not self._identity.moves_keys:
-            return self._memory.value_hashes({name: text for name, text in texts.items() if name not in unique})
-        return self._memory.value_hashes(texts | keys)
+        overwrites = self._identity.overwrites
+        if self._identity.moves_keys or not overwrites:
+            texts |= keys
+        else:
+            unique = {*keys, *payload.cleared}
+            texts = {name: text for name, text in texts.items() if name not in unique}
+        filled = {f"{name} if empty": text for name, text in texts.items() if not (overwrites and text)}
+        return self._memory.value_hashes(texts | filled if overwrites else filled)
 
     def _memory_row(self, entry: Entry, payload: Payload) -> MemoryRow:
         row_key = entry.row_key or ""

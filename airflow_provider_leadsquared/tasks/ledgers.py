@@ -210,6 +210,7 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
         account=account,
         moves_keys=behavior is None,
         overwrites=behavior not in KEEPING_BEHAVIORS,
+        fills=behavior != "DoNotUpdate",
     )
 
 

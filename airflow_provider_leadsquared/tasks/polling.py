@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.api.errors import (
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
-from airflow_provider_leadsquared.delivery.retry_gates import LAST_ATTEMPT
+from airflow_provider_leadsquared.delivery.retry_gates import has_ended
 from airflow_provider_leadsquared.delivery.status_judging import (
     is_failed_attempt,
     judge,
@@ -209,9 +209,12 @@ class _Poll:
         unknown_since = entry.unknown_since if isinstance(outcome, ApiError) else None
         if says_unknown(outcome, path_works=self._path_works) and unknown_since is None:
             unknown_since = now
+        ladder_ended = has_ended(
+            self._ladder, self._known.accepted_at(entry), entry.attempted_by, now, speed=self._speed
+        )
         verdict = judge(
             outcome,
-            ladder_ended=now - self._known.accepted_at(entry) > self._ladder.longest + LAST_ATTEMPT,
+            ladder_ended=ladder_ended,
             unknown_for=0.0 if unknown_since is None else (now - unknown_since) * self._speed,
             path_works=self._path_works,
         )

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_leadsquared.api.retries import RetryLadder
+from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.retry_gates import QUEUED_AT_MOST
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import LOST_AFTER
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
@@ -132,7 +133,14 @@ def test_a_request_that_is_unknown_alone_is_lost_at_the_ladders_end_by_leadsquar
     task, started = Task(), clock.now
     with pytest.raises(LeadsNotDelivered, match="failed: 1 UnknownRequest"):
         wait_for(task, clock, str(uuid.uuid4()))
-    assert RetryLadder().longest <= clock.now - started <= RetryLadder().longest + 1_800
+    assert RetryLadder().longest + QUEUED_AT_MOST <= clock.now - started <= RetryLadder().longest + BACKLOG
+
+
+def test_a_request_that_waited_in_the_queue_is_not_failed_before_its_last_retry(sandbox, clock):
+    sandbox.switch(queue_delay=600, status_between_retries="ERROR")
+    sandbox.fault("system_errors", count=10, endpoint="capture")
+    output = capture(Task(), leads(1))
+    assert wait_for(Task(), clock, output)["counts"] == {"read": 1, "created": 1}
 
 
 @pytest.mark.parametrize("shape", ["404", "400"])

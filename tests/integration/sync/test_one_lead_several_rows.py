@@ -250,6 +250,35 @@ def test_a_sync_that_overwrites_nothing_makes_no_other_sync_send_again(sandbox, 
     assert values_in_crm(sandbox) == {ADDRESS: ("Pune", "Gold")}
 
 
+@pytest.mark.parametrize(("attribute", "value"), [("mx_City", "Delhi"), ("Phone", "+91-9000000001")])
+def test_a_row_is_not_unchanged_after_another_sync_filled_what_it_had_cleared(
+    sandbox, clock, on_sqlite, attribute, value
+):
+    only(on_sqlite, customer(1, None, value, email=ADDRESS))
+    clearing = {"sync": "nightly", "mapping": {"email": "EmailAddress", "city": attribute}, "null_handling": "clear"}
+    filling = {
+        "sync": "backfill",
+        "mapping": {"email": "EmailAddress", "plan": attribute},
+        "lead_update_behavior": "UpdateOnlyEmptyFields",
+    }
+    run_night(Night("1"), clock, on_sqlite, **clearing)
+    run_night(Night("2"), clock, on_sqlite, **filling)
+    assert sandbox.leads()[0]["values"][attribute] == value
+    assert run_night(Night("3"), clock, on_sqlite, **clearing) == {"read": 1, "open": 1}
+    assert not sandbox.leads()[0]["values"].get(attribute)
+    for night, each in (("4", filling), ("5", clearing)):
+        assert run_night(Night(night), clock, on_sqlite, **each) == {"read": 1, "unchanged": 1}
+
+
+def test_a_sync_that_updates_nothing_fills_nothing(sandbox, clock, on_sqlite):
+    only(on_sqlite, customer(1, None, "Gold", email=ADDRESS))
+    clearing = {"sync": "nightly", "mapping": {"email": "EmailAddress", "city": "mx_City"}, "null_handling": "clear"}
+    run_night(Night("1"), clock, on_sqlite, **clearing)
+    idle = {"mapping": {"email": "EmailAddress", "plan": "mx_City"}, "lead_update_behavior": "DoNotUpdate"}
+    run_night(Night("2"), clock, on_sqlite, sync="backfill", **idle)
+    assert run_night(Night("3"), clock, on_sqlite, **clearing) == {"read": 1, "unchanged": 1}
+
+
 def test_a_sync_that_leaves_unique_fields_alone_overwrites_the_others(sandbox, clock, on_sqlite):
     counts = nights_of_two_syncs(clock, on_sqlite, second={"lead_update_behavior": "DoNotUpdateUniqueFields"})
     assert counts == {"read": 1, "open": 1}

@@ -69,6 +69,8 @@ SETTINGS: dict[str, Any] = {
     "psycopg3_autocommit": (psycopg.connect, {"autocommit": True}, None),
     "psycopg3_client_cursor": (psycopg.connect, {"cursor_factory": psycopg.ClientCursor}, None),
     "psycopg3_begun": (psycopg.connect, {}, _begun),
+    "psycopg3_latin1": (psycopg.connect, {"client_encoding": "LATIN1"}, None),
+    "psycopg3_sql_ascii": (psycopg.connect, {"client_encoding": "SQL_ASCII"}, None),
 }
 
 
