@@ -106,7 +106,7 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     _print(report.fields(given.columns, given.row_key))
     sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, **Fields.SWITCHES))
     known = _prepare(sandbox, given)
-    print(f"1  The sandbox is up: {sandbox.url}")
+    print(f"\n1  The sandbox is up: {sandbox.url}")
     print(f"   In its CRM so far: {len(known):,} leads. Ordered for the first night: {given.ordered}")
     print("2  Airflow starts: API server, scheduler, DAG processor …")
     started = time.monotonic()

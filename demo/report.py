@@ -44,11 +44,12 @@ def fields(columns: Mapping[str, str | None], row_key: str | None) -> Iterator[s
     """
     sent = {column: field for column, field in columns.items() if field is not None}
     shown = [f"{column}{_TOGETHER}→{_TOGETHER}{field}" for column, field in sent.items()]
-    left_out = [column for column in columns if column not in sent]
+    left_out = [column for column in columns if column not in sent and column != row_key]
     yield _indented("Columns become lead fields: " + _first_of(shown))
     if left_out:
         yield _indented("Not sent: " + _first_of(left_out))
-    yield _indented(f"Row key, which names a row in logs and ledger: {row_key or 'its number in the file'}")
+    key = "its number in the file" if row_key is None else row_key + ("" if row_key in sent else " (not sent)")
+    yield _indented(f"Row key, which names a row in logs and ledger: {key}")
     if match_keys := [field for field in MATCH_KEYS if field in sent.values()]:
         yield _indented(f"Match key, by which LeadSquared finds a lead that it has: {', else '.join(match_keys)}")
     else:

@@ -73,12 +73,14 @@ def test_each_reason_has_one_message_where_they_are_wanted():
 
 
 def test_columns_are_shown_with_their_fields_and_the_match_keys_in_leadsquareds_order():
-    shown = list(report.fields({"ID": None, "Tel": "Phone", "Mail": "EmailAddress", "City": "mx_City"}, "ID"))
+    shown = list(
+        report.fields({"ID": None, "Notes": None, "Tel": "Phone", "Mail": "EmailAddress", "City": "mx_City"}, "ID")
+    )
 
     assert shown == [
         "   Columns become lead fields: Tel → Phone, Mail → EmailAddress, City → mx_City",
-        "   Not sent: ID",
-        "   Row key, which names a row in logs and ledger: ID",
+        "   Not sent: Notes",
+        "   Row key, which names a row in logs and ledger: ID (not sent)",
         "   Match key, by which LeadSquared finds a lead that it has: EmailAddress, else Phone",
     ]
 
