@@ -67,7 +67,7 @@ WRONG: list[Case] = [
     (SYNCS, "dry_run", 1, "dry_run is 1; write True or False"),
     (SYNCS, "replay", 7, "replay is True, a reason class in one word, or a dict with reason_class"),
     (SYNCS, "replay", {"since": "yesterday"}, "replay's since is no ISO 8601 date or time"),
-    (SYNCS, "replay", {"sinse": "{{ ds }}"}, "or a dict with reason_class, since and until"),
+    (SYNCS, "replay", {"from": "{{ ds }}"}, "or a dict with reason_class, since and until"),
     (SYNCS, "replay", {"reason_class": 7, "since": "{{ ds }}"}, "replay is True, a reason class in one word"),
 ]
 #: These are checked where an operator is built; a mapped task may still get the argument that makes them right.
@@ -167,13 +167,14 @@ def test_a_mapped_task_may_get_its_arguments_from_templates_and_other_tasks(oper
         operator.partial(task_id="b", **needed).expand(allowed_rejects=[TEMPLATES[template](), 3])
         operator.partial(task_id="c", **needed).expand_kwargs([{"allowed_rejects": TEMPLATES[template]()}])
         operator.partial(task_id="d", **needed).expand(allowed_rejects=another_task())
+        operator.partial(task_id="e", **needed).expand_kwargs([another_task(), {"allowed_rejects": 3}])
 
 
 @pytest.mark.parametrize("operator", SENDING)
 def test_what_is_mapped_over_another_tasks_output_is_known_when_the_operator_is_built(operator):
     """Airflow resolves what is mapped over, whether or not it is a template field."""
     with DAG("night"):
-        mapped = operator.partial(task_id="one", **NEEDED[operator]).expand(null_handling=another_task())
+        mapped = operator.partial(task_id="one", **NEEDED[operator]).expand(null_handling=[another_task(), "skip"])
     mapped.unmap({"null_handling": "clear"})
     with pytest.raises(ValueError, match="null_handling is 'drop'"):
         mapped.unmap({"null_handling": "drop"})
@@ -206,6 +207,12 @@ def test_an_argument_that_an_author_made_a_template_field_is_checked_when_the_ta
     operator.null_handling = "drop"  # type: ignore[assignment]  # as Airflow renders it
     with pytest.raises(ValueError, match="null_handling is 'drop'"):
         operator.execute({})
+
+
+@pytest.mark.filterwarnings("ignore:Task 'one' was never mapped")
+def test_a_task_that_is_not_mapped_yet_shows_itself_as_airflows_own():
+    with DAG("night"):
+        assert repr(in_partial(LeadStatusSensor, "allowed_rejects", 3)).startswith("LeadStatusSensor.partial(")
 
 
 REVERSED: dict[str, Mapping[str, Any]] = {
