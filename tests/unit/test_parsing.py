@@ -31,6 +31,13 @@ def _is_at_the_top(path: Path, library: str) -> bool:
     return False
 
 
+#: What a DAG file of others imports: a part of Airflow comes only when it is used.
+OTHERS = """
+from airflow.sdk import DAG, BaseOperator
+with DAG("before"):
+    BaseOperator(task_id="a").output
+    BaseOperator.partial(task_id="b").expand(doc=["one"])
+"""
 #: What builds every operator, with arguments of all kinds that are checked.
 BUILD = """
 from airflow.sdk import DAG
@@ -56,7 +63,7 @@ HEAVY = {"aiohttp", "jsonschema", "requests", "tenacity"}
 def parsed() -> tuple[set[str], set[str]]:
     """Return which modules a DAG file imports, and which are imported when it builds its operators."""
     script = (
-        f"import sys, {', '.join(PUBLIC)}\nimported = set(sys.modules)\n{BUILD}\n"
+        f"import sys, {', '.join(PUBLIC)}\n{OTHERS}\nimported = set(sys.modules)\n{BUILD}\n"
         "print(*imported)\nprint(*set(sys.modules) - imported)"
     )
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
