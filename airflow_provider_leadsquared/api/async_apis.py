@@ -19,6 +19,8 @@ from airflow_provider_leadsquared.api.payloads import Payload
 
 #: What LeadSquared does to an existing lead; without the parameter every attribute that is sent overwrites.
 LEAD_UPDATE_BEHAVIORS = ("DoNotUpdate", "UpdateOnlyEmptyFields", "DoNotUpdateUniqueFields")
+#: Those under which an existing lead keeps each value that it has.
+KEEPING_BEHAVIORS = ("DoNotUpdate", "UpdateOnlyEmptyFields")
 
 _PATHS = ("submit", "status", "metrics")
 

@@ -202,11 +202,12 @@ class Batch:
             entry = entry.moved(self._unsettled(row), reason_class=type(outcome).__name__, reason=str(outcome))
         return self._set(row, entry)
 
-    def hold(self, row: int, entry: Entry) -> None:
+    def correct(self, row: int, entry: Entry) -> None:
         """
-        Record that the ledger did not let a row be sent: another run has sent to its lead.
+        Record what the ledger made of a row.
 
-        :param entry: The row's entry as the ledger has it, ``waiting``.
+        :param entry: The row's entry as the ledger has it: ``waiting`` if it did not let it be sent, ``in_doubt`` if
+            its receipt is another sending's.
         """
         self._set(row, entry)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.api.errors import UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST, Verdict
 
@@ -66,6 +67,21 @@ class Entry:
     def is_lost(self) -> bool:
         """Whether the verdict is that LeadSquared lost the request: the only one that a later poll may replace."""
         return self.state is State.FAILED and self.reason_class == UNKNOWN_REQUEST
+
+    def without_receipt(self, reason: str) -> Entry:
+        """
+        Return an accepted entry as one in doubt: its receipt turned out not to be about it.
+
+        :param reason: Why.
+        """
+        return replace(
+            self,
+            state=State.IN_DOUBT,
+            request_id=None,
+            accepted_at=None,
+            reason_class=UnexpectedResponseError.__name__,
+            reason=reason,
+        )
 
     def judged(self, verdict: Verdict, now: float, *, unknown_since: float | None = None) -> Entry:
         """

@@ -70,5 +70,17 @@ class Ledger(VerdictLedger, Protocol):
         :raises LedgerTakenError: Another try has claimed the ledger since this one did; nothing was written.
         """
 
+    def write_outcomes(self, entries: Sequence[Entry]) -> list[Entry]:
+        """
+        Write what became of rows that were to be sent; that is durable when this returns.
+
+        A try that was given up may still write its receipts: LeadSquared has these rows, whoever sends them next.
+
+        :param entries: The rows, one entry for each.
+        :return: The entries as they were written, in order. One whose RequestId an earlier sending has is ``in_doubt``.
+        :raises LedgerTakenError: Another try has claimed the ledger since this one did. Receipts were written, and
+            nothing else.
+        """
+
     def start_over(self) -> None:
         """Begin with no entries, durably; what was written before stays in the store but counts no more."""

@@ -82,9 +82,13 @@ class CaptureRequests:
             upsert(connection, self._tables.entries, list(rows.values()))
             write_metadata(connection, self._tables.metadata, self._metadata_scope, metadata or {})
 
-    def holds(self, entry: Entry) -> bool:
-        """Tell whether a request was loaded from here, or returned by one of the captures."""
-        return entry.request_key in self._lines or entry.receipt_key in self._returned_by
+    def has_line_of(self, entry: Entry) -> bool:
+        """Tell whether a request was loaded from here."""
+        return entry.request_key in self._lines
+
+    def returned(self, entry: Entry) -> bool:
+        """Tell whether one of the captures returned a request's receipt."""
+        return entry.receipt_key in self._returned_by
 
     def _lines_of(self, entry: Entry) -> list[_Line]:
         """Return where a request is kept: in two lines, if two runs have equal rows with one RequestId."""

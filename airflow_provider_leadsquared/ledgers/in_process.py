@@ -30,6 +30,11 @@ class InProcessLedger:
         self.write(entries)
         return entries
 
+    def write_outcomes(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Keep outcomes in memory."""
+        self.write(entries)
+        return list(entries)
+
     def start_over(self) -> None:
         """Forget all entries."""
         self._entries.clear()

@@ -10,9 +10,11 @@ intended since the try began.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.memory_keys import KeyMoves
 from airflow_provider_leadsquared.ledgers.memory_lines import (
     Intent,
     LeadLine,
@@ -23,7 +25,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Success,
     Writer,
 )
-from airflow_provider_leadsquared.ledgers.memory_routes import Route, Routes
+from airflow_provider_leadsquared.ledgers.memory_routes import Route
 
 #: Seconds after which another run's intent is taken for an aborted one's. It is posted within 60 s or withdrawn
 #: (``tasks.submitting``); the rest is for clocks that do not run alike.
@@ -75,20 +77,25 @@ class Finding:
     is_overtaken: bool = False
 
 
-class LeadMemory(Routes):
+class LeadMemory(KeyMoves):
     """The rules over the lines that are loaded."""
 
     # --- comparing
 
-    def compare(self, row: MemoryRow, run: RunOfSync) -> Finding:
-        """Return what is known of a row (R3, R4, R6 to R9)."""
+    def compare(self, row: MemoryRow, run: RunOfSync, values: Callable[[], Mapping[str, str]] = dict) -> Finding:
+        """
+        Return what is known of a row (R3, R4, R6 to R9).
+
+        :param values: Returns a hash of each of its values, by attribute. Called only if another sync has written to
+            its lead since.
+        """
         route = self._route(row)
         lead = None if route.lead is None else route.lead.line_id
         person = lead or row.match_keys[0][1]
         refusal = self._refusal(row)
         writer = None if route.lead is None else route.lead.writers.get(run.sync_id)
         is_owner_here = writer is not None and writer.is_contested and writer.row_line == row.row_line
-        state, owner = self._state(row, run, route, writer)
+        state, owner = self._state(row, run, route, writer, values)
         is_overtaken = state in (State.UNSENT, State.SUPERSEDED) or any(
             sending.sync_id == run.sync_id and sending.row.fingerprint != row.fingerprint
             for line in route.lines
@@ -96,7 +103,14 @@ class LeadMemory(Routes):
         )
         return Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken)
 
-    def _state(self, row: MemoryRow, run: RunOfSync, route: Route, writer: Writer | None) -> tuple[State, str | None]:
+    def _state(
+        self,
+        row: MemoryRow,
+        run: RunOfSync,
+        route: Route,
+        writer: Writer | None,
+        values: Callable[[], Mapping[str, str]],
+    ) -> tuple[State, str | None]:
         doubtful = 0
         for line in route.lines:
             for sending in self._unsettled(line):
@@ -104,9 +118,10 @@ class LeadMemory(Routes):
                     return State.WAITING, None
                 doubtful = max(doubtful, sending.no)
             doubtful = max(doubtful, line.dirty)
-        if writer is None:
+        if writer is None or route.lead is None:
             return State.UNSENT, None
-        if writer.fingerprint == row.fingerprint and writer.no > doubtful:
+        is_confirmed = writer.fingerprint == row.fingerprint and writer.no > doubtful
+        if is_confirmed and not _is_overwritten(route.lead, writer, values):
             return State.UNCHANGED, None
         is_of_other_row = writer.row_line != row.row_line and self._row(row.row_line).sent == row.fingerprint
         is_elsewhere = writer.partition != run.partition and self._now - writer.seen_at < OWNER_TIMEOUT
@@ -144,13 +159,23 @@ class LeadMemory(Routes):
 
     # --- sending
 
-    def intend(self, row: MemoryRow, run: RunOfSync, *, no: int, sending_id: str, entry_id: str) -> Sending | None:
+    def intend(
+        self,
+        row: MemoryRow,
+        run: RunOfSync,
+        *,
+        no: int,
+        sending_id: str,
+        entry_id: str,
+        values: Mapping[str, str] | None = None,
+    ) -> Sending | None:
         """
         Note that a row is about to be sent (R1).
 
         :param no: The number of the group of intents.
         :param sending_id: Names the sending.
         :param entry_id: The row's line in the result table.
+        :param values: A hash of each value that it overwrites, by attribute.
         :return: None if something that concerns the row was intended since the try began.
         """
         route = self._route(row)
@@ -170,6 +195,7 @@ class LeadMemory(Routes):
             self._now,
             tuple(line.line_id for line in route.lines),
             route.leads,
+            values=dict(values or {}),
         )
         intent = Intent(run.try_id, row.row_line, row.fingerprint)
         for line in route.lines:
@@ -235,41 +261,29 @@ class LeadMemory(Routes):
         )
         is_written |= any(other.row.fingerprint != row.fingerprint for other in others)
         is_unforeseen = lead not in sending.leads and is_written
+        doubted = line.dirty
         if is_overtaken or is_unforeseen:
             line.dirty = self._next()
+        if is_overtaken:
+            doubted = line.dirty
         writer = line.writers.get(sending.sync_id)
         if writer is None or writer.no < sending.no or (is_unforeseen and writer.no == sending.no):
             is_contested = writer is not None and (writer.is_contested or writer.row_line != row.row_line)
             line.writers[sending.sync_id] = Writer(
                 sending.no, row.fingerprint, row.row_line, sending.intended_at, sending.partition, is_contested
             )
-            self._move_keys(line, sending, is_new=state is State.CREATED)
+            if len(line.writers) > 1:
+                line.values.update(sending.values)
+            self._move_keys(line, sending, is_new=state is State.CREATED, doubted=doubted)
+        elif state is State.CREATED:
+            self._add_spellings(line, sending, doubted=doubted)
         if known.success is None or known.success.no < sending.no:
             known.success = Success(sending.no, row.match_keys, lead)
         line.touched = self._next()
 
-    def _move_keys(self, lead: LeadLine, sending: Sending, *, is_new: bool) -> None:
-        """Give a lead the match keys of a confirmed sending: its former ones lead nowhere, nor do others' lead here."""
-        row = sending.row
-        if not (row.moves_keys or is_new or len(row.match_keys) == 1):
-            # An existing lead kept what it had, and it is not known which of these keys found it.
-            for _, key in row.match_keys:
-                if self._key(key).lead == lead.line_id:
-                    self._key(key).proved = sending.no
-            return
-        for attribute, key in row.match_keys:
-            former, line = lead.keys.get(attribute), self._key(key)
-            if former is not None and former != key and self._key(former).lead == lead.line_id:
-                self._key(former).lead, self._key(former).moved = None, self._next()
-            if line.lead not in (None, lead.line_id):
-                other = self._lead(line.lead)
-                if other.keys.get(attribute) == key:
-                    del other.keys[attribute]
-            if line.lead != lead.line_id:
-                line.lead, line.moved = lead.line_id, self._next()
-            line.proved = sending.no
-            lead.keys[attribute] = key
-        for attribute in row.cleared if row.moves_keys else ():
-            former = lead.keys.pop(attribute, None)
-            if former is not None and self._key(former).lead == lead.line_id:
-                self._key(former).lead, self._key(former).moved = None, self._next()
+
+def _is_overwritten(lead: LeadLine, writer: Writer, values: Callable[[], Mapping[str, str]]) -> bool:
+    """Tell whether another sync has written other values of the same attributes since (R6)."""
+    if not lead.values or all(other.no <= writer.no for other in lead.writers.values()):
+        return False
+    return any(lead.values.get(attribute, value) != value for attribute, value in values().items())

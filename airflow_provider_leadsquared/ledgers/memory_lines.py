@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from airflow_provider_leadsquared.delivery.states import State
 
-#: The attribute of a match key, and the id of its line.
+#: The attribute of a match key, and the id of its line. The id of a phone number's ends in a hyphen and a hash of its
+#: last digits.
 MatchKey = tuple[str, str]
 
 
@@ -53,6 +54,7 @@ class Sending:
     :param lines: The ids of the lines that it concerns.
     :param leads: The ids of the leads that its match keys led to when it was sent.
     :param state: ``in_doubt`` until there is a receipt, ``open`` until there is a verdict.
+    :param values: A hash of each value that it puts in the place of what a lead has, by attribute.
     """
 
     sending_id: str
@@ -67,6 +69,7 @@ class Sending:
     lines: tuple[str, ...]
     leads: tuple[str, ...]
     state: State = State.IN_DOUBT
+    values: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +208,19 @@ class LeadLine(Line):
     """
     What is known of a lead.
 
-    :param keys: The match keys that it has, the ids of their lines by attribute.
+    :param keys: The match keys that it has, the ids of their lines by attribute: several for a number that has several
+        spellings.
     :param writers: Who wrote last, by sync: the syncs of an account send different attributes.
+    :param values: A hash of the value that was confirmed last, by attribute: of what was written since a second sync
+        wrote to this lead. A lead of one sync has none.
     """
 
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict)
     writers: dict[str, Writer] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def may_be_one(key: str, other: str) -> bool:
+    """Tell whether two match keys end in the same digits, so that they may be two spellings of one phone number."""
+    digits = key.partition("-")[2]
+    return digits != "" and digits == other.partition("-")[2]

@@ -64,7 +64,7 @@ class Routes:
             self._sweep(lead)
         lines: list[Line] = [known, *leads]
         own = {key.line_id for key in keys}
-        all_keys = dict.fromkeys((*own, *(key for lead in leads for key in lead.keys.values())))
+        all_keys = dict.fromkeys((*own, *(one for lead in leads for names in lead.keys.values() for one in names)))
         for key in list(all_keys):
             self._sweep(self._key(key))
         for key in list(all_keys):
@@ -79,6 +79,11 @@ class Routes:
         LeadSquared searches by the first match key, then by the next. Where no lead is known to have the first, the
         next counts only if this row reached that lead by these very keys, and nothing was doubtful since.
         """
+        if not row.moves_keys and success is not None and success.match_keys == row.match_keys:
+            # Sendings that leave the match keys of a lead alone do not say which of them it has; its own success does.
+            lead = self._lead(success.lead)
+            if lead.dirty < success.no and all(max(key.dirty, key.moved) < success.no for key in keys):
+                return lead
         for position, key in enumerate(keys):
             if key.lead is None:
                 continue
@@ -93,12 +98,7 @@ class Routes:
             ):
                 return None
             return lead
-        if row.moves_keys or success is None or success.match_keys != row.match_keys:
-            return None
-        # Sendings that leave the match keys of a lead alone do not say which of them it has.
-        lead = self._lead(success.lead)
-        is_certain = lead.dirty < success.no and all(max(key.dirty, key.moved) < success.no for key in keys)
-        return lead if is_certain else None
+        return None
 
     def _sweep(self, line: Line) -> Line:
         """Stop waiting for sendings that are over time: they may have been applied, so the line is doubtful (R5)."""
@@ -157,7 +157,8 @@ def lines_to_load(lines: Iterable[Line], sendings: Iterable[Sending]) -> Iterato
             if line.lead is not None:
                 yield line.lead
         elif isinstance(line, LeadLine):
-            yield from line.keys.values()
+            for names in line.keys.values():
+                yield from names
         elif isinstance(line, RowLine) and line.success is not None:
             yield line.success.lead
     for sending in sendings:

@@ -61,6 +61,7 @@ def line_values(line: Line) -> tuple[Any, ...]:
         details["kin"] = sorted(line.kin)
     elif isinstance(line, LeadLine):
         details["keys"] = line.keys
+        details["values"] = line.values
         details["writers"] = {sync: _in_order(one) for sync, one in line.writers.items()}
     text = json.dumps({name: value for name, value in details.items() if value})
     return line.line_id, kind, line.no, line.dirty, line.touched, moved, proved, lead, *row, text
@@ -87,18 +88,19 @@ def read_line(values: Sequence[Any]) -> Line:
         )
     if kind == _KEY:
         return KeyLine(*common, lead, proved, moved, set(get("kin") or ()))
-    return LeadLine(*common, get("keys") or {}, {sync: Writer(*one) for sync, one in (get("writers") or {}).items()})
+    writers = {sync: Writer(*one) for sync, one in (get("writers") or {}).items()}
+    return LeadLine(*common, get("keys") or {}, writers, get("values") or {})
 
 
 def sending_details(sending: Sending) -> str:
     """Return what of a sending has no column of its own."""
     row = sending.row
-    return json.dumps([row.match_keys, row.moves_keys, row.cleared, sending.lines, sending.leads])
+    return json.dumps([row.match_keys, row.moves_keys, row.cleared, sending.lines, sending.leads, sending.values])
 
 
 def read_sending(line: Row[Any]) -> Sending:
     """Return the sending that a row of the table of unsettled sendings holds."""
-    match_keys, moves_keys, cleared, lines, leads = json.loads(line.details)
+    match_keys, moves_keys, cleared, lines, leads, values = json.loads(line.details)
     row = MemoryRow(line.row_line, line.row_key, _match_keys(match_keys), line.fingerprint, moves_keys, tuple(cleared))
     return Sending(
         line.sending_id,
@@ -113,6 +115,7 @@ def read_sending(line: Row[Any]) -> Sending:
         tuple(lines),
         tuple(leads),
         State(line.state),
+        values,
     )
 
 

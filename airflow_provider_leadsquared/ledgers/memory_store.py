@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: Numbers that settling one sending takes at the most, with up to five match keys.
-NUMBERS_PER_VERDICT = 16
+NUMBERS_PER_VERDICT = 20
+#: Where spellings of a phone number differ, it is before these last digits: country code, and zeros that stand for it.
+_LAST_DIGITS = 7
 
 
 class MemoryStore:
@@ -59,12 +61,30 @@ class MemoryStore:
         return digest("lead", lead_id.lower())
 
     def key_lines(self, match_keys: Iterable[tuple[str, str]]) -> tuple[MatchKey, ...]:
-        """Return match keys with the ids of their lines: hashes under the ledger's salt, for they are personal data."""
+        """
+        Return match keys with the ids of their lines: hashes under the ledger's salt, for they are personal data.
+
+        Phone numbers with the same last digits have ids with the same end (``memory_lines.may_be_one``).
+        """
+        return tuple((name, self._key_line(name, text)) for name, text in match_keys)
+
+    def _key_line(self, name: str, text: str) -> str:
+        line_id = self._salted_hash(f"{name}={text}")[:32]
+        digits = "".join(sign for sign in text if sign in "0123456789") if name == "Phone" else ""
+        if len(digits) < _LAST_DIGITS:
+            return line_id
+        return f"{line_id[:23]}-{self._salted_hash(f'digits={digits[-_LAST_DIGITS:]}')[:8]}"
+
+    def value_hashes(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return a short hash of each value under the ledger's salt: enough to see whether it is another one."""
         salt = self._database.salt().encode()
-        return tuple(
-            (name, hmac.new(salt, f"{name}={text}".encode(), hashlib.sha256).hexdigest()[:32])
-            for name, text in match_keys
-        )
+        return {
+            name: hashlib.blake2b(f"{name}={text}".encode(), key=salt, digest_size=6).hexdigest()
+            for name, text in values.items()
+        }
+
+    def _salted_hash(self, text: str) -> str:
+        return hmac.new(self._database.salt().encode(), text.encode(), hashlib.sha256).hexdigest()
 
     # --- loading and saving
 
@@ -138,7 +158,6 @@ class MemoryStore:
         row = sending.row
         return {
             "sending_id": sending.sending_id,
-            "account_id": self.account_id,
             "sync_id": sending.sync_id,
             "scope": sending.scope,
             "entry_id": sending.entry_id,

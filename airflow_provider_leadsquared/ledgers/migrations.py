@@ -26,7 +26,7 @@ from airflow_provider_leadsquared.ledgers.schema import Tables, catalogue_name
 from airflow_provider_leadsquared.ledgers.statements import upsert
 
 #: The oldest version that can be brought up to date.
-FIRST_VERSION = 4
+FIRST_VERSION = 5
 #: The scope of metadata that belong to the tables, not to a run.
 TABLES = "tables"
 #: Seconds to wait for another task that creates or changes the tables.

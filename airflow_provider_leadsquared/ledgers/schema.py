@@ -155,11 +155,12 @@ def _entries(every: MetaData, table: str) -> Table:
         _text("api", 50),
         _moment("unknown_since"),
         _moment("written_at", null=False),
-        # Open requests and rejects of a run, of a sync, of all; the newest run of a DAG.
+        # Open requests and rejects of a run, of a sync, of all; the newest run of a DAG; whose RequestId one is.
         _index(f"{table}_by_scope", "scope", "state"),
         _index(f"{table}_by_sync", "sync_id", "state"),
         _index(f"{table}_by_state", "state", "written_at"),
         _index(f"{table}_by_dag", "dag_id", "written_at"),
+        _index(f"{table}_by_request", "request_id"),
     )
 
 
@@ -190,6 +191,7 @@ def _lines(every: MetaData, table: str) -> Table:
         _big("moved"),
         _big("proved"),
         _id("lead_line", null=True),
+        # No rule reads these two: they tell people whose line it is, which is known by a hash otherwise.
         _id("sync_id", null=True),
         _text("row_key", 250, null=True),
         _id("last_scope", null=True),
@@ -204,7 +206,6 @@ def _unsettled(every: MetaData, table: str) -> Table:
         every,
         f"{table}_unsettled",
         _id("sending_id", key=True),
-        _id("account_id"),
         _id("sync_id"),
         _id("scope"),
         _id("entry_id"),

@@ -31,14 +31,19 @@ class SeveralLedgers:
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write each entry where its request is kept; the metadata last, when all entries are durable."""
-        entries = list(entries)
-        parts: list[tuple[VerdictLedger, list[Entry]]] = [
-            (ledger, [entry for entry in entries if ledger.holds(entry)]) for ledger in self._captures
-        ]
-        if self._own is not None:
-            others = [entry for entry in entries if not any(ledger.holds(entry) for ledger in self._captures)]
-            parts.append((self._own, others))
+        parts: list[tuple[VerdictLedger, list[Entry]]] = [(ledger, []) for ledger in self._captures]
+        parts += [] if self._own is None else [(self._own, [])]
+        for entry in entries:
+            for number in self._places_of(entry):
+                parts[number][1].append(entry)
         for number, (ledger, part) in reversed(list(enumerate(parts))):
             its_metadata = None if number else metadata
             if part or its_metadata:
                 ledger.write(part, metadata=its_metadata)
+
+    def _places_of(self, entry: Entry) -> list[int]:
+        """Return which ledgers keep a request: those with a line of it, else those of the captures that returned it."""
+        captures = list(enumerate(self._captures))
+        having_it = [number for number, ledger in captures if ledger.has_line_of(entry)]
+        returned = having_it or [number for number, ledger in captures if ledger.returned(entry)]
+        return returned or [len(captures)]

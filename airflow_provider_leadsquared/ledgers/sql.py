@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 
+_REPLAYED = "accepted under the RequestId of an earlier sending: a server on the way may have replayed an old response"
+
 
 class SqlLedger:
     """
@@ -106,16 +108,54 @@ class SqlLedger:
         :raises LedgerTakenError: Another try has claimed the ledger since this one did. Receipts among the entries were
             written nevertheless, and nothing else.
         """
-        entries = list(entries)
+        self._write(list(entries), metadata or {})
+
+    def write_outcomes(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Write what became of rows that were to be sent, and return them as they are."""
+        return self._write(list(entries), {}, are_outcomes=True)
+
+    def _write(self, entries: list[Entry], metadata: Mapping[str, Any], *, are_outcomes: bool = False) -> list[Entry]:
         with self._database.writing() as connection:
+            if are_outcomes:
+                entries = self._without_replayed_receipts(connection, entries)
             is_taken = not self._holds_claim(connection)
             if is_taken:
                 self._write_late_receipts(connection, entries)
             else:
                 self._write_entries(connection, entries)
-                self._set_metadata(connection, metadata or {})
+                self._set_metadata(connection, metadata)
+            if entries:
+                self._remember(connection, entries)
+        self._forget_sendings(entries)
         if is_taken:
             raise LedgerTakenError
+        return entries
+
+    def _remember(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Note outcomes elsewhere in the same transaction. A plain ledger has no memory."""
+
+    def _forget_sendings(self, entries: Sequence[Entry]) -> None:
+        """Drop what is kept of sendings until they have an outcome, once that is written."""
+
+    def _without_replayed_receipts(self, connection: Connection, entries: list[Entry]) -> list[Entry]:
+        """Return entries, those in doubt whose RequestId another sending has: it cannot be about both."""
+        table = self._tables.entries
+        asked = sorted({entry.request_id for entry in entries if entry.request_id is not None})
+        names = ("request_id", "scope", "row_key", "fingerprint", "copy_no", "attempts")
+        found = select_in(connection, select(*[table.c[name] for name in names]), table.c.request_id, asked)
+        if not found:
+            return entries
+        scope = self._scope(self._present_generation(connection))
+        sendings: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+        for request_id, *sending in found:
+            sendings[request_id].add(tuple(sending))
+        return [
+            entry
+            # The same sending is there if this transaction is repeated, because nobody heard whether it ended.
+            if sendings.get(entry.request_id or "", set()) <= {(scope, *entry.identity, entry.attempts)}
+            else entry.without_receipt(_REPLAYED)
+            for entry in entries
+        ]
 
     def _holds_claim(self, connection: Connection) -> bool:
         """Tell whether no other try has claimed the ledger; until the transaction ends, none can."""

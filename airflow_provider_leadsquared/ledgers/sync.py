@@ -7,20 +7,21 @@ Memory and result table change in one transaction, so they never disagree.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
+from airflow_provider_leadsquared.api.leads import attributes_of
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State, names_of
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.entry_rows import read_entry
-from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.memory import Finding, RunOfSync
 from airflow_provider_leadsquared.ledgers.memory_lines import MemoryRow, Refusal, Sending
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
@@ -49,11 +50,13 @@ class SyncIdentity:
     :param sync: Names the sync: runs under one name share what they know of rows.
     :param account: Names the account: syncs into one account share what they know of leads.
     :param moves_keys: Whether an existing lead gets the match keys that are sent.
+    :param overwrites: Whether an existing lead gets the other values that are sent, where it has some.
     """
 
     sync: str
     account: str
     moves_keys: bool = True
+    overwrites: bool = True
 
 
 class SyncLedger(SqlLedger):
@@ -134,7 +137,10 @@ class SyncLedger(SqlLedger):
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         with self._database.reading() as connection:
             memory = self._memory.load(connection, ids).memory
-        return [memory.compare(row, self._run_of_sync) for row in asked]
+        return [
+            memory.compare(row, self._run_of_sync, partial(self._values, payload))
+            for row, (_, payload) in zip(asked, rows, strict=True)
+        ]
 
     def row_line(self, row_key: str) -> str:
         """Return the id under which the memory knows a row key."""
@@ -179,6 +185,7 @@ class SyncLedger(SqlLedger):
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
         """Write intents; a row whose lead another run has sent to since this try began becomes ``waiting``."""
         asked = [self._memory_row(entry, payload) for entry, payload in rows]
+        values = [self._values(payload) for _, payload in rows]
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         intended: list[Entry] = []
         sendings: dict[Identity, Sending] = {}
@@ -187,11 +194,16 @@ class SyncLedger(SqlLedger):
             # The first number is for a sending of the same values that was repeated within one call.
             no = self._memory.draw_numbers(connection, 2)[1]
             loaded = self._memory.load(connection, ids)
-            for (entry, _), row in zip(rows, asked, strict=True):
+            for (entry, _), row, sent in zip(rows, asked, values, strict=True):
                 # The same when a transaction is repeated whose end nobody heard of.
                 sending_id = digest(self._run_of_sync.try_id, *entry.identity, entry.attempts)
                 sending = loaded.memory.intend(
-                    row, self._run_of_sync, no=no, sending_id=sending_id, entry_id=digest(*entry.identity)
+                    row,
+                    self._run_of_sync,
+                    no=no,
+                    sending_id=sending_id,
+                    entry_id=digest(*entry.identity),
+                    values=sent,
                 )
                 if sending is not None:
                     sendings[entry.identity] = sending
@@ -207,31 +219,12 @@ class SyncLedger(SqlLedger):
         self._sendings.update(sendings)
         return intended
 
-    def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """
-        Write what became of rows, and metadata.
-
-        A try that was given up may still write its receipts: LeadSquared has these rows, whoever sends them next.
-
-        :raises LedgerTakenError: This try was given up.
-        """
-        newest = list({entry.identity: entry for entry in entries}.values())
-        with self._database.writing() as connection:
-            is_taken = not self._holds_claim(connection)
-            if is_taken:
-                self._write_late_receipts(connection, newest)
-            else:
-                self._write_entries(connection, newest)
-                self._set_metadata(connection, metadata or {})
-            if newest:
-                self._note_outcomes(connection, newest)
-        for entry in newest:
+    def _forget_sendings(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
             if not _is_doubt(entry):
                 self._sendings.pop(entry.identity, None)
-        if is_taken:
-            raise LedgerTakenError
 
-    def _note_outcomes(self, connection: Connection, entries: Sequence[Entry]) -> None:
+    def _remember(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Let the memory know of outcomes."""
         known = [(entry, self._sendings[entry.identity]) for entry in entries if entry.identity in self._sendings]
         settled = [(entry, sending) for entry, sending in known if not (entry.state.is_open or _is_doubt(entry))]
@@ -258,6 +251,22 @@ class SyncLedger(SqlLedger):
 
     def _unsettled(self, sending: Sending, entry: Entry) -> dict[str, Any]:
         return {**self._memory.sending_values(sending), **unsettled_values(entry)}
+
+    def _values(self, payload: Payload) -> dict[str, str]:
+        """Return a hash of each value that takes the place of what an existing lead has."""
+        if not self._identity.overwrites:
+            return {}
+        texts: dict[str, str] = {}
+        for name, value in attributes_of(payload).items():
+            if isinstance(value, dict):
+                texts |= {f"{name}.{inner}": str(text) for inner, text in value.items()}
+            elif name != "SearchBy":
+                texts[name] = str(value)
+        keys = dict(payload.match_keys)  # in one spelling
+        unique = {*keys, *payload.cleared}
+        if not self._identity.moves_keys:
+            return self._memory.value_hashes({name: text for name, text in texts.items() if name not in unique})
+        return self._memory.value_hashes(texts | keys)
 
     def _memory_row(self, entry: Entry, payload: Payload) -> MemoryRow:
         row_key = entry.row_key or ""

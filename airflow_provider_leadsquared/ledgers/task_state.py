@@ -88,6 +88,11 @@ class TaskStateLedger:
         self.write(entries)
         return entries
 
+    def write_outcomes(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Append outcomes; the store holds one run, whose RequestIds the task itself compares."""
+        self.write(entries)
+        return list(entries)
+
     def start_over(self) -> None:
         """Write chunks under a new generation from now on."""
         metadata = self._metadata()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_leadsquared.api.async_apis import KEEPING_BEHAVIORS
 from airflow_provider_leadsquared.ledgers.base import Ledger
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
@@ -93,13 +94,15 @@ def open_requests_of_captures(
     ]
 
 
-def open_sync_ledger(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncLedger:
+def open_sync_ledger(
+    address: LedgerAddress, hook: LeadSquaredHook, *, lead_update_behavior: str | None = None
+) -> SyncLedger:
     """
     Open the ledger of a sync's run.
 
     :param address: Names the sync and the run.
     :param hook: What the sync sends by: a sync into another account has a memory of its own.
-    :param moves_keys: Whether an existing lead gets the match keys that the sync sends.
+    :param lead_update_behavior: What becomes of the values of an existing lead; None: all that is sent replaces them.
     :raises ValueError: As for :func:`open_sql_ledger`.
     """
     from airflow_provider_leadsquared.ledgers.server_clock import database_time
@@ -110,7 +113,7 @@ def open_sync_ledger(address: LedgerAddress, hook: LeadSquaredHook, *, moves_key
     return SyncLedger(
         _database(address),
         run=address.run,
-        identity=_identity(address, hook, moves_keys=moves_keys),
+        identity=_identity(address, hook, lead_update_behavior),
         settle_timeout=hook.account.settle_timeout,
         clock=_now,
         shared_clock=database_time,
@@ -197,12 +200,17 @@ def _column_store(hook: DbApiHook) -> str | None:
     return _COLUMN_STORES["redshift"] if is_redshift else None
 
 
-def _identity(address: LedgerAddress, hook: LeadSquaredHook, *, moves_keys: bool = True) -> SyncIdentity:
+def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | None = None) -> SyncIdentity:
     """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
 
     account = f"{address.sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
-    return SyncIdentity(sync=f"{address.sync} of {account}", account=account, moves_keys=moves_keys)
+    return SyncIdentity(
+        sync=f"{address.sync} of {account}",
+        account=account,
+        moves_keys=behavior is None,
+        overwrites=behavior not in KEEPING_BEHAVIORS,
+    )
 
 
 def _now() -> float:

@@ -69,7 +69,7 @@ class Submission:
         self._batches, self._api = batches, api
         self._hook, self._ledger, self._is_stopping, self._writer = hook, ledger, is_stopping, writer
         self._progress = Progress(log, "Submitted", api.records, total)
-        self._unwritten: list[Entry] = []
+        self._unwritten: list[tuple[_Row, Entry]] = []
         #: When the intents were written of rows that have no outcome yet, on a clock that runs on
         #: while the machine is suspended.
         self._intended: dict[_Row, float] = {}
@@ -102,7 +102,8 @@ class Submission:
             stopped_by = await self._send(groups, parameters, concurrency)
             # Set back to unsent: what was intended and not sent, and what came too late. The latter is intended anew,
             # unless another run has sent to its lead since.
-            await self._write([batch.withdraw(row) for batch, row in (*self._intended, *self._expired)])
+            withdrawn = (*self._intended, *self._expired)
+            await self._write([((batch, row), batch.withdraw(row)) for batch, row in withdrawn])
             self._intended.clear()
             expired, self._expired = self._expired, []
             if self._taken is not None:
@@ -202,7 +203,7 @@ class Submission:
             return set()
         for (batch, row), entry in zip(group, entries, strict=True):
             if not entry.state.is_to_send:
-                batch.hold(row, entry)
+                batch.correct(row, entry)
                 del self._intended[batch, row]
         return {row for row in group if row in self._intended}
 
@@ -220,7 +221,7 @@ class Submission:
                 continue
             entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
-            self._unwritten.append(entry)
+            self._unwritten.append(((batch, row), entry))
             self._done += 1
 
     def _unless_repeated(self, outcome: Receipt | ApiError) -> Receipt | ApiError:
@@ -235,16 +236,21 @@ class Submission:
         self._request_ids.add(known)
         return outcome
 
-    async def _write(self, entries: Sequence[Entry] = ()) -> None:
+    async def _write(self, entries: Sequence[tuple[_Row, Entry]] = ()) -> None:
         """Write entries and all receipts that wait; a ledger takes one writer at a time."""
         async with self._writing:
             self._unwritten += entries
             group = list(self._unwritten)
             if group:
                 try:
-                    await self._in_ledger(self._ledger.write, group)
+                    given = [entry for _, entry in group]
+                    written = await self._in_ledger(self._ledger.write_outcomes, given)
                 except LedgerTakenError as error:  # receipts are written nevertheless
                     self._taken = error
+                else:
+                    for ((batch, row), entry), kept in zip(group, written, strict=True):
+                        if kept is not entry:
+                            batch.correct(row, kept)
                 del self._unwritten[: len(group)]
 
     async def _write_behind(self, failed: asyncio.Future[None]) -> None:
@@ -274,35 +280,39 @@ class Submission:
 async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[None]) -> AsyncGenerator[list[_Outcome]]:
     """Collect outcomes into groups; an error that ends them is raised after the last group, a failed write at once."""
     group: list[_Outcome] = []
-    due = 0.0
-    ended: BaseException | None = None
-    coming: asyncio.Future[_Outcome | None] | None = None
+    is_due, is_taken = asyncio.Event(), asyncio.Event()
+    timers: list[asyncio.TimerHandle] = []
+
+    async def collect() -> None:
+        async for outcome in outcomes:
+            if not group:
+                timers[:] = [asyncio.get_running_loop().call_later(_RECEIPT_SECONDS, is_due.set)]
+            group.append(outcome)
+            if len(group) >= _RECEIPT_ROWS:
+                is_taken.clear()
+                is_due.set()
+                await is_taken.wait()
+
+    collecting = asyncio.create_task(collect())
+    for ending in (collecting, failed):
+        ending.add_done_callback(lambda _: is_due.set())
     try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(outcomes, None))
-            timeout = max(due - time.monotonic(), 0) if group else None
-            watched: set[asyncio.Future[Any]] = {coming, failed}
-            await asyncio.wait(watched, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        while not collecting.done() or group:
+            await is_due.wait()
             if failed.done():
                 failed.result()
-            if coming.done():
-                ended, outcome = coming.exception(), None if coming.exception() else coming.result()
-                coming = None
-                if outcome is None:
-                    break
-                due = due if group else time.monotonic() + _RECEIPT_SECONDS
-                group.append(outcome)
-            if len(group) >= _RECEIPT_ROWS or time.monotonic() >= due:
-                yield group
-                group = []
+            for timer in timers:
+                timer.cancel()
+            taken = list(group)
+            group.clear()
+            is_due.clear()
+            is_taken.set()
+            if taken:
+                yield taken
+        collecting.result()
     finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-    if group:
-        yield group
-    if ended is not None:
-        raise ended
+        collecting.cancel()
+        await asyncio.gather(collecting, return_exceptions=True)
 
 
 def _now() -> float:

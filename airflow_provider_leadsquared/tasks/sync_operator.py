@@ -157,7 +157,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
         if ledger_conn_id is None:
             raise ValueError("ledger_conn_id is missing: name the connection of a SQL database for the sync's ledger")
         address = LedgerAddress.of_task(context, ledger_conn_id, self.ledger_table, sync=name, hook=hook)
-        ledger = open_sync_ledger(address, hook, moves_keys=self.lead_update_behavior is None)
+        ledger = open_sync_ledger(address, hook, lead_update_behavior=self.lead_update_behavior)
         if not self.is_dry_run:
             ledger.claim(str(uuid.uuid4()))
             self._settle_earlier(address, hook)

@@ -210,10 +210,10 @@ def captured_by_instances(monkeypatch, *parts, **arguments):
     return outputs
 
 
-def lines_of(database):
+def lines_of(database, table="leadsquared_ledger"):
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(
-            "SELECT map_index, row_key, state FROM leadsquared_ledger ORDER BY map_index, row_no, row_key"
+            f"SELECT map_index, row_key, state FROM {table} ORDER BY map_index, row_no, row_key"
         ).fetchall()
 
 
@@ -287,12 +287,24 @@ def test_where_captures_have_ledgers_an_airflow_without_a_state_store_forgets_no
     assert "nothing is kept" not in task_log()
 
 
-def test_a_request_id_at_rows_of_two_instances_gives_one_verdict(sandbox, clock, ledger_database, monkeypatch):
+def test_a_request_id_at_rows_of_two_captures_gives_one_verdict(sandbox, clock, ledger_database):
     sandbox.fault("repeated_request_id", endpoint="capture", skip=1)
-    rows = [{"EmailAddress": f"lead{n}@example.org"} for n in range(2)]
-    outputs = captured_by_instances(monkeypatch, rows[:1], rows[1:], row_key=None)
+    outputs = []
+    for number, table in enumerate(("leadsquared_ledger", "other_ledger")):  # neither knows the RequestIds of the other
+        row = {"EmailAddress": f"lead{number}@example.org"}
+        outputs.append(capture(Task(), [row], **IN_SQL | {"row_key": None, "ledger_table": table}))
     task = Task()
     with pytest.raises(LeadsNotDelivered, match="failed: 1 RepeatedRequestId"):
         wait_for(task, clock, outputs)
     assert task.pushed["counts"] == {"read": 2, "created": 1, "failed": 1}
-    assert sorted(line[2] for line in lines_of(ledger_database)) == ["created", "failed"]
+    states = [
+        state for table in ("leadsquared_ledger", "other_ledger") for _, _, state in lines_of(ledger_database, table)
+    ]
+    assert sorted(states) == ["created", "failed"]
+
+
+def test_a_request_id_of_another_instances_row_leaves_the_row_in_doubt(sandbox, clock, ledger_database, monkeypatch):
+    sandbox.fault("repeated_request_id", endpoint="capture", skip=1)
+    with pytest.raises(LeadsUnsent):
+        captured_by_instances(monkeypatch, leads(1), leads(2)[1:])
+    assert [state for _, _, state in lines_of(ledger_database)] == ["open", "in_doubt"]

@@ -20,7 +20,7 @@ from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
 from airflow_provider_leadsquared.tasks import polling
 from airflow_provider_leadsquared.tasks.polling import poll
 from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
-from tests.integration.tasks import Task, capture, leads, poke, wait_for
+from tests.integration.tasks import Task, TaskInstance, capture, leads, poke, wait_for
 
 #: Status calls that fail as a whole, whoever sends the response.
 FAILURES: list[dict[str, Any]] = [
@@ -367,6 +367,18 @@ def test_a_receipt_with_the_request_id_of_another_row_leaves_the_row_in_doubt(sa
     receipts = capture(task, leads(3))
     assert wait_for(Task(), clock, receipts)["counts"] == {"read": 3, "created": 3}
     assert len(sandbox.leads()) == 3
+
+
+def test_a_receipt_with_the_request_id_of_an_earlier_run_leaves_the_row_in_doubt(
+    sandbox, clock, ledger_database, monkeypatch
+):
+    capture(Task(), leads(1), ledger_conn_id="ledger")
+    sandbox.fault("repeated_request_id", accepted=False, endpoint="capture", calls=1)
+    monkeypatch.setattr(TaskInstance, "run_id", "2026-01-02")
+    task = Task()
+    with pytest.raises(LeadsUnsent):
+        capture(task, leads(3), concurrency=1, ledger_conn_id="ledger")
+    assert task.pushed["counts"] == {"read": 3, "in_doubt": 1, "open": 2}
 
 
 def test_a_receipt_with_the_request_id_that_an_earlier_try_got_leaves_the_row_in_doubt(sandbox, clock):

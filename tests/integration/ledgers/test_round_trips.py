@@ -54,7 +54,7 @@ def test_600_receipts_of_a_capture_are_one_group(ledger_database: LedgerDatabase
     ledger.claim("try")
     ledger.intend(intents(600))
     with ledger_database.trips.counted() as trips:
-        ledger.write(accepted(intents(600)))
+        ledger.write_outcomes(accepted(intents(600)))
     assert 1 <= trips.count <= most_of(ledger_database)
 
 
@@ -74,7 +74,7 @@ def test_600_receipts_of_a_sync_are_one_group(ledger_database: LedgerDatabase):
     ledger.begin()
     ledger.intend(intents(600))
     with ledger_database.trips.counted() as trips:
-        ledger.write(accepted(intents(600)))
+        ledger.write_outcomes(accepted(intents(600)))
     assert 1 <= trips.count <= most_of(ledger_database)
 
 
@@ -101,7 +101,7 @@ def test_a_poll_with_600_verdicts_is_one_group(ledger_database: LedgerDatabase):
     ledger = ledger_database.sync_ledger()
     ledger.begin()
     ledger.intend(intents(600))
-    ledger.write(accepted(intents(600)))
+    ledger.write_outcomes(accepted(intents(600)))
     requests = ledger_database.open_requests(RUN)
     entries = requests.load().entries.values()
     assert len(entries) == 600
@@ -115,7 +115,7 @@ def test_reading_600_open_requests_is_one_group(ledger_database: LedgerDatabase)
     ledger = ledger_database.sync_ledger()
     ledger.begin()
     ledger.intend(intents(600))
-    ledger.write(accepted(intents(600)))
+    ledger.write_outcomes(accepted(intents(600)))
     requests = ledger_database.open_requests(RUN)
     requests.load()
     with ledger_database.trips.counted() as trips:

@@ -82,19 +82,19 @@ def test_a_ledger_that_goes_away_while_sending_stops_the_run_and_the_retry_goes_
     sandbox, clock, no_waits, warehouse, monkeypatch
 ):
     warehouse.fill(600)
-    write, writes = SyncLedger.write, []
+    write, writes = SyncLedger.write_outcomes, []
 
-    def away(ledger, entries=(), **metadata):
+    def away(ledger, entries):
         writes.append(1)
         if len(writes) > 4:
             raise LedgerUnavailableError("the database is away")
-        write(ledger, entries, **metadata)
+        return write(ledger, entries)
 
     night = Night("1")
-    monkeypatch.setattr(SyncLedger, "write", away)
+    monkeypatch.setattr(SyncLedger, "write_outcomes", away)
     with pytest.raises(LedgerUnavailableError):
         sync(night, warehouse)
-    monkeypatch.setattr(SyncLedger, "write", write)
+    monkeypatch.setattr(SyncLedger, "write_outcomes", write)
     before = len(sandbox.posts())
     assert before < 600
     assert sync(night, warehouse)["counts"] == {"read": 600, "open": 600}
@@ -180,13 +180,13 @@ def test_a_run_whose_process_died_in_the_middle_is_made_good_by_the_next(sandbox
     def dies():
         """Write nothing from here on: what a kill leaves behind."""
         operator.on_kill()
-        monkeypatch.setattr(SyncLedger, "write", lambda *_, **__: None)
+        monkeypatch.setattr(SyncLedger, "write_outcomes", lambda _, entries: list(entries))
 
-    write = SyncLedger.write
+    write_outcomes = SyncLedger.write_outcomes
     before_call(monkeypatch, 60, dies)
     with pytest.raises(LeadsUnsent):
         operator.execute(Night("1").context())
-    monkeypatch.setattr(SyncLedger, "write", write)
+    monkeypatch.setattr(SyncLedger, "write_outcomes", write_outcomes)
     assert "in_doubt" in warehouse.states().values()
     clock.advance(3_600)
     run_night(Night("2"), clock, warehouse)

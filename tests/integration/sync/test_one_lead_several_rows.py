@@ -113,6 +113,32 @@ def test_rows_that_lead_to_one_lead_by_different_match_keys_are_one_person(sandb
     assert [post["lead"]["mx_City"] for post in sandbox.posts()] == ["Pune", "Delhi"]
 
 
+def test_rows_that_reach_one_lead_by_two_spellings_of_its_phone_do_not_take_turns(sandbox, clock, warehouse):
+    only(warehouse, (1, None, "Pune", "9000000001"), (2, None, "Delhi", "+91-9000000001"))
+    for night in ("1", "2", "3", "4"):
+        counts = run_night(Night(night), clock, warehouse, mapping=WITH_PHONE)
+    assert counts == {"read": 2, "superseded": 1, "unchanged": 1}
+    assert [lead["values"]["mx_City"] for lead in sandbox.leads()] == ["Delhi"]
+
+
+def test_where_an_account_tells_spellings_of_a_phone_apart_they_are_two_leads(sandbox, clock, on_sqlite):
+    sandbox.switch(phone_spelling="keep")
+    only(on_sqlite, (1, None, "Pune", "9000000001"), (2, None, "Delhi", "+91-9000000001"))
+    run_night(Night("1"), clock, on_sqlite, mapping=WITH_PHONE)
+    assert run_night(Night("2"), clock, on_sqlite, mapping=WITH_PHONE) == {"read": 2, "unchanged": 2}
+    assert {lead["values"]["mx_City"] for lead in sandbox.leads()} == {"Pune", "Delhi"}
+
+
+def test_a_phone_that_only_looks_like_the_one_before_makes_no_other_row_the_same_person(sandbox, clock, on_sqlite):
+    """The lead was found by its e-mail address, and has another number now; the former one is nobody's."""
+    for night, phone in (("1", "9000000001"), ("2", "+44-9000000001")):
+        only(on_sqlite, customer(1, "Pune", phone, email=ADDRESS))
+        run_night(Night(night), clock, on_sqlite, mapping=WITH_PHONE)
+    on_sqlite.put((2, None, "Delhi", "9000000001"))
+    assert run_night(Night("3"), clock, on_sqlite, mapping=WITH_PHONE) == {"read": 2, "unchanged": 1, "open": 1}
+    assert len(sandbox.leads()) == 2
+
+
 def test_a_phone_that_a_lead_did_not_take_makes_no_other_row_the_same_person(sandbox, clock, on_sqlite):
     options = {"mapping": WITH_PHONE, "lead_update_behavior": "DoNotUpdateUniqueFields"}
     only(on_sqlite, (1, ADDRESS, "Pune", None))
@@ -199,6 +225,34 @@ def test_two_syncs_that_send_different_attributes_do_not_send_each_others_rows_a
     run_night(Night("other 1"), clock, warehouse, **plans)
     assert run_night(Night("2"), clock, warehouse, **cities) == {"read": 1, "unchanged": 1}
     assert run_night(Night("other 2"), clock, warehouse, **plans) == {"read": 1, "unchanged": 1}
+
+
+def nights_of_two_syncs(clock, warehouse, *, second=None):
+    """Let one sync send Pune, and another Delhi for the same row; then return what the first counts for Pune."""
+    only(warehouse, customer(1, "Pune", email=ADDRESS))
+    run_night(Night("1"), clock, warehouse, sync="nightly")
+    only(warehouse, customer(1, "Delhi", email=ADDRESS))
+    run_night(Night("2"), clock, warehouse, sync="backfill", **(second or {}))
+    only(warehouse, customer(1, "Pune", email=ADDRESS))
+    return run_night(Night("3"), clock, warehouse, sync="nightly")
+
+
+def test_a_row_is_not_unchanged_after_another_sync_wrote_the_same_attribute(sandbox, clock, warehouse):
+    assert nights_of_two_syncs(clock, warehouse) == {"read": 1, "open": 1}
+    assert values_in_crm(sandbox) == {ADDRESS: ("Pune", "Gold")}
+    assert run_night(Night("4"), clock, warehouse, sync="nightly") == {"read": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize("behavior", ["DoNotUpdate", "UpdateOnlyEmptyFields"])
+def test_a_sync_that_overwrites_nothing_makes_no_other_sync_send_again(sandbox, clock, on_sqlite, behavior):
+    counts = nights_of_two_syncs(clock, on_sqlite, second={"lead_update_behavior": behavior})
+    assert counts == {"read": 1, "unchanged": 1}
+    assert values_in_crm(sandbox) == {ADDRESS: ("Pune", "Gold")}
+
+
+def test_a_sync_that_leaves_unique_fields_alone_overwrites_the_others(sandbox, clock, on_sqlite):
+    counts = nights_of_two_syncs(clock, on_sqlite, second={"lead_update_behavior": "DoNotUpdateUniqueFields"})
+    assert counts == {"read": 1, "open": 1}
 
 
 def test_a_row_waits_while_a_request_of_another_sync_for_its_lead_is_open(sandbox, clock, warehouse):

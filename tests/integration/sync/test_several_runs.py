@@ -127,6 +127,25 @@ def test_a_late_receipt_of_a_row_that_is_gone_gets_its_verdict(sandbox, boot_clo
     assert on_sqlite.lines("state", "row_key = '0' AND request_id IS NOT NULL") == [("created",)]
 
 
+# --- a receipt of another run --------------------------------------------------------------------------------------
+
+
+def test_a_receipt_with_the_request_id_of_an_earlier_run_is_no_verdict(sandbox, clock, warehouse):
+    warehouse.fill(2, "Pune")
+    run_night(Night("1"), clock, warehouse)
+    warehouse.fill(2, "Delhi")
+    sandbox.fault("repeated_request_id", accepted=False, endpoint="capture", calls=1)
+    night = Night("2")
+    with pytest.raises(LeadsUnsent, match="1 rows are not sent or in doubt"):
+        sync(night, warehouse)
+    assert warehouse.lines("state, reason_class", "run_id = '2' AND request_id IS NULL") == [
+        ("in_doubt", "UnexpectedResponseError")
+    ]
+    clock.advance(INTENT_TIMEOUT + 1)
+    run_night(night, clock, warehouse)
+    assert values_in_crm(sandbox) == values_in_warehouse(warehouse)
+
+
 # --- a source that moves on between two tries ----------------------------------------------------------------------
 
 

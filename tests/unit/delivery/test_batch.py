@@ -496,7 +496,7 @@ def test_the_doubt_of_a_lost_ledger_outlives_a_sending_that_was_not_taken():
 def test_a_row_that_the_ledger_holds_back_is_not_sent():
     batch = Batch.read([_mail(1)], api=LEAD_CAPTURE)
     entry = batch.intend(0)
-    batch.hold(0, entry.moved(State.WAITING))
+    batch.correct(0, entry.moved(State.WAITING))
     assert (_states(batch), batch.to_send()) == (["waiting"], [])
 
 

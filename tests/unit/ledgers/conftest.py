@@ -114,8 +114,8 @@ def requests(database: Database, time: SimpleNamespace) -> Callable[..., OpenReq
     )
 
 
-def _identity(*, sync: str = "sync", account: str = "https://crm.example") -> SyncIdentity:
-    return SyncIdentity(sync=sync, account=account)
+def _identity(*, sync: str = "sync", account: str = "https://crm.example", **more: bool) -> SyncIdentity:
+    return SyncIdentity(sync=sync, account=account, **more)
 
 
 def _times(time: SimpleNamespace) -> dict[str, Any]:

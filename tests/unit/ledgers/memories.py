@@ -57,20 +57,21 @@ class Memory:
         """Begin a try of a run."""
         return RunOfSync(sync, scope, f"try {next(self._ids)}", partition, self.draw())
 
-    def compare(self, one: MemoryRow, run: RunOfSync | str) -> Finding:
-        return self.rules().compare(one, run if isinstance(run, RunOfSync) else self.begin(run))
+    def compare(self, one: MemoryRow, run: RunOfSync | str, **values: str) -> Finding:
+        return self.rules().compare(one, run if isinstance(run, RunOfSync) else self.begin(run), lambda: values)
 
-    def state(self, one: MemoryRow, run: RunOfSync | str) -> str:
-        return self.compare(one, run).state.value
+    def state(self, one: MemoryRow, run: RunOfSync | str, **values: str) -> str:
+        return self.compare(one, run, **values).state.value
 
-    def intend(self, one: MemoryRow, run: RunOfSync | str, *, no: int | None = None) -> Sending | None:
+    def intend(self, one: MemoryRow, run: RunOfSync | str, *, no: int | None = None, **values: str) -> Sending | None:
         run = run if isinstance(run, RunOfSync) else self.begin(run)
         no = self.draw() if no is None else no
-        return self.rules().intend(one, run, no=no, sending_id=f"sending {next(self._ids)}", entry_id="")
+        sending_id = f"sending {next(self._ids)}"
+        return self.rules().intend(one, run, no=no, sending_id=sending_id, entry_id="", values=values)
 
-    def accept(self, one: MemoryRow, run: RunOfSync | str) -> Sending:
+    def accept(self, one: MemoryRow, run: RunOfSync | str, **values: str) -> Sending:
         """Let a row be sent and accepted."""
-        sending = self.intend(one, run)
+        sending = self.intend(one, run, no=None, **values)
         assert sending is not None
         sending.state = State.OPEN
         return sending
@@ -82,8 +83,10 @@ class Memory:
             refusal = Refusal(sending.no, sending.row.fingerprint, self.now, "MXInvalidInputException", "why")
         self.rules().settle(sending, state, lead=lead and f"lead {lead}", refusal=refusal)
 
-    def deliver(self, one: MemoryRow, run: RunOfSync | str, lead: str = "A", state: State = State.UPDATED) -> Sending:
+    def deliver(
+        self, one: MemoryRow, run: RunOfSync | str, lead: str = "A", state: State = State.UPDATED, **values: str
+    ) -> Sending:
         """Let a row be sent, accepted and confirmed."""
-        sending = self.accept(one, run)
+        sending = self.accept(one, run, **values)
         self.settle(sending, state, lead)
         return sending

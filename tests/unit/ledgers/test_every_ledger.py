@@ -154,3 +154,9 @@ def test_the_name_of_the_api_comes_back(open_ledger):
     open_ledger().write([entry_of(0, api="another_api")])
     (entry,) = open_ledger().load().entries.values()
     assert entry.api == "another_api"
+
+
+def test_outcomes_are_written_as_entries_and_returned_in_order(open_ledger):
+    outcomes = [entry_of(1, State.OPEN, request_id="b"), entry_of(0, State.UNSENT)]
+    assert open_ledger().write_outcomes(outcomes) == outcomes
+    assert open_ledger().load().entries == by_identity(outcomes)

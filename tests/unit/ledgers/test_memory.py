@@ -368,6 +368,61 @@ def test_two_syncs_that_send_different_attributes_of_one_lead_do_not_undo_each_o
     assert memory.state(plans, memory.begin("2", sync="plans")) == "unchanged"
 
 
+# --- R6: several syncs that write the same attributes of a lead ----------------------------------------------------
+
+
+def night_of(memory, sync, **values):
+    """Let a sync send a row with these values to lead A, and return its state in the run after."""
+    one = row("1", "a", value=repr(values))
+    memory.deliver(one, memory.begin("1", sync=sync), **values)
+    return lambda: memory.state(one, memory.begin("2", sync=sync), **values)
+
+
+def test_a_row_is_not_unchanged_after_another_sync_wrote_another_value(memory):
+    first, second = night_of(memory, "nightly", city="Pune"), night_of(memory, "backfill", city="Delhi")
+    assert (first(), second()) == ("unsent", "unchanged")
+
+
+def test_a_row_is_unchanged_after_another_sync_wrote_the_same_value(memory):
+    first, second = night_of(memory, "nightly", city="Pune"), night_of(memory, "backfill", city="Pune", plan="Gold")
+    assert (first(), second()) == ("unchanged", "unchanged")
+
+
+def test_a_row_is_unchanged_again_once_it_has_been_sent_again(memory):
+    night_of(memory, "nightly", city="Pune")
+    second = night_of(memory, "backfill", city="Delhi")
+    assert night_of(memory, "nightly", city="Pune")() == "unchanged"
+    assert second() == "unsent"
+
+
+def test_a_value_that_another_sync_wrote_stays_overwritten_when_that_sync_sends_it_no_more(memory):
+    first = night_of(memory, "nightly", city="Pune")
+    night_of(memory, "backfill", city="Delhi")
+    night_of(memory, "backfill", plan="Gold")
+    assert first() == "unsent"
+
+
+def test_of_several_syncs_the_value_that_came_last_counts(memory):
+    first = night_of(memory, "nightly", city="Pune")
+    night_of(memory, "backfill", city="Delhi")
+    night_of(memory, "repair", city="Pune")
+    assert first() == "unchanged"
+
+
+def test_values_are_not_asked_for_unless_another_sync_has_written_since(memory):
+    one = row("1", "a")
+    night_of(memory, "backfill", city="Delhi")
+    memory.deliver(one, memory.begin("1", sync="nightly"), city="Pune")
+    run = memory.begin("2", sync="nightly")
+    assert memory.rules().compare(one, run, lambda: pytest.fail("asked")).state is State.UNCHANGED
+
+
+def test_a_lead_of_one_sync_keeps_no_values(memory):
+    night_of(memory, "nightly", city="Pune")
+    night_of(memory, "nightly", city="Delhi")
+    assert memory.lines["lead A"].values == {}
+
+
 # --- R7: one person in a run ---------------------------------------------------------------------------------------
 
 
@@ -515,6 +570,14 @@ def test_match_keys_that_an_existing_lead_did_not_take_lead_nowhere(memory):
 def test_a_row_that_leaves_match_keys_alone_is_unchanged_in_the_next_night(memory):
     memory.deliver(row("1", "a", "x", moves_keys=False), "1", "A")
     assert memory.state(row("1", "a", "x", moves_keys=False), "2") == "unchanged"
+
+
+def test_a_row_that_leaves_match_keys_alone_is_unchanged_once_it_has_reached_the_lead_that_its_own_was_merged_into(
+    memory,
+):
+    memory.deliver(row("1", "a", "x", "Pune", moves_keys=False), "1", "A", State.CREATED)
+    memory.deliver(row("1", "a", "x", "Delhi", moves_keys=False), "2", "B")
+    assert memory.state(row("1", "a", "x", "Delhi", moves_keys=False), "3") == "unchanged"
 
 
 def test_a_new_lead_takes_all_match_keys(memory):

@@ -2,8 +2,9 @@
 A small world in which much goes wrong at once, explored at random (with fixed seeds) with the real rules of the memory.
 
 The warehouse has four rows that change, swap and lose their match keys; LeadSquared decides at once, in its retries or
-far too late; runs overlap, sleep, are killed and tried again; some leads were made by others. When all has calmed
-down, the CRM is as the warehouse is.
+far too late; runs overlap, sleep, are killed and tried again; some leads were made by others; a phone has two
+spellings, or two phones look alike; two syncs write the same leads. When all has calmed down, the CRM is as the
+warehouse is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import pytest
@@ -29,6 +31,8 @@ LADDER, SETTLE_TIMEOUT, POST_LIMIT = 9.2 * HOUR, 10 * HOUR, 60.0
 CALM_NIGHTS = 12
 #: Of each kind of world; about fifteen nights each.
 EPISODES = 400
+#: Phones that end in the same digits. LeadSquared takes them for one in one kind of world, for two in another.
+ALIKE = ("0-x", "91-x")
 
 
 @dataclass(eq=False)
@@ -54,10 +58,10 @@ class Call:
 
 @dataclass
 class Lead:
-    """A lead in the CRM: its match keys and value, and who wrote it last."""
+    """A lead in the CRM: its match keys, its values by attribute, and who wrote it last."""
 
     keys: dict[str, str]
-    value: str
+    values: dict[str, str]
     last: Call | None = None
 
 
@@ -91,6 +95,15 @@ class World:
         self.kind, self.memory, self.is_calm = kind, LoadingMemory(), False
         self.faults = rng.choice((0.0, 0.05, 0.15))
         self.partitions = rng.choice((1, 1, 2))
+        #: Whether both syncs write the same attributes: then each undoes what the other wrote, every night.
+        self.is_shared = False
+        if kind == "two syncs":
+            self.partitions, self.is_shared = 2, rng.random() < 0.5
+        are_alike = kind in ("two spellings", "two phones alike")
+        self.phones: tuple[str | None, ...] = (*ALIKE, *ALIKE, None) if are_alike else ("x", "x", "y", None, None)
+        self.emails = ("a", "a", "b", None, None) if are_alike else tuple("aabbc")
+        if kind == "two syncs" and not self.is_shared:
+            self.phones = (None,) * 5
         self.warehouse: dict[int, list[str | None]] = {}
         self.leads: dict[str, Lead] = {}
         self.calls: list[Call] = []
@@ -100,7 +113,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         if kind == "leads of others":
             for email, phone in (("a", "x"), ("b", None), (None, "y")):
-                self.leads[f"lead of others {next(self._numbers)}"] = Lead(_keys(email, phone), "theirs")
+                self.leads[f"lead of others {next(self._numbers)}"] = Lead(_keys(email, phone), {"value": "theirs"})
         for _ in range(rng.randint(1, 4)):
             self.change()
 
@@ -111,7 +124,7 @@ class World:
         rng, rows, chance = self.rng, self.warehouse, self.rng.random()
         key, value = rng.randint(1, 4), f"{'-' if rng.random() < 0.05 else ''}{next(self._numbers)}"
         if key not in rows or chance < 0.1:
-            rows[key] = [rng.choice("aabbc"), rng.choice(("x", "x", "y", None, None)), value]
+            rows[key] = [rng.choice(self.emails), rng.choice(self.phones), value]
         elif chance < 0.4:
             rows[key][2] = value
         elif chance < 0.5:
@@ -119,7 +132,7 @@ class World:
         elif chance < 0.6:
             rows[key][0] = rng.choice(("a", "b", "c", None))
         elif chance < 0.7:
-            rows[key][1] = rng.choice(("x", "y", None))
+            rows[key][1] = rng.choice(self.phones[1:4] if self.emails[3] else (*ALIKE, "0-y"))
         else:
             other, column = rng.choice(list(rows)), rng.choice((0, 0, 1))
             if chance < 0.85:
@@ -134,20 +147,35 @@ class World:
             if key % self.partitions == partition and (email or phone)
         ]
 
+    def values_of(self, one: MemoryRow) -> dict[str, str]:
+        """Return what a row sends beside its match keys."""
+        is_own = self.kind == "two syncs" and not self.is_shared
+        return {f"value of {int(one.row_key) % 2}" if is_own else "value": _value(one)}
+
+    def overwritten_by(self, one: MemoryRow) -> dict[str, str]:
+        """Return all that a row sends."""
+        return {**dict(one.match_keys), **self.values_of(one)}
+
     # --- CRM
+
+    def is_same(self, key: str | None, other: str) -> bool:
+        """Tell whether LeadSquared takes two match keys for one."""
+        if self.kind == "two spellings" and key is not None and key.startswith("Phone"):
+            return key.partition("-")[2] == other.partition("-")[2]
+        return key == other
 
     def find(self, one: MemoryRow) -> str | None:
         """Return the lead that LeadSquared matches: by e-mail, else by phone."""
         for name, key in one.match_keys:
             for lead_id, lead in self.leads.items():
-                if lead.keys.get(name) == key:
+                if self.is_same(lead.keys.get(name), key):
                     return lead_id
         return None
 
     def refuses(self, one: MemoryRow) -> bool:
         found = self.find(one)
         taken = any(
-            lead.keys.get(name) == key and lead_id != found
+            self.is_same(lead.keys.get(name), key) and lead_id != found
             for name, key in one.match_keys
             for lead_id, lead in self.leads.items()
         )
@@ -164,10 +192,11 @@ class World:
         else:
             found = self.find(one)
             lead_id = found or f"lead {next(self._numbers)}"
-            lead = self.leads.setdefault(lead_id, Lead({}, ""))
+            lead = self.leads.setdefault(lead_id, Lead({}, {}))
             self._check_order(call, lead_id, lead.last, is_late=is_late)
             lead.keys.update(dict(one.match_keys))
-            lead.value, lead.last = _value(one), call
+            lead.last = call
+            lead.values |= self.values_of(one)
             call.state, call.lead = State.UPDATED if found else State.CREATED, lead_id
             if fate == "failed, but stored":
                 call.state, call.lead = State.FAILED, None
@@ -177,7 +206,8 @@ class World:
         if last is None or is_late or call.read_at >= last.read_at or call.sending.try_id == last.sending.try_id:
             return
         is_told = lead_id in call.sending.leads and lead_id in last.sending.leads
-        if is_told or (self.kind != "leads of others" and not self._is_doubtful(call.sending.row, last.sending.row)):
+        is_unknown = self.kind in ("leads of others", "two spellings")
+        if is_told or not (is_unknown or self._is_doubtful(call.sending.row, last.sending.row)):
             assert call.sending.row.fingerprint == last.sending.row.fingerprint, "an older value over a newer one"
 
     def _is_doubtful(self, *rows: MemoryRow) -> bool:
@@ -193,7 +223,7 @@ class World:
     def task(self, partition: int, scope: str) -> Iterator[None]:
         """One try of a run; it may be stopped, or stop for ever, at each yield."""
         memory = self.memory
-        run = memory.begin(scope, partition=str(partition))
+        run = memory.begin(scope, partition=str(partition), sync=f"sync {partition if self.kind == 'two syncs' else 0}")
         self.living.add(run)
         yield
         rows, read_at = self.read(partition), memory.now
@@ -223,7 +253,8 @@ class World:
         persons: dict[str, tuple[MemoryRow, str]] = {}
         for one in rows:
             rules = self.memory.rules_for(one.row_line, *(key for _, key in one.match_keys))
-            found = rules.compare(one, run)
+            found = rules.compare(one, run, partial(self.overwritten_by, one))
+            self._check_unchanged(one, found.state)
             if found.refusal is not None:
                 self.states[one.row_key] = "refused"
                 continue
@@ -239,7 +270,9 @@ class World:
 
     def _intend(self, one: MemoryRow, run: RunOfSync, no: int) -> Sending | None:
         rules = self.memory.rules_for(one.row_line, *(key for _, key in one.match_keys))
-        sending = rules.intend(one, run, no=no, sending_id=f"{no} {one.row_key}", entry_id="")
+        sending = rules.intend(
+            one, run, no=no, sending_id=f"{no} {one.row_key}", entry_id="", values=self.overwritten_by(one)
+        )
         if sending is None:
             self.states[one.row_key] = "waiting"
             return None
@@ -248,6 +281,14 @@ class World:
         self.memory.sendings[sending.sending_id] = sending
         self.memory.save(rules)
         return sending
+
+    def _check_unchanged(self, one: MemoryRow, state: State) -> None:
+        """What is unchanged for one sync is not what another has overwritten."""
+        if self.kind == "two syncs" and self.is_calm and state is State.UNCHANGED:
+            found = self.find(one)
+            assert found is not None
+            held = self.leads[found].keys | self.leads[found].values
+            assert held.items() >= self.overwritten_by(one).items(), "overwritten by another sync"
 
     def _check_need(self, one: MemoryRow, run: RunOfSync) -> None:
         """Nothing goes twice, unless somebody cannot know that it has arrived."""
@@ -354,14 +395,15 @@ class World:
             self.poll()
             self.until(dawn + 24 * HOUR)
             if night >= CALM_NIGHTS - 3:
-                assert self.sent == 0, "rows are sent again every night"
-                assert "waiting" not in self.states.values(), "a row waits for ever"
+                assert self.sent == 0 or self.is_shared, "rows are sent again every night"
+                assert "waiting" not in self.states.values() or self.is_shared, "a row waits for ever"
         assert not [call for call in self.calls if call.has_receipt and call.sending.state is State.OPEN]
-        self._check_crm()
+        if not self.is_shared:
+            self._check_crm()
 
     def _check_crm(self) -> None:
         """The CRM has what the warehouse says: of several rows for one lead, one of those that come last."""
-        wanted: dict[str, dict[int, str]] = {}
+        wanted: dict[str, dict[int, dict[str, str]]] = {}
         rows = [(partition, one) for partition in range(self.partitions) for one in self.read(partition)]
         for partition, one in rows:
             found, state = self.find(one), self.states[one.row_key]
@@ -371,9 +413,13 @@ class World:
             assert found is not None, f"{one} is lost"
             if state == "superseded":
                 assert any(other is not one and self.find(other) == found for _, other in rows), f"{one} is superseded"
-            wanted.setdefault(found, {})[partition] = _value(one)
+            wanted.setdefault(found, {})[partition] = self.values_of(one)
+        if self.kind == "two spellings" and not all(call.is_certain(self.memory.now) for call in self.calls):
+            return  # by a spelling that is not known as one yet, another row's lead may have been written
         for lead_id, values in wanted.items():
-            assert self.leads[lead_id].value in values.values(), f"{lead_id}: {self.leads[lead_id]}, not {values}"
+            held = self.leads[lead_id].values
+            for name in {name for some in values.values() for name in some}:
+                assert held[name] in {some.get(name) for some in values.values()}, f"{lead_id}: {held}, not {values}"
 
     def _was_refused_by_chance(self, one: MemoryRow) -> bool:
         """Tell whether a refusal has a reason that no verdict ends; a replay is for these."""
@@ -381,7 +427,7 @@ class World:
             call.sending.row == one and call.sending.state is State.REJECTED and call.state is None
             for call in self.calls
         )
-        return is_chance or self.kind == "leads of others" or self._is_doubtful(one)
+        return is_chance or self.kind in ("leads of others", "two spellings") or self._is_doubtful(one)
 
 
 def _keys(email: str | None, phone: str | None) -> dict[str, str]:
@@ -392,7 +438,9 @@ def _value(one: MemoryRow) -> str:
     return str(one.fingerprint.rsplit("'", 2)[1])
 
 
-@pytest.mark.parametrize("kind", ["plain", "late verdicts", "leads of others"])
+@pytest.mark.parametrize(
+    "kind", ["plain", "late verdicts", "leads of others", "two spellings", "two phones alike", "two syncs"]
+)
 def test_after_any_bad_nights_the_crm_is_as_the_warehouse_is(kind):
     found: Counter[str] = Counter()
     for seed in range(EPISODES):

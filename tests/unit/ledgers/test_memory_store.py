@@ -23,6 +23,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Sending,
     Success,
     Writer,
+    may_be_one,
 )
 from airflow_provider_leadsquared.ledgers.memory_store import MemoryStore
 
@@ -88,7 +89,8 @@ KEYS = (("EmailAddress", "e"), ("Phone", "p"))
             dirty=4,
             touched=6,
             last=INTENT,
-            keys={"EmailAddress": "e"},
+            keys={"EmailAddress": ["e"], "Phone": ["p", "p2"]},
+            values={"mx_City": "c"},
             writers={"sync": Writer(3, "f", "r", NOW + 0.25, "p", True), "other": Writer(2, "g", "r2", NOW, "p")},
         ),
     ],
@@ -125,7 +127,7 @@ def add(store: MemoryStore, *sendings: Sending) -> None:
 
 @pytest.mark.parametrize("state", [State.IN_DOUBT, State.OPEN])
 def test_a_sending_comes_back_as_it_was(open_store, state):
-    one = sending(1, state=state)
+    one = sending(1, state=state, values={"mx_City": "c"})
     add(open_store(), one)
     save(open_store(), RowLine("r", unsettled=["s1"]))
     store = open_store()
@@ -135,9 +137,13 @@ def test_a_sending_comes_back_as_it_was(open_store, state):
 
 def test_lines_to_which_others_lead_are_loaded_with_them(store):
     add(store, sending(1))
-    save(store, RowLine("r", success=Success(3, KEYS, "l1"), unsettled=["s1"]), LeadLine("l1", keys={"Phone": "p"}))
-    save(store, KeyLine("p", kin={"p2"}, lead="l2"), LeadLine("l2"), KeyLine("p2"), KeyLine("e"))
-    assert load(store, "r").keys() == {"r", "l1", "p", "l2", "p2", "e"}
+    save(
+        store,
+        RowLine("r", success=Success(3, KEYS, "l1"), unsettled=["s1"]),
+        LeadLine("l1", keys={"Phone": ["p", "p3"]}),
+    )
+    save(store, KeyLine("p", kin={"p2"}, lead="l2"), LeadLine("l2"), KeyLine("p2"), KeyLine("p3"), KeyLine("e"))
+    assert load(store, "r").keys() == {"r", "l1", "p", "l2", "p2", "p3", "e"}
 
 
 def test_a_line_that_was_not_looked_up_is_an_error_and_not_taken_for_new(store):
@@ -191,6 +197,37 @@ def test_the_line_of_a_match_key_follows_from_its_attribute_too(store):
 def test_match_keys_are_compared_as_they_are(store, other):
     """How they are written the same way is decided before, where the API's documents say how."""
     assert store.key_lines([EMAIL]) != store.key_lines([("EmailAddress", other)])
+
+
+@pytest.mark.parametrize("other", ["+919000000001", "09000000001", "+449000000001"])
+def test_phones_with_the_same_last_digits_have_ids_that_look_alike_and_are_not_the_same(store, other):
+    (_, one), (_, two) = store.key_lines([PHONE, ("Phone", other)])
+    assert may_be_one(one, two)
+    assert (one != two, len(one), len(two)) == (True, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (PHONE, ("Phone", "9000000002")),
+        (PHONE, ("Mobile", "9000000001")),
+        (("Phone", "900001"), ("Phone", "91900001")),
+        (("Phone", "none"), ("Phone", "no")),
+        (("mx_Id", "9000000001"), ("mx_Id", "919000000001")),
+    ],
+    ids=["other_digits", "other_attribute", "too_short", "no_digits", "no_phone"],
+)
+def test_other_match_keys_have_ids_that_do_not_look_alike(store, one, other):
+    (_, first), (_, second) = store.key_lines([one, other])
+    assert not may_be_one(first, second)
+
+
+def test_the_same_value_has_the_same_hash_under_each_attribute_of_its_own(open_store):
+    values = {"mx_City": "Pune", "mx_Town": "Pune"}
+    hashes = open_store().value_hashes(values)
+    assert hashes == open_store().value_hashes(values)
+    assert len(set(hashes.values())) == 2
+    assert open_store("two").value_hashes(values) != hashes
 
 
 def test_ids_of_leads_are_compared_without_regard_to_case(store):

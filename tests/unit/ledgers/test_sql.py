@@ -11,7 +11,7 @@ from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerTakenError, LedgerUnavailableError
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
-from tests.unit.ledgers.stores import by_identity, entry_of
+from tests.unit.ledgers.stores import RUN, by_identity, entry_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,62 @@ def test_a_change_that_fails_half_way_is_undone(database):
 def test_a_value_that_the_database_cannot_take_is_no_reason_to_try_again(database, reason):
     with pytest.raises(LedgerDataError):
         database.ledger().write([entry_of(0, reason=reason)])
+
+
+# --- a RequestId that the ledger has for another sending ----------------------------------------------------------
+
+NEXT_RUN = RunOfTask("sync", "2026-01-02", "capture")
+
+
+def accepted_as(request_id, row=0, **changes):
+    return entry_of(row, request_id=request_id, accepted_at=1.5, attempts=1, row_key=f"k{row}", **changes)
+
+
+@pytest.mark.parametrize(
+    ("run", "entry"),
+    [
+        (NEXT_RUN, accepted_as("first")),
+        (RUN, accepted_as("first", row=1)),
+        (RUN, accepted_as("first", fingerprint="f")),
+        (RUN, accepted_as("first", copy=1)),
+        (RUN, replace(accepted_as("first"), attempts=2)),
+    ],
+    ids=["another_run", "another_row", "other_values", "an_equal_row", "an_earlier_sending_of_the_row"],
+)
+def test_a_receipt_whose_request_id_another_sending_has_is_a_doubt(database, run, entry):
+    database.ledger().write_outcomes([accepted_as("first")])
+    [written] = database.ledger(run=run).write_outcomes([entry])
+    assert (written.state, written.request_id, written.accepted_at) == (State.IN_DOUBT, None, None)
+    assert (written.reason_class, written.identity) == ("UnexpectedResponseError", entry.identity)
+    stored = database.ledger(run=run).load().entries
+    assert stored[entry.identity] == written
+
+
+def test_other_receipts_of_the_group_are_written_as_they_are(database):
+    database.ledger().write_outcomes([accepted_as("first")])
+    outcomes = [accepted_as("second", row=1), accepted_as("first"), entry_of(2, State.UNSENT)]
+    written = database.ledger(run=NEXT_RUN).write_outcomes(outcomes)
+    assert [entry.state.value for entry in written] == ["open", "in_doubt", "unsent"]
+    assert [written[0], written[2]] == [outcomes[0], outcomes[2]]
+
+
+def test_outcomes_that_are_written_twice_are_the_same(database):
+    """A task repeats a transaction if it did not hear whether it ended."""
+    for _ in range(2):
+        assert database.ledger().write_outcomes([accepted_as("first")]) == [accepted_as("first")]
+
+
+def test_a_request_id_that_a_sensor_has_noted_under_its_own_task_is_no_other_sending(database):
+    database.ledger().write([accepted_as("first")])
+    database.ledger(run=RunOfTask("sync", "2026-01-01", "sensor")).write([accepted_as("first")])
+    assert database.select("SELECT state FROM {table}") == [("open",), ("open",)]
+
+
+def test_a_late_receipt_whose_request_id_another_sending_has_is_not_kept(database, given_up):
+    database.ledger(run=NEXT_RUN).write_outcomes([accepted_as("first", row=7)])
+    with pytest.raises(LedgerTakenError):
+        given_up[0].write_outcomes([RECEIPT])
+    assert database.ledger().load().entries == by_identity([INTENT])
 
 
 # --- receipts of a try that was given up --------------------------------------------------------------------------

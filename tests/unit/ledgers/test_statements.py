@@ -127,7 +127,7 @@ def test_on_mysql_moments_keep_their_microseconds():
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("entries", {"scope, state", "sync_id, state", "state, written_at", "dag_id, written_at"}),
+        ("entries", {"scope, state", "sync_id, state", "state, written_at", "dag_id, written_at", "request_id"}),
         ("unsettled", {"sync_id, state"}),
     ],
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
+from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.memory import INTENT_TIMEOUT
-from tests.unit.ledgers.syncs import NOW, SETTLE_TIMEOUT, accepted, begun, compared, intend, payload, sent
+from tests.unit.ledgers.syncs import NOW, SETTLE_TIMEOUT, accepted, begun, compared, intend, judge, payload, sent
 
 
 def test_a_row_that_was_never_sent_is_to_be_sent(ledger):
@@ -190,3 +192,68 @@ def test_runs_that_create_the_tables_at_the_same_moment_all_remember(ledger):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(begin, range(8)))
     assert {compared(ledger("9"), f"k{n}", "B").state for n in range(8)} == {State.WAITING}
+
+
+# --- several syncs that write the same attributes ------------------------------------------------------------------
+
+LEAD = {"EmailAddress": "asha@example.org", "mx_City": "Pune", "mx_Set": {"mx_CustomObject_1": "a"}}
+
+
+def let_send(open_ledger, requests, sync, lead, **identity):
+    """Let a sync send a lead and hear that it was stored; return what it makes of it in the run after."""
+    encoded = encode_lead(lead)
+    one = begun(open_ledger(f"{sync} 1", sync=sync, **identity))
+    entry = Entry(0, State.IN_DOUBT, "k", encoded.fingerprint, attempts=1)
+    [intended] = one.intend([(entry, encoded)])
+    receipt = intended.moved(State.OPEN, request_id=f"{sync} {encoded.fingerprint}", accepted_at=NOW)
+    one.write_outcomes([receipt])
+    judge(requests(sync=sync), State.UPDATED)
+    [found] = begun(open_ledger(f"{sync} 2", sync=sync)).compare([(replace(entry, state=State.UNSENT), encoded)])
+    return found.state
+
+
+@pytest.mark.parametrize(
+    ("other", "state"),
+    [
+        ({**LEAD, "mx_City": "Delhi"}, State.UNSENT),
+        ({**LEAD, "mx_Set": {"mx_CustomObject_1": "b"}}, State.UNSENT),
+        ({"EmailAddress": "asha@example.org", "mx_Plan": "Gold"}, State.UNCHANGED),
+        ({"EmailAddress": "asha@example.org", "mx_Set": {"mx_CustomObject_2": "b"}}, State.UNCHANGED),
+        ({"EmailAddress": "Asha@Example.org", "mx_City": "Pune"}, State.UNCHANGED),
+        ({**LEAD, "SearchBy": "EmailAddress"}, State.UNCHANGED),
+    ],
+    ids=["other_value", "in_a_field_set", "other_attribute", "beside_it_in_the_set", "other_spelling", "search_by"],
+)
+def test_a_row_is_unchanged_unless_another_sync_has_overwritten_what_it_sends(ledger, requests, other, state):
+    assert let_send(ledger, requests, "nightly", LEAD) is State.UNCHANGED
+    assert let_send(ledger, requests, "backfill", other) is State.UNCHANGED
+    encoded = encode_lead(LEAD)
+    row = Entry(0, State.UNSENT, "k", encoded.fingerprint)
+    [found] = begun(ledger("3", sync="nightly")).compare([(row, encoded)])
+    assert found.state is state
+
+
+def test_a_phone_that_another_sync_has_overwritten_is_sent_again(ledger, requests):
+    one, two = {**LEAD, "Phone": "9000000001"}, {**LEAD, "Phone": "9000000002"}
+    let_send(ledger, requests, "nightly", one)
+    let_send(ledger, requests, "backfill", two)
+    encoded = encode_lead(one)
+    [found] = begun(ledger("3", sync="nightly")).compare([(Entry(0, State.UNSENT, "k", encoded.fingerprint), encoded)])
+    assert found.state is State.UNSENT
+
+
+def test_a_phone_that_another_sync_sends_and_no_lead_takes_is_not_overwritten(ledger, requests):
+    one, two = {**LEAD, "Phone": "9000000001"}, {**LEAD, "Phone": "9000000002"}
+    let_send(ledger, requests, "nightly", one)
+    let_send(ledger, requests, "backfill", two, moves_keys=False)
+    encoded = encode_lead(one)
+    [found] = begun(ledger("3", sync="nightly")).compare([(Entry(0, State.UNSENT, "k", encoded.fingerprint), encoded)])
+    assert found.state is State.UNCHANGED
+
+
+def test_no_value_of_a_lead_stands_in_the_ledger(ledger, requests, database):
+    for sync, city in (("nightly", "Pune"), ("backfill", "Delhi")):
+        let_send(ledger, requests, sync, {**LEAD, "mx_City": city})
+    lines = str(database.select("SELECT * FROM {table}_lines"))
+    assert "mx_City" in lines
+    assert not any(text in lines for text in ("Pune", "Delhi", "asha"))

@@ -1,0 +1,33 @@
+"""What the simulation has found and is still open: each test says what should hold, and fails today."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.sync.nights import Night, run_night, values_in_warehouse
+from tests.integration.sync.test_one_lead_several_rows import WITH_PHONE, only
+from tests.integration.tasks import Task, capture, leads, wait_for
+
+
+@pytest.mark.xfail(strict=True, reason="a phone counts as the key of one lead, though the account lets several have it")
+def test_a_row_is_not_superseded_by_one_of_another_lead_with_the_same_phone(sandbox, clock, on_sqlite):
+    sandbox.switch(unique_fields=["EmailAddress"], phone_match="alone")
+    phone = "+91-9000000001"
+    only(on_sqlite, (1, None, "Pune", phone))
+    run_night(Night("1"), clock, on_sqlite, mapping=WITH_PHONE)
+    only(on_sqlite, (2, "asha@example.org", "Pune", phone))
+    run_night(Night("2"), clock, on_sqlite, mapping=WITH_PHONE)
+    only(on_sqlite, (1, None, "Delhi", phone), (2, "asha@example.org", "Delhi", phone))
+    for night in ("3", "4", "5"):
+        run_night(Night(night), clock, on_sqlite, mapping=WITH_PHONE)
+    cities = [lead["values"]["mx_City"] for lead in sandbox.leads()]
+    assert cities == [city for city, _ in values_in_warehouse(on_sqlite).values()]
+
+
+@pytest.mark.xfail(strict=True, reason="the retries' end is counted from the acceptance, not from the first attempt")
+def test_a_request_that_waited_in_the_queue_is_not_failed_before_its_last_retry(sandbox, clock):
+    sandbox.switch(queue_delay=600, status_between_retries="ERROR")
+    sandbox.fault("system_errors", count=10, endpoint="capture")
+    task = Task()
+    output = capture(task, leads(1))
+    assert wait_for(Task(), clock, output)["counts"] == {"read": 1, "created": 1}

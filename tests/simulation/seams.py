@@ -1,0 +1,167 @@
+"""
+Where a simulation takes the place of what is outside the package: clocks, sockets, threads, chance, and Airflow's own.
+
+Everything else is the package's own code. All replacements are here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+import uuid
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import tenacity.nap
+
+from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.hooks import _backoff, _connections, _many_calls, _transport, leadsquared
+from airflow_provider_leadsquared.ledgers import migrations
+from airflow_provider_leadsquared.ledgers.schema import Tables
+from airflow_provider_leadsquared.sensors import lead_status
+from airflow_provider_leadsquared.tasks import (
+    event_loop,
+    ledgers,
+    polling,
+    progress,
+    submitting,
+    sync_operator,
+)
+from tests.simulation import ledger, wire
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.timeline import START, Timeline, Worker
+
+
+class _Time:
+    """The module ``time`` for a worker."""
+
+    CLOCK_MONOTONIC, CLOCK_BOOTTIME = time.CLOCK_MONOTONIC, 7
+
+    def __init__(self, simulation: Running) -> None:
+        self._simulation = simulation
+
+    def time(self) -> float:
+        worker = self._simulation.worker
+        return worker.time()
+
+    def monotonic(self) -> float:
+        return self._simulation.timeline.now - START
+
+    def clock_gettime(self, clock: int) -> float:
+        return self._simulation.timeline.now - START
+
+    def sleep(self, seconds: float) -> None:
+        worker = self._simulation.worker
+        worker.step("sleep")
+        worker.sleep(seconds)
+
+
+class Running:
+    """The simulation that runs."""
+
+    timeline: Timeline
+    rng: random.Random
+    wire: wire.Wire
+    ledger: ledger.LedgerServer
+    account: Account
+    fields: tuple[Any, ...]
+
+    @property
+    def worker(self) -> Worker:
+        strand = self.timeline.current
+        assert strand is not None, "nothing of the package runs outside of a worker"
+        return strand.worker
+
+
+RUNNING = Running()
+
+
+def install() -> None:
+    """Put the simulation in the place of what is outside the package; for this process, for good."""
+    quiet()
+    load_fields()
+    # What a killed process leaves behind cannot be closed in order.
+    sys.unraisablehook = lambda unraisable: None
+    clock = _Time(RUNNING)
+    for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status):
+        module.time = clock  # type: ignore[attr-defined]
+    nap: Any = tenacity.nap
+    nap.time = clock
+    _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
+    chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
+    _backoff.random = leadsquared.random = chance  # type: ignore[assignment,attr-defined]
+    uuid.uuid4 = _uuid
+    event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment,attr-defined]
+        Runner=asyncio.Runner, SelectorEventLoop=lambda: VirtualLoop(RUNNING.timeline)
+    )
+    _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]
+    wire.WireConnections.wire = staticmethod(lambda: RUNNING.wire)
+    # A process makes its tables once; here, all workers share them, and what SQLAlchemy has compiled for them.
+    Tables.named = staticmethod(cache(Tables.named))  # type: ignore[method-assign]
+    ledgers._database = lambda address: ledger.SimulatedDatabase()
+    migrations.secrets = SimpleNamespace(token_hex=lambda size: "5a" * size)  # type: ignore[assignment,attr-defined]
+    ledger.prepare()
+    ledger.connect = lambda: ledger.WorkerConnection(RUNNING.ledger, RUNNING.worker)
+    hook: Any = leadsquared.LeadSquaredHook
+    hook.account = property(lambda self: RUNNING.account)
+    hook.get_lead_fields = _lead_fields
+    # A process handles no signal here: nobody stops a simulated worker so.
+    event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]
+    event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]
+
+
+def _uuid() -> uuid.UUID:
+    rng = RUNNING.rng if RUNNING.timeline.current is None else RUNNING.worker.rng
+    return uuid.UUID(int=rng.getrandbits(128), version=4)
+
+
+def _lead_fields(hook: Any, *, with_options: bool = True) -> Any:
+    worker = RUNNING.worker
+    worker.step("lead fields")
+    worker.sleep(0.1 + worker.rng.random())
+    return RUNNING.fields
+
+
+class _Silent:
+    """A log that nobody reads."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **options: None
+
+
+def quiet() -> None:
+    """Let operators, sensors and hooks log nothing."""
+    from airflow.sdk import BaseHook, BaseOperator
+
+    silent = property(lambda self: _SILENT)
+    kinds: tuple[Any, ...] = (BaseOperator, BaseHook)
+    for kind in kinds:
+        kind.log = silent
+
+
+_SILENT = _Silent()
+
+
+def load_fields() -> None:
+    """Read the sandbox's lead fields once, for all simulations."""
+    from airflow_provider_leadsquared.api import requests, responses
+    from airflow_provider_leadsquared.api.requests import Response
+    from airflow_provider_leadsquared.sandbox import protocol
+    from airflow_provider_leadsquared.sandbox.account import Account as SandboxAccount
+    from airflow_provider_leadsquared.sandbox.clock import Clock
+    from airflow_provider_leadsquared.sandbox.settings import Settings
+
+    account = SandboxAccount(Settings(), (), Clock(0.0))
+    response = protocol._lead_fields(account, SimpleNamespace(query={}))  # type: ignore[arg-type]
+    ours = Account.from_settings(
+        host="https://asyncapi-in21.leadsquared.com",
+        access_key=account.settings.access_key,
+        secret_key=account.settings.secret_key,
+        extra={"async_api_key": account.settings.api_key},
+    )
+    request = requests.list_lead_fields(ours, with_options=True)
+    read = responses.read_lead_fields(request, Response(200, response.body, "application/json", {}))
+    RUNNING.fields = tuple(read)

@@ -1,0 +1,55 @@
+"""A share of the simulation, and the machine's own tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.shrinking import smallest
+
+PROJECT = Path(__file__).parents[2]
+#: Nights in each run of the tests: half a minute at most.
+NIGHTS = 150
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own: it replaces clocks and chance for good."""
+    # Coverage does not measure it: that costs more than the simulation itself.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "AIRFLOW"))}
+    environment = {**kept, "PYTHONPATH": str(PROJECT), "PYTHONHASHSEED": "0"}
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_nights_of_some_seeds_keep_every_promise():
+    run = simulate("--seeds", "1-", "--nights", str(NIGHTS))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.match(r"1\d\d nights of \d+ seeds .*; findings: none\n", run.stdout)
+
+
+def test_two_runs_of_one_seed_are_equal_byte_for_byte():
+    first, second = (simulate("--seeds", "11", "--story") for _ in range(2))
+    story = first.stdout.splitlines()[:-1]  # the last line has the time that it took
+    assert story == second.stdout.splitlines()[:-1]
+    assert len(story) > 30
+    assert re.fullmatch("[0-9a-f]{64}", story[-1])
+
+
+def test_a_failing_plan_is_shortened_to_what_it_needs():
+    assert smallest(list(range(40)), lambda kept: {7, 23} <= set(kept)) == [7, 23]
+
+
+@pytest.mark.parametrize("needed", [{0}, {39}, set(range(40))])
+def test_no_needed_event_is_left_out(needed):
+    assert set(smallest(list(range(40)), lambda kept: needed <= set(kept))) == needed

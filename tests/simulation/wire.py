@@ -1,0 +1,324 @@
+"""
+The network between workers and the sandbox, and the sandbox itself, called in process.
+
+A call takes its time there and back, and each way may go wrong. What happens to a call is drawn when it is made, from
+the faults of the moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+
+from airflow_provider_leadsquared.api.errors import SendingExpiredError
+from airflow_provider_leadsquared.hooks._connections import SENDING
+from airflow_provider_leadsquared.sandbox import protocol, responses
+from airflow_provider_leadsquared.sandbox.account import Account
+from airflow_provider_leadsquared.sandbox.clock import Clock
+from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, endpoints
+from airflow_provider_leadsquared.sandbox.errors import MXError
+from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, Stage
+from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
+from airflow_provider_leadsquared.sandbox.protocol import Call
+from airflow_provider_leadsquared.sandbox.queue import Request
+from airflow_provider_leadsquared.sandbox.settings import Settings
+from airflow_provider_leadsquared.sandbox.store import Lead
+from tests.simulation.timeline import Timeline, Worker
+
+#: Seconds after which a worker stops waiting for a response, as the hook's timeout says.
+READ_TIMEOUT = 30.0
+
+
+class TimelineClock(Clock):
+    """The sandbox's clock is the timeline."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._speed = 1.0
+
+    def now(self) -> float:
+        return self._timeline.now
+
+    def real_time(self, at: float) -> float:
+        return at
+
+
+@dataclass(slots=True)
+class Landing:
+    """A request that the CRM applied or rejected: what it did to its lead."""
+
+    at: float
+    request: Request
+    lead_id: str | None
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Sent:
+    """A submission as the sandbox received it, and what its sender can know of it."""
+
+    number: int
+    at: float
+    worker: Worker
+    body: bytes
+    request: Request | None = None
+    #: What went wrong with the call on its way, in one word, None if nothing did.
+    fault: str | None = None
+    #: Whether the receipt reached the sender.
+    is_receipt_delivered: bool = False
+    is_from_pause: bool = False
+    lead: dict[str, Any] = field(default_factory=dict)
+
+
+class WatchedAccount(Account):
+    """An account of the sandbox that keeps what each request did to the leads."""
+
+    def __init__(self, settings: Settings, fields: Any, clock: Clock) -> None:
+        self.landings: list[Landing] = []
+        super().__init__(settings, fields, clock)
+
+    def _process(self, request: Request, at: float) -> Mapping[str, object]:
+        before = {lead.id: dict(lead.values) for lead in self.store.leads}
+        result = super()._process(request, at)
+        message = result.get("Message")
+        lead_id = str(message["RelatedId"]) if isinstance(message, Mapping) else None
+        lead = self.store.lead(lead_id or "")
+        self.landings.append(
+            Landing(at, request, lead_id, before.get(lead_id or "", {}), dict(lead.values) if lead else {})
+        )
+        return result
+
+
+#: System errors after which a request has no attempt left.
+EVERY_ATTEMPT = 11
+#: Stages of the sandbox's faults after which a receipt need not be one any more.
+_SPOILS_A_RECEIPT = {Stage.REPLACEMENT, Stage.ALTERATION}
+#: What a fault of the network does to a call, besides the sandbox's own kinds.
+REFUSED, RESET_BEFORE, LOST, LATE, RESET_AFTER = "refused", "reset before", "lost", "late", "reset after"
+
+
+class Wire:
+    """
+    The network and the sandbox of one simulation.
+
+    :param timeline: The clock.
+    :param account: The sandbox's account.
+    :param draw_fault: Returns what goes wrong with a call, None if nothing does.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        account: WatchedAccount,
+        draw_fault: Callable[[Endpoint, Worker], Trouble | None],
+    ) -> None:
+        self.timeline, self.account, self._draw_fault = timeline, account, draw_fault
+        self.sent: list[Sent] = []
+        self.polls = 0
+        self.polls_of: dict[str, int] = {}
+        self._endpoints = {(one.method, one.path): one for one in endpoints()}
+
+    def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
+        """Return the endpoint that is called, and what goes wrong with this call."""
+        endpoint = self._endpoints[method, urlsplit(url).path]
+        return endpoint, self._draw_fault(endpoint, worker)
+
+    def deliver(
+        self,
+        worker: Worker,
+        endpoint: Endpoint,
+        trouble: Trouble | None,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> asyncio.Future[Any]:
+        """Send a request; the future gets the response, or the error that the client sees."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        parts = urlsplit(url)
+        query = {name.lower(): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+        named = {name.lower(): value for name, value in headers.items()} | {"host": parts.netloc}
+        call = Call(endpoint, query, named, body or b"")
+        rng, now = worker.rng, self.timeline.now
+        there = now + 0.01 + rng.random() * 0.2
+        kind = trouble.kind if trouble else None
+        if kind in (LATE, LOST) and trouble and trouble.stays:
+            there = now + trouble.stays
+        is_paused = worker.was_paused_at_socket
+        worker.was_paused_at_socket = False
+
+        def settle(outcome: Any) -> None:
+            if not worker.is_dead and not loop.is_closed() and not future.done():
+                loop.call_soon_threadsafe(_settle, future, outcome)
+
+        def arrive() -> None:
+            if kind == RESET_BEFORE:
+                settle(aiohttp.ServerDisconnectedError())
+                return
+            sent = self._receive(call, worker, trouble, is_paused)
+            response = sent[0]
+            if kind == LOST:
+                return
+            back = self.timeline.now + 0.01 + rng.random() * 0.3 + (trouble.seconds if trouble else 0.0)
+            if kind == RESET_AFTER:
+                self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
+                return
+            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys()
+            self.timeline.at(back, lambda: settle((response, sent[1] if is_whole else None)))
+
+        self.timeline.at(there, arrive)
+        return future
+
+    def _receive(
+        self, call: Call, worker: Worker, trouble: Trouble | None, is_paused: bool
+    ) -> tuple[responses.Response, Sent | None]:
+        account = self.account
+        faults = CallFaults(trouble.faults if trouble else {})
+        response = protocol.respond(account, call, faults)
+        sent: Sent | None = None
+        if call.endpoint.action is Action.SUBMIT:
+            request = account.queue.request(response.request_id) if response.request_id else None
+            sent = Sent(len(self.sent), self.timeline.now, worker, call.body, request)
+            sent.fault = trouble.name if trouble else None
+            sent.is_from_pause = is_paused
+            sent.lead = dict(call.endpoint.read_lead(call.body) or {})
+            self.sent.append(sent)
+            if request is not None and request.planned.system_errors >= EVERY_ATTEMPT and worker.rng.random() < 0.5:
+                self._apply_unseen(request, worker)
+        elif call.endpoint.action is Action.STATUS:
+            self.polls += 1
+            asked = call.query.get("requestid", "")
+            self.polls_of[asked] = self.polls_of.get(asked, 0) + 1
+        return response, sent
+
+    def _apply_unseen(self, request: Request, worker: Worker) -> None:
+        """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
+
+        def apply() -> None:
+            self.account.run_due()
+            with suppress(MXError):
+                self.account._process(request, self.timeline.now)
+
+        self.timeline.at(self.timeline.now + worker.rng.random() * 9 * 3_600, apply)
+
+
+@dataclass(slots=True)
+class Trouble:
+    """
+    What goes wrong with one call.
+
+    :param name: Names it in the story.
+    :param kind: What the network does, None for the sandbox's own faults.
+    :param faults: The sandbox's faults.
+    :param seconds: By how much the response is late.
+    :param stays: By how much the call is late on its way there.
+    """
+
+    name: str
+    kind: str | None = None
+    faults: dict[Stage, Fault] = field(default_factory=dict)
+    seconds: float = 0.0
+    stays: float = 0.0
+
+
+def sandbox_fault(kind: str, **parameters: Any) -> Trouble:
+    """Return a fault of the sandbox for one call."""
+    spec = FAULT_KINDS[kind]
+    return Trouble(kind, None, {spec.stage: Fault(kind, {**spec.parameters, **parameters})})
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+class _Content:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), size):
+            yield self._body[start : start + size]
+
+
+class _Response:
+    def __init__(self, response: responses.Response, account: Account) -> None:
+        self.status = response.http
+        self.content, self.content_length = _Content(response.body), None
+        self.headers = {"Content-Type": response.content_type, **response.headers}
+        server_time = account.server_time()
+        if server_time is not None:
+            self.headers["Date"] = responses.http_date(server_time)
+
+
+class WireConnections:
+    """What the hook makes its calls on, in place of aiohttp's connections; with the same checks before a request."""
+
+    #: The network that is used, and who uses it.
+    wire: Callable[[], Wire]
+
+    def __init__(self, url: str, limit: int, *, timeout: float, user_agent: str) -> None:
+        self.are_kept = True
+        self._slots = asyncio.Semaphore(limit)
+        self._user_agent = user_agent
+
+    async def __aenter__(self) -> WireConnections:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    def session(self, *, may_repeat: bool) -> WireConnections:
+        return self
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: Any, *, headers: Mapping[str, str], data: bytes | None, allow_redirects: bool
+    ) -> AsyncIterator[_Response]:
+        wire = type(self).wire()
+        strand = wire.timeline.current
+        assert strand is not None
+        worker = strand.worker
+        async with self._slots:
+            await asyncio.sleep(0.001 + worker.rng.random() * 0.03)
+            worker.step("call")
+            endpoint, trouble = wire.meet(worker, method, str(url))
+            if trouble is not None and trouble.kind == REFUSED:
+                raise ConnectionRefusedError("refused")
+            sending = SENDING.get()
+            if sending is not None:
+                if sending.may_begin is not None and not sending.may_begin():
+                    raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
+                sending.has_begun = True
+            worker.is_at_socket = True
+            try:
+                worker.step("socket")
+            finally:
+                worker.is_at_socket = False
+            future = wire.deliver(worker, endpoint, trouble, str(url), headers, data)
+            async with asyncio.timeout(READ_TIMEOUT):
+                response, sent = await future
+            worker.step("response")
+            if sent is not None and sent.request is not None:
+                sent.is_receipt_delivered = True
+            yield _Response(response, wire.account)
+
+
+def random_of(*parts: object) -> random.Random:
+    """Return random numbers that depend on these parts alone."""
+    return random.Random("/".join(map(str, parts)))  # noqa: S311 - draws a simulation, protects nothing
+
+
+__all__ = ["Lead", "Landing", "Sent", "Trouble", "Wire", "WireConnections", "WatchedAccount", "TimelineClock"]
