@@ -1,7 +1,9 @@
 # Everything runs in .venv, which `make setup` fills from pyproject.toml and constraints.txt; nothing else is touched.
 #
+#   make              list these
 #   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
-#   make demo         see two nights of a sync; LEADS=file.csv with your own rows
+#   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
+#                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
 #   make test         run all tests, two at a time, and measure their coverage
 #   make test-fast    run the tests that take less than two minutes together
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
@@ -9,6 +11,7 @@
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
 #   make lint         check style, spelling and types
+#   make constraints  pin the dependencies anew; needs uv
 #   make clean        remove .venv, .venv-… and what tools have left
 #
 # ARGS="-k name" is passed to pytest; make test then measures no coverage, as it runs only a part.
@@ -17,7 +20,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-fast test-floors test-mariadb holes simulate lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -33,6 +36,10 @@ USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info 
 # The caller's settings for Python, pip's target and Airflow are for other projects than this one.
 unexport $(filter PYTHON% AIRFLOW% _AIRFLOW% VIRTUAL_ENV% CONDA_%,$(.VARIABLES))
 unexport PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_VIRTUALENV PIP_TARGET PIP_USER
+
+# The first target, so the one of a bare `make`: what this file says of itself.
+help:
+	@sed -n 's/^#   //p; s/^# \([A-Z]*=\)/\1/p; /^SHELL/q' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)
 	@:
@@ -69,14 +76,15 @@ $(FLOORS_STAMP): pyproject.toml constraints-floors.txt
 $(MARIADB_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,dev-mysql)
 
-# A relative LEADS is a file where the caller stands, also with `make -C`.
+# A relative file is one where the caller stands, also with `make -C`.
 demo: setup
-	@case "$$LEADS" in \
-		'' | /*) ;; \
-		*) [ -e "$(PWD)/$$LEADS" ] && LEADS="$(PWD)/$$LEADS" || LEADS="$$PWD/$$LEADS" ;; \
-	esac; \
-	export LEADS; \
-	exec $(VENV_PYTHON) -m demo
+	@absolute() { \
+		case "$$1" in \
+			'' | /*) echo "$$1" ;; \
+			*) [ -e "$(PWD)/$$1" ] && echo "$(PWD)/$$1" || echo "$$PWD/$$1" ;; \
+		esac; \
+	}; \
+	LEADS=$$(absolute "$$LEADS") MAPPING=$$(absolute "$$MAPPING") exec $(VENV_PYTHON) -m demo
 
 PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
 

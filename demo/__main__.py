@@ -21,6 +21,7 @@ import requests
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 from demo import report
+from demo.column_names import read_mapping
 from demo.customers import Customers
 from demo.own_file import OwnFile
 from demo.progress import Progress
@@ -63,6 +64,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     environment = os.environ.get
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--leads", default=environment("LEADS"), help="a CSV file of your own (or LEADS=…)")
+    parser.add_argument(
+        "--mapping",
+        default=environment("MAPPING"),
+        help='a JSON file that names lead fields of its columns, {"E-mail": "EmailAddress"} (or MAPPING=…)',
+    )
     parser.add_argument("--count", type=int, default=200, help="how many customers to invent if no file is given")
     parser.add_argument(
         "--keep",
@@ -82,12 +88,8 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     from airflow_provider_leadsquared.exceptions import RowSourceError
 
     warehouse = folder / "warehouse.db"
-    given: Customers | OwnFile
     try:
-        if options.leads:
-            given = OwnFile(warehouse, Path(options.leads).resolve())
-        else:
-            given = Customers(warehouse, options.count)
+        given = _given(options, warehouse)
     except (RowSourceError, ValueError) as error:
         print(f"These leads cannot be used: {error}", file=sys.stderr)
         return 2
@@ -100,6 +102,8 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
             program, in about a minute and a half."""
         )
     )
+    print()
+    _print(report.fields(given.columns, given.row_key))
     sandbox = stack.enter_context(Sandbox(speed=SPEED, fields=given.fields, **Fields.SWITCHES))
     known = _prepare(sandbox, given)
     print(f"\n1  The sandbox is up: {sandbox.url}")
@@ -121,7 +125,9 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     _print(report.counts(night))
     _print(report.first_night())
     print(report.heading("Why some were not taken"))
-    _print(report.reasons(night.lines))
+    if any(line["reason_class"] for line in night.lines):
+        print(report.paragraph(given.arranged))
+    _print(report.reasons(night.lines, with_messages=True))
     _print(report.colours(ALLOWED_REJECTS, red))
     _print(report.polls(first, SPEED))
 
@@ -139,18 +145,27 @@ def _demonstrate(options: argparse.Namespace, folder: Path, stack: ExitStack) ->
     record = Record(sandbox.requests(), sandbox.leads(), sandbox.polls(), known)
     found = mismatches(nights, record, Fields(given.fields))
     _print(report.truth(nights, record, found))
-    print(report.heading("Where to see it"))
+    _print(report.commands(warehouse if options.keep else None))
     if options.keep:
-        print(f"The CRM:        {sandbox.url}\nAirflow:        {airflow.url}/dags/{given.dag_id}")
+        print(f"\nThe CRM:        {sandbox.url}\nAirflow:        {airflow.url}/dags/{given.dag_id}")
         print(f"The warehouse:  {warehouse}\nAll stay until you press Ctrl-C.")
         _await_interrupt()
-    else:
-        print(
-            report.paragraph(
-                """All ends now. To keep the CRM, Airflow's pages and the warehouse until Ctrl-C: make demo KEEP=1"""
-            )
-        )
     return 1 if found else 0
+
+
+def _given(options: argparse.Namespace, warehouse: Path) -> Customers | OwnFile:
+    """
+    Fill the warehouse with what is to be sent.
+
+    :raises ValueError: An option or a file cannot be used.
+    :raises RowSourceError: The file of leads cannot be read.
+    """
+    if options.leads:
+        mapping = read_mapping(Path(options.mapping)) if options.mapping else {}
+        return OwnFile(warehouse, Path(options.leads).resolve(), mapping)
+    if options.mapping:
+        raise ValueError("MAPPING is for a file of your own; name it too, LEADS=leads.csv")
+    return Customers(warehouse, options.count)
 
 
 def _await_interrupt() -> None:

@@ -67,6 +67,7 @@ class Customers:
 
     dag_id = "warehouse_to_leadsquared"
     dags = Path(__file__).resolve().parent.parent / "dags_examples"
+    row_key = "customer_id"
     #: All that the example needs, the CRM has by itself.
     fields: Sequence[Mapping[str, Any]] = ()
     #: Ids of leads to be.
@@ -96,6 +97,20 @@ class Customers:
     def ordered(self) -> str:
         """What is to go wrong at LeadSquared in the first night."""
         return f"system errors for {len(self.faults):,} leads"
+
+    @property
+    def arranged(self) -> str:
+        """What of the first night's refusals is none of the rows' own fault."""
+        taken = sum(kind is Kind.PHONE_TAKEN for kind in self.kinds.values())
+        return f"""This demonstration arranged all of it: it invented these customers with their faults, and gave the
+            telephone numbers of {taken:,} of them to other leads in the CRM, which therefore rejects them."""
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """The lead field of each column, as the example has it."""
+        from dags_examples.warehouse_to_leadsquared import MAPPING  # imports Airflow, whose home must be set before
+
+        return {column: target if isinstance(target, str) else target[0] for column, target in MAPPING.items()}
 
     def rows(self) -> list[Row]:
         """Return the present customers in the order in which they are sent, each with the lead that it ought to be."""

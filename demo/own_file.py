@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_leadsquared.sandbox.fields import BUILT_IN, SOURCE_FIELDS
@@ -31,6 +32,7 @@ class OwnFile:
 
     :param warehouse: The SQLite file to be filled.
     :param leads: The CSV file.
+    :param given: Lead fields of columns that are not to be guessed by their names.
     :raises ValueError: The columns cannot stand in a table, or there are no rows.
     :raises RowSourceError: The file cannot be read.
     """
@@ -44,14 +46,16 @@ class OwnFile:
         {"kind": "reject", "exception": "MXInvalidInputException", "share": REFUSED, "seed": 2},
     )
 
-    def __init__(self, warehouse: Path, leads: Path) -> None:
+    def __init__(self, warehouse: Path, leads: Path, given: Mapping[str, str | None] = MappingProxyType({})) -> None:
         # Not at the top: it imports Airflow, whose home must be set before.
         from airflow_provider_leadsquared.tasks.row_sources.csv_file import read_csv
 
         self._warehouse, self._name = warehouse, leads.name
         with read_csv(str(leads), null_values=NULL_VALUES) as rows, closing(sqlite3.connect(warehouse)) as database:
-            mapping = mapping_of(rows.columns)
-            row_key = row_key_of(rows.columns, mapping)
+            #: The lead field of each column, None for one that is not sent.
+            self.columns = mapping = mapping_of(rows.columns, given)
+            #: The column that names a row, None if its number does.
+            self.row_key = row_key = row_key_of(rows.columns, mapping)
             sent = [(at, name) for at, column in enumerate(rows.columns) if (name := mapping[column]) is not None]
             key_at = None if row_key is None else rows.columns.index(row_key)
             self._attributes = [name for _, name in sent]
@@ -76,6 +80,12 @@ class OwnFile:
     def ordered(self) -> str:
         """What is to go wrong at LeadSquared in the first night."""
         return f"system errors for {STUMBLING:.0%}, refusal of {REFUSED:.0%}"
+
+    @property
+    def arranged(self) -> str:
+        """What of the first night's refusals is none of the rows' own fault."""
+        return f"""This demonstration ordered what the CRM rejects: the sandbox refuses {REFUSED:.0%} of all leads,
+            whatever they hold. What is invalid or superseded is so by the rows themselves."""
 
     @property
     def fields(self) -> list[dict[str, str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from demo.truth import Json, Mismatch, Night, Record
@@ -14,6 +16,13 @@ WIDTH = 98
 #: Status calls further apart than this many seconds belong to two polls of the sensor.
 _PAUSE = 3.0
 _MOST_MISMATCHES = 20
+#: So many columns of a file are named.
+_MOST_COLUMNS = 12
+#: A blank at which no line is broken.
+_TOGETHER = "\N{NO-BREAK SPACE}"
+#: By what LeadSquared looks for a lead, in its order.
+MATCH_KEYS = ("ProspectID", "EmailAddress", "Phone")
+_REJECTS = "SELECT row_key, state, reason FROM leadsquared_ledger_rejects"
 
 
 def heading(text: str) -> str:
@@ -24,6 +33,30 @@ def heading(text: str) -> str:
 def paragraph(text: str) -> str:
     """Break a text into lines."""
     return textwrap.fill(" ".join(text.split()), WIDTH)
+
+
+def fields(columns: Mapping[str, str | None], row_key: str | None) -> Iterator[str]:
+    """
+    Tell which column becomes which lead field, what names a row, and by what LeadSquared finds a lead.
+
+    :param columns: The lead field of each column; None for one that is not sent.
+    :param row_key: The column that names a row; None if its number does.
+    """
+    sent = {column: field for column, field in columns.items() if field is not None}
+    shown = [f"{column}{_TOGETHER}→{_TOGETHER}{field}" for column, field in sent.items()]
+    left_out = [column for column in columns if column not in sent and column != row_key]
+    yield _indented("Columns become lead fields: " + _first_of(shown))
+    if left_out:
+        yield _indented("Not sent: " + _first_of(left_out))
+    key = "its number in the file" if row_key is None else row_key + ("" if row_key in sent else " (not sent)")
+    yield _indented(f"Row key, which names a row in logs and ledger: {key}")
+    if match_keys := [field for field in MATCH_KEYS if field in sent.values()]:
+        yield _indented(f"Match key, by which LeadSquared finds a lead that it has: {', else '.join(match_keys)}")
+    else:
+        yield _indented(
+            f"No column is a match key ({', '.join(MATCH_KEYS)}), so no row will be sent. MAPPING=mapping.json can "
+            "name the column that is one."
+        )
 
 
 def counts(night: Night) -> Iterator[str]:
@@ -53,23 +86,33 @@ def second_night() -> Iterator[str]:
     )
 
 
-def reasons(lines: Iterable[Json]) -> Iterator[str]:
-    """Tell why rows were not taken, each reason with one key, as the ledger has it."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+def reasons(lines: Iterable[Json], *, with_messages: bool = False) -> Iterator[str]:
+    """
+    Tell why rows were not taken, each reason with one key, as the ledger has it.
+
+    :param with_messages: Add to each reason the message of the row that is named.
+    """
+    found: dict[tuple[str, str], list[Json]] = defaultdict(list)
     for line in lines:
         if line["reason_class"]:
-            found[line["state"], line["reason_class"]].append(line["row_key"] or f"row {line['row_no'] + 1}")
+            found[line["state"], line["reason_class"]].append(line)
     if not found:
         yield "All were taken."
         return
-    yield from _table(
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    header, *rows = _table(
         "><<<",
         ("rows", "state", "reason", "such as"),
         [
-            (f"{len(keys):,}", state, reason, keys[0])
-            for (state, reason), keys in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+            (f"{len(alike):,}", state, reason, alike[0]["row_key"] or f"row {alike[0]['row_no'] + 1}")
+            for (state, reason), alike in ordered
         ],
     )
+    yield header
+    for row, (_, alike) in zip(rows, ordered, strict=True):
+        yield row
+        if with_messages and alike[0]["reason"]:
+            yield _indented(alike[0]["reason"], 6)
 
 
 def colours(allowed: float, red: Sequence[str]) -> Iterator[str]:
@@ -147,6 +190,23 @@ def truth(nights: Sequence[Night], record: Record, found: Sequence[Mismatch]) ->
         yield f"  … and {len(found) - _MOST_MISMATCHES:,} more"
 
 
+def commands(warehouse: Path | None) -> Iterator[str]:
+    """
+    Name what to run next.
+
+    :param warehouse: The warehouse's file if all is kept for the user; None if it ends now.
+    """
+    yield heading("What to run next")
+    if warehouse is None:
+        yield from _command("make demo KEEP=1", "the same, and CRM, Airflow's pages and warehouse stay until Ctrl-C")
+    else:
+        yield from _command(f'sqlite3 {warehouse} "{_REJECTS}"', "why rows are not in the CRM, as the ledger has it")
+    yield from _command("make demo LEADS=leads.csv", "with a file of your own")
+    yield from _command("make demo LEADS=leads.csv MAPPING=mapping.json", "with the lead fields that you name")
+    yield from _command(".venv/bin/python -m airflow_provider_leadsquared.sandbox", "the sandbox alone, for your DAGs")
+    yield "docs/nightly-sync.md leads from here to your own warehouse and account."
+
+
 def _sensor_polls(record: Record, since: float) -> Iterator[tuple[str, str, str, str]]:
     """Gather status calls into the sensor's polls: when, how many asked, settled, and open afterwards."""
     left = len(record.requests)
@@ -154,6 +214,22 @@ def _sensor_polls(record: Record, since: float) -> Iterator[tuple[str, str, str,
         settled = sum(call["status"] not in (None, "In-Queue") for call in burst)
         left -= settled
         yield f"{burst[0]['at_real'] - since:.1f} s", f"{len(burst):,}", f"{settled:,}", f"{left:,}"
+
+
+def _command(command: str, what: str) -> Iterator[str]:
+    yield f"{command}\n    {what}"
+
+
+def _indented(text: str, by: int = 3) -> str:
+    margin = " " * by
+    text = re.sub(r"[ \n]+", " ", text)
+    filled = textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=f"{margin}  ")
+    return filled.replace(_TOGETHER, " ")
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_COLUMNS
+    return ", ".join(names[:_MOST_COLUMNS]) + (f", and {more:,} more" if more > 0 else "")
 
 
 def _side_by_side(left: Sequence[str], right: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_leadsquared.api.confirmations import Confirmation, read_lead_confirmation
 from airflow_provider_leadsquared.api.endpoints import Endpoint, Host, KeyPair
-from airflow_provider_leadsquared.api.leads import encode_lead
+from airflow_provider_leadsquared.api.leads import encode_lead, exact_name
 from airflow_provider_leadsquared.api.payloads import Payload
 
 #: What LeadSquared does to an existing lead; without the parameter every attribute that is sent overwrites.
@@ -47,6 +47,7 @@ class AsyncApi:
     :param read_confirmation: Reads the inner response (keys in lower case) of a request that succeeded; None if it
         does not confirm the record.
     :param may_repeat: Whether a payload may be sent again when nobody knows if its first sending was accepted.
+    :param exact_name: Returns how LeadSquared spells a field's name, None for one that it is not known to have.
     :param parameters: Query parameters that a submission may carry, each with its allowed values.
     """
 
@@ -60,6 +61,7 @@ class AsyncApi:
     encode: Callable[..., Payload]
     read_confirmation: Callable[[Mapping[str, Any]], Confirmation | None]
     may_repeat: Callable[[Payload], bool] = has_match_key
+    exact_name: Callable[[str], str | None] = exact_name
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_paths(self, paths: Mapping[str, str]) -> AsyncApi:

@@ -145,6 +145,11 @@ def _texts_of(
     return texts
 
 
+def exact_name(name: str) -> str | None:
+    """Return how LeadSquared spells a name, whatever its case here: a system field's or ``mx_…``; None for others."""
+    return _SYSTEM_NAMES.get(name.lower()) or ("mx_" + name[3:] if name[:3].lower() == "mx_" else None)
+
+
 def attributes_of(payload: Payload) -> dict[str, object]:
     """Return names and texts of an encoded lead as they are sent; a custom field set as a dict of its own."""
     return {
@@ -229,9 +234,8 @@ def _check(texts: dict[str, str | dict[str, str]]) -> None:
 def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[str, str, str] | None:
     """Check a lead's names with its JSON Schema, and the exact spelling of those that are known."""
     for name, _ in shape:
-        exact = _SYSTEM_NAMES.get(name.lower()) or ("mx_" + name[3:] if name[:3].lower() == "mx_" else name)
-        if exact != name:
-            return name, "attribute_name", f"names are case-sensitive; write {exact!r}"
+        if exact_name(name) not in (None, name):
+            return name, "attribute_name", f"names are case-sensitive; write {exact_name(name)!r}"
     error = first_error("lead", {name: "" if inner is None else dict.fromkeys(inner, "") for name, inner in shape})
     if error is None:
         return None

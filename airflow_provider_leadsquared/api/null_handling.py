@@ -41,5 +41,5 @@ def check_null_handling(given: object) -> None:
 
     :raises ValueError: There is no such handling.
     """
-    if given not in _TEXTS:
+    if given not in tuple(_TEXTS):
         raise ValueError(f"null_handling is {given!r}; write {' or '.join(map(repr, _TEXTS))}")

@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.api.null_handling import NullHandling
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.delivery.records import check_records
 from airflow_provider_leadsquared.delivery.row_keys import DOUBLED_KEY, check_key_column, split_row_key
 from airflow_provider_leadsquared.delivery.states import State
 
@@ -86,8 +87,7 @@ class Batch:
         :raises ValueError: ``records`` is no list of records, or ``row_key`` names a personal column.
         """
         check_key_column(row_key, is_hashed=hash_row_keys)
-        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-            raise ValueError(f"{api.records} is a {type(records).__name__}; pass a list of {api.records}")
+        check_records(records, api.records)
         batch = cls([], {}, api)
         for row, record in enumerate(records):
             key: str | None = None

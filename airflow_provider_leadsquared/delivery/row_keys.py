@@ -32,8 +32,10 @@ def check_key_column(column: str | None, *, is_hashed: bool = False) -> None:
     Refuse a key column that would carry personal data into logs and XComs.
 
     :param is_hashed: Only hashes of the keys leave the task, so that any column may be one.
-    :raises ValueError: ``column`` names such a column.
+    :raises ValueError: ``column`` names such a column, or is no name.
     """
+    if column is not None and not isinstance(column, str):
+        raise ValueError(f"row_key is a {type(column).__name__}; pass the name of a column")
     if column is not None and not is_hashed and _PERSONAL.fullmatch(re.sub(r"[^a-z]", "", column.lower())):
         raise ValueError(
             f"row_key={column!r} would show personal data in logs and XComs; name a column with an id of your own, or "

@@ -58,13 +58,15 @@ class LeadCaptureOperator(SubmitOperator):
     :param leadsquared_conn_id: The LeadSquared connection. (templated)
     :raises LeadsNotDelivered: More rows were set aside than allowed; the rest was sent. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
-    :raises ValueError: An argument is wrong; nothing was sent. When the DAG is parsed: leads that are written in its
-        file hold ``{{ … }}``, or are given to ``.partial()`` or ``.expand()``, which would store them.
+    :raises ValueError: An argument is wrong: when the DAG is parsed, or when the task runs if a template or another
+        task's output says so; nothing was sent. When the DAG is parsed also if leads that are written in its file hold
+        ``{{ … }}``, or are given to ``.partial()`` or ``.expand()``, which would store them.
     """
 
     api_name = LEAD_CAPTURE.name
     records_argument = "leads"
     template_fields: Sequence[str] = ("leads", *SubmitOperator.template_fields[1:])
+    argument_checks = {**SubmitOperator.argument_checks, "lead_update_behavior": update_parameters}
 
     def __init__(
         self, *, leads: Any, lead_update_behavior: str | None = None, check_fields: bool = False, **kwargs: Any

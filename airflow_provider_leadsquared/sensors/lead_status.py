@@ -14,9 +14,11 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from pendulum import duration, from_timestamp
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
+from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
 from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 _WITHOUT_TRIGGERER = 900.0
 
 
-class LeadStatusSensor(BaseSensorOperator):
+class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     """
     Wait until every request has its verdict, polling when LeadSquared may have one.
 
@@ -96,6 +98,7 @@ class LeadStatusSensor(BaseSensorOperator):
         "ledger_table",
         "leadsquared_conn_id",
     )
+    argument_checks = {"allowed_rejects": parse_allowed_rejects}
     ui_color = "#e8eef7"
 
     def __init__(
@@ -130,11 +133,10 @@ class LeadStatusSensor(BaseSensorOperator):
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
         self.has_default_timeout = "timeout" not in kwargs and "timeout" not in theirs
+        self.check_arguments(vars(self))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; see the class."""
-        from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
-
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         awaited = self._awaited(context)
         if self.has_default_timeout:

@@ -8,6 +8,7 @@ otherwise refuse a million leads one by one.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -86,14 +87,13 @@ class ColumnMapping:
             transform; nothing would be sent; or the key would show personal data.
         """
         columns = tuple(columns)
-        if not isinstance(row_key, Sequence):
-            raise ValueError(f"row_key is a {type(row_key).__name__}; pass the name of a column, or a list of them")
-        keys = (row_key,) if isinstance(row_key, str) else tuple(row_key)
+        keys = check_row_key(row_key, is_hashed=hash_row_keys)
+        check_mapping(mapping, constants, api=api)
         constants = dict(constants or {})
         _check_columns(columns)
         mapping = _as_dict(mapping)
         _check_there("mapping", [column for column in mapping if column != REST], columns)
-        _check_keys(keys, columns, is_hashed=hash_row_keys)
+        _check_there("row_key", keys, columns)
         sent = [column for column in columns if column not in keys or is_sent(column, is_hashed=hash_row_keys)]
         sources = []
         for column, attribute, transforms in _targets(mapping, sent):
@@ -148,6 +148,46 @@ class ColumnMapping:
         if self._constants:
             lead.update(self._constants)
         return lead
+
+
+def check_row_key(row_key: Any, *, is_hashed: bool) -> tuple[str, ...]:
+    """
+    Check what can be checked of a ``row_key`` without the columns of the source.
+
+    :param row_key: The name of a column, or several.
+    :param is_hashed: Whether rows are named by a hash of their keys.
+    :return: The names of the columns.
+    :raises ValueError: It names no column, or one twice, or one that would show personal data.
+    """
+    if not isinstance(row_key, Sequence):
+        raise ValueError(f"row_key is a {type(row_key).__name__}; pass the name of a column, or a list of them")
+    keys = (row_key,) if isinstance(row_key, str) else tuple(row_key)
+    if not keys:
+        raise ValueError("row_key names no column; name one that identifies a row")
+    for column in keys:
+        if not isinstance(column, str):
+            raise ValueError(f"row_key holds a {type(column).__name__}; pass the names of columns")
+        check_key_column(column, is_hashed=is_hashed)
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"row_key names a column twice: {_listed(keys)}")
+    return keys
+
+
+def check_mapping(mapping: Any, constants: Any = None, *, api: AsyncApi) -> None:
+    """
+    Check what can be checked of a mapping without the columns of the source; see :meth:`ColumnMapping.build`.
+
+    :param constants: The constants beside it.
+    :param api: The asynchronous API that the leads are sent to; it knows the names of its fields.
+    :raises ValueError: It has another form, a word in it is no transform, it goes from lead fields to columns, or a
+        field is filled twice.
+    """
+    if constants is not None and not isinstance(constants, Mapping):
+        raise ValueError(f"constants is a {type(constants).__name__}; write a dict of lead fields and their values")
+    mapping = _as_dict(mapping)
+    targets = [(column, attribute) for column, attribute, _ in _targets(mapping, ())]
+    _check_direction(targets, api, takes_rest=REST in mapping)
+    _check_filled_once([(attribute, f"column {column!r}") for column, attribute in targets], constants or {})
 
 
 def _as_dict(mapping: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,18 +268,6 @@ def _check_there(where: str, wanted: Sequence[Any], columns: Sequence[str]) -> N
     )
 
 
-def _check_keys(keys: Sequence[str], columns: Sequence[str], *, is_hashed: bool) -> None:
-    if not keys:
-        raise ValueError("row_key names no column; name one that identifies a row")
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"row_key names a column twice: {_listed(keys)}")
-    for column in keys:
-        if not isinstance(column, str):
-            raise ValueError(f"row_key holds a {type(column).__name__}; pass the names of columns")
-        check_key_column(column, is_hashed=is_hashed)
-    _check_there("row_key", keys, columns)
-
-
 def _check_key_may_be_sent_as(column: str, attribute: str) -> None:
     """Refuse a key that is somebody's address, whatever it is called in the warehouse."""
     try:
@@ -251,14 +279,44 @@ def _check_key_may_be_sent_as(column: str, attribute: str) -> None:
         ) from None
 
 
-def _check_attributes(columns: Sequence[tuple[str, str]], constants: Mapping[str, Any], api: AsyncApi) -> None:
-    """Check every attribute against the rules for names; none may be filled twice."""
+def _check_direction(targets: Sequence[tuple[str, str]], api: AsyncApi, *, takes_rest: bool) -> None:
+    """
+    Refuse a mapping that was written from lead fields to columns.
+
+    A column may be called like a lead field. But a field's name begins with a capital or ``mx_``, and without any name
+    that LeadSquared knows no lead could be matched.
+    """
+
+    def is_field(name: Any) -> bool:
+        return isinstance(name, str) and api.exact_name(name) == name
+
+    turned = [(column, attribute) for column, attribute in targets if is_field(column) and not is_field(attribute)]
+    if takes_rest or any(is_field(attribute) for _, attribute in targets):
+        turned = [(column, attribute) for column, attribute in turned if attribute[:1].islower()]
+    if turned:
+        column, attribute = turned[0]
+        near = api.exact_name(re.sub(r"\W", "", attribute))
+        hint = f"; did you mean {near!r}?" if near else "."
+        raise ValueError(
+            f"mapping[{column!r}] is {attribute!r}, which is no lead field{hint} A mapping goes from a column to a "
+            f"lead field: if this one goes the other way, write {{{attribute!r}: {column!r}}}"
+        )
+
+
+def _check_filled_once(columns: Sequence[tuple[str, str]], constants: Mapping[str, Any]) -> dict[str, str]:
+    """Return where each attribute comes from; none may be filled twice."""
     origins: dict[str, str] = {}
-    problems = []
     for attribute, origin in [*columns, *((name, "a constant") for name in constants)]:
         if attribute in origins:
             raise ValueError(f"{attribute!r} is filled twice: by {origins[attribute]} and by {origin}; leave one out")
         origins[attribute] = origin
+    return origins
+
+
+def _check_attributes(columns: Sequence[tuple[str, str]], constants: Mapping[str, Any], api: AsyncApi) -> None:
+    """Check every attribute against the rules for names; none may be filled twice."""
+    problems = []
+    for attribute, origin in _check_filled_once(columns, constants).items():
         try:
             api.encode({attribute: constants.get(attribute, "x")})
         except InvalidLeadError as error:

@@ -1,27 +1,33 @@
-"""Checks of arguments that several tasks have, made when a task runs: before, they may be templates."""
+"""Checks and readings of arguments that several tasks have."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.api.async_apis import LEAD_UPDATE_BEHAVIORS, AsyncApi
-from airflow_provider_leadsquared.api.null_handling import check_null_handling
-from airflow_provider_leadsquared.api.requests import check_parameters
+from airflow_provider_leadsquared.api.async_apis import LEAD_UPDATE_BEHAVIORS
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-def check_sending_arguments(api: AsyncApi, parameters: dict[str, str], null_handling: Any, concurrency: Any) -> None:
+def check_concurrency(concurrency: object) -> None:
     """
-    Check how records are to be sent.
+    Check how many calls may be under way at the same time.
 
-    :raises ValueError: An argument is wrong; names it and what it may be.
+    :raises ValueError: It is no whole number from 1.
     """
-    check_parameters(api, parameters)
-    check_null_handling(null_handling)
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
         raise ValueError(f"concurrency is {concurrency!r}; write a whole number from 1")
+
+
+def check_on_clear(on_clear: object) -> None:
+    """
+    Check what clearing a task shall mean.
+
+    :raises ValueError: There is no such meaning.
+    """
+    if on_clear not in ("resume", "resend"):
+        raise ValueError(f"on_clear is {on_clear!r}; write 'resume' or 'resend'")
 
 
 def warn_of_email_keys(log: Logger, count: int) -> None:
@@ -45,7 +51,8 @@ def update_parameters(lead_update_behavior: str | None) -> dict[str, str]:
     :raises ValueError: LeadSquared knows no such behaviour.
     """
     if lead_update_behavior not in (None, *LEAD_UPDATE_BEHAVIORS):
-        raise ValueError(f"lead_update_behavior must be one of {', '.join(LEAD_UPDATE_BEHAVIORS)}, or None")
+        allowed = ", ".join(map(repr, LEAD_UPDATE_BEHAVIORS))
+        raise ValueError(f"lead_update_behavior is {lead_update_behavior!r}; write one of {allowed}, or None")
     return {} if lead_update_behavior is None else {"LeadUpdateBehavior": lead_update_behavior}
 
 

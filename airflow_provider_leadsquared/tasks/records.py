@@ -97,46 +97,6 @@ def refuse_templates(given: Any, argument: str) -> None:
                 )
 
 
-class MappedRecords:
-    """
-    What ``partial()`` of an operator with records returns: it maps, but not over records.
-
-    Airflow stores every argument of a mapped task with the DAG and shows it, and does not build the operator that
-    could hide it.
-
-    :param partial: What Airflow's own ``partial()`` returned.
-    :param argument: The name of the argument that takes the records.
-    """
-
-    def __init__(self, partial: Any, argument: str) -> None:
-        self._partial, self._argument = partial, argument
-
-    def __repr__(self) -> str:
-        return repr(self._partial)
-
-    def expand(self, **mapped: Any) -> Any:
-        """
-        Map over outputs of other tasks, or lists; as Airflow's own ``expand()``.
-
-        :raises ValueError: Records are among the arguments.
-        """
-        given = mapped.get(self._argument)
-        refuse_stored_records(given if isinstance(given, Mapping) else None, self._argument)
-        for one in given if given is not None and is_data(given) else ():
-            refuse_stored_records(one, self._argument)
-        return self._partial.expand(**mapped)
-
-    def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
-        """
-        Map over several arguments at once; as Airflow's own ``expand_kwargs()``.
-
-        :raises ValueError: Records are among the arguments.
-        """
-        for mapped in kwargs if is_data(kwargs) else ():
-            refuse_stored_records(mapped.get(self._argument) if isinstance(mapped, Mapping) else None, self._argument)
-        return self._partial.expand_kwargs(kwargs, strict=strict)
-
-
 def refuse_stored_records(given: Any, argument: str) -> None:
     """
     Refuse records as an argument of a mapped task.

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import async_api
-from airflow_provider_leadsquared.delivery.row_keys import is_email
+from airflow_provider_leadsquared.api.null_handling import check_null_handling
+from airflow_provider_leadsquared.api.requests import check_parameters
+from airflow_provider_leadsquared.delivery.counts import Counts, parse_allowed_rejects
+from airflow_provider_leadsquared.delivery.records import check_records
+from airflow_provider_leadsquared.delivery.row_keys import check_key_column, is_email
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.arguments import warn_of_email_keys
+from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
+from airflow_provider_leadsquared.tasks.arguments import check_concurrency, check_on_clear, warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
-from airflow_provider_leadsquared.tasks.records import (
-    MappedRecords,
-    prepare,
-    records_in,
-    refuse_stored_records,
-    refuse_templates,
-)
+from airflow_provider_leadsquared.tasks.records import prepare, records_in, refuse_stored_records, refuse_templates
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 OnClear = Literal["resume", "resend"]
 
 
-class SubmitOperator(BaseOperator):
+class SubmitOperator(CheckedArguments, BaseOperator):
     """
     Submit records to an asynchronous API, and return their receipts.
 
@@ -61,6 +60,12 @@ class SubmitOperator(BaseOperator):
         "ledger_table",
         "leadsquared_conn_id",
     )
+    argument_checks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "null_handling": check_null_handling,
+        "allowed_rejects": parse_allowed_rejects,
+        "concurrency": check_concurrency,
+        "on_clear": check_on_clear,
+    }
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -99,16 +104,23 @@ class SubmitOperator(BaseOperator):
         self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
+        self.check_arguments({**vars(self), self.records_argument: records})
 
     @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """
-        Set arguments of a mapped task; as Airflow's own ``partial()``.
+    def check_together(cls, known: Mapping[str, Any]) -> None:
+        """Check the records as a whole, the parameters that the API takes, and the row key."""
+        if cls.records_argument in known:
+            check_records(known[cls.records_argument], cls.records_argument)
+        if "parameters" in known:
+            check_parameters(async_api(cls.api_name), known["parameters"] or {})
+        if "row_key" in known and "hash_row_keys" in known:
+            check_key_column(known["row_key"], is_hashed=known["hash_row_keys"])
 
-        :raises ValueError: Records are among the arguments.
-        """
-        refuse_stored_records(kwargs.get(cls.records_argument), cls.records_argument)
-        return MappedRecords(super().partial(**kwargs), cls.records_argument)
+    @classmethod
+    def check_mapped(cls, given: Mapping[str, Any], *, is_resolved: bool = False) -> None:
+        """Refuse records among the arguments, which would be stored, and check the others."""
+        refuse_stored_records(given.get(cls.records_argument), cls.records_argument)
+        super().check_mapped(given, is_resolved=is_resolved)
 
     @property
     def records(self) -> Any:
@@ -123,7 +135,8 @@ class SubmitOperator(BaseOperator):
         """Check, submit, record; see the class."""
         from airflow_provider_leadsquared.tasks.submitting import Submission
 
-        self._check_arguments()
+        self.check_arguments(vars(self), is_rendered=True)
+        self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         api = hook.account.api(self.api_name)
         batch = self._read_batch(hook)
@@ -186,15 +199,6 @@ class SubmitOperator(BaseOperator):
             )
         ledger.write(metadata={"clear_number": clears, "tries": records.metadata.get("tries", 0) + 1})
 
-    def _check_arguments(self) -> None:
-        from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
-        from airflow_provider_leadsquared.tasks.arguments import check_sending_arguments
-
-        self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
-        check_sending_arguments(async_api(self.api_name), self.parameters, self.null_handling, self.concurrency)
-        if self.on_clear not in ("resume", "resend"):
-            raise ValueError(f"on_clear is {self.on_clear!r}; write 'resume' or 'resend'")
-
     def _read_batch(self, hook: LeadSquaredHook) -> Batch:
         from airflow_provider_leadsquared.delivery.batch import Batch
 
@@ -233,7 +237,6 @@ class SubmitOperator(BaseOperator):
 
     def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
-        from airflow_provider_leadsquared.delivery.counts import Counts
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
         records = batch.api.records

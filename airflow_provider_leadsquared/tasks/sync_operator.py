@@ -5,18 +5,30 @@ from __future__ import annotations
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
+from airflow_provider_leadsquared.api.null_handling import check_null_handling
+from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.tasks.arguments import update_parameters, warn_of_email_keys
+from airflow_provider_leadsquared.sync.mapping import REST, ColumnMapping, check_mapping, check_row_key
+from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
+from airflow_provider_leadsquared.sync.replay import Replay
+from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
+from airflow_provider_leadsquared.tasks.arguments import (
+    check_concurrency,
+    parse_bool,
+    update_parameters,
+    warn_of_email_keys,
+)
 from airflow_provider_leadsquared.tasks.dry_run import preview
 from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
@@ -30,8 +42,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
-    from airflow_provider_leadsquared.sync.mapping import ColumnMapping
-    from airflow_provider_leadsquared.sync.replay import Replay
     from airflow_provider_leadsquared.sync.rows import Rows
     from airflow_provider_leadsquared.sync.run import SyncRun
 
@@ -39,7 +49,7 @@ if TYPE_CHECKING:
 _NAMED_ROWS = 5
 
 
-class SyncOperator(BaseOperator):
+class SyncOperator(CheckedArguments, BaseOperator):
     """
     Send the rows of a source to LeadSquared as leads: those that are new or have changed, each once.
 
@@ -60,6 +70,16 @@ class SyncOperator(BaseOperator):
         "ledger_table",
         "leadsquared_conn_id",
     )
+    argument_checks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "policies": Policies.parse,
+        "full_refresh": partial(parse_bool, "full_refresh"),
+        "replay": Replay.parse,
+        "dry_run": partial(parse_bool, "dry_run"),
+        "lead_update_behavior": update_parameters,
+        "null_handling": check_null_handling,
+        "allowed_rejects": parse_allowed_rejects,
+        "concurrency": check_concurrency,
+    }
     ui_color = "#e8f4ea"
 
     def __init__(
@@ -104,6 +124,14 @@ class SyncOperator(BaseOperator):
         self.ledger_table = ledger_table
         self.leadsquared_conn_id = leadsquared_conn_id
         self._stopping = False
+        self.check_arguments({**vars(self), "dry_run": dry_run})
+
+    @classmethod
+    def check_together(cls, known: Mapping[str, Any]) -> None:
+        """Check mapping, constants and row key, as far as it can be done without the columns of the source."""
+        check_mapping(known.get("mapping", REST), known.get("constants"), api=async_api(cls.api_name))
+        if "row_key" in known and "hash_row_keys" in known:
+            check_row_key(known["row_key"], is_hashed=known["hash_row_keys"])
 
     @abstractmethod
     def open_rows(self) -> AbstractContextManager[Rows]:
@@ -121,7 +149,7 @@ class SyncOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Settle, read, compare, check, send; see the class."""
-        replay = self._check_arguments()
+        replay = self._read_templates()
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         # Neither a DAG's id nor a task's can hold a slash, so no two tasks have one name.
         name = self.sync or f"{context['ti'].dag_id}/{context['ti'].task_id} by {self.leadsquared_conn_id}"
@@ -153,16 +181,12 @@ class SyncOperator(BaseOperator):
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
         self._stopping = True
 
-    def _check_arguments(self) -> Replay | None:
-        from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
-        from airflow_provider_leadsquared.sync.replay import Replay
-        from airflow_provider_leadsquared.tasks.arguments import check_sending_arguments, parse_bool
-
+    def _read_templates(self) -> Replay | None:
+        """Check all arguments again, for templates may have been among them, and return what is to be replayed."""
+        self.check_arguments(vars(self), is_rendered=True)
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         self.full_refresh = parse_bool("full_refresh", self.full_refresh)
         self.is_dry_run = parse_bool("dry_run", self.is_dry_run)
-        parameters = update_parameters(self.lead_update_behavior)
-        check_sending_arguments(async_api(self.api_name), parameters, self.null_handling, self.concurrency)
         return Replay.parse(self.replay)
 
     def _settle_earlier(self, address: LedgerAddress, hook: LeadSquaredHook) -> None:
@@ -188,7 +212,6 @@ class SyncOperator(BaseOperator):
     def _read(self, hook: LeadSquaredHook, ledger: SyncLedger, replay: Replay | None) -> Iterator[SyncRun]:
         """Read the source to its end and decide the state of each row."""
         from airflow_provider_leadsquared.api.field_rules import FieldRules
-        from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
         from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
         from airflow_provider_leadsquared.tasks.progress import Progress
 
@@ -230,8 +253,6 @@ class SyncOperator(BaseOperator):
 
     def _mapped(self, rows: Rows, api: AsyncApi) -> ColumnMapping:
         """Check the author's mapping against the columns of the source."""
-        from airflow_provider_leadsquared.sync.mapping import ColumnMapping
-
         return ColumnMapping.build(
             self.mapping,
             columns=rows.columns,

@@ -33,7 +33,8 @@ class CsvToLeadSquaredOperator(SyncOperator):
     :raises RowSourceError: The file is not there or cannot be opened; nothing was sent.
     :raises LeadsNotDelivered: As for ``SqlToLeadSquaredOperator``.
     :raises LeadsUnsent: As for ``SqlToLeadSquaredOperator``.
-    :raises ValueError: An argument is wrong, or a mapped column is not in the file; nothing was sent.
+    :raises ValueError: An argument is wrong: when the DAG is parsed, or when the task runs if a template says so; or a
+        mapped column is not in the file. Nothing was sent.
     """
 
     template_fields: Sequence[str] = ("path", *SyncOperator.sync_template_fields)

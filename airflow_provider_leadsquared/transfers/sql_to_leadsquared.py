@@ -68,7 +68,8 @@ class SqlToLeadSquaredOperator(SyncOperator):
         was broken. Not retried.
     :raises LeadsUnsent: Rows could not be sent (outage, keys refused, task stopped); a retry sends just those.
     :raises WarehouseError: The query failed; nothing was sent.
-    :raises ValueError: An argument is wrong, or the ledger would be in a column store; nothing was sent.
+    :raises ValueError: An argument is wrong: when the DAG is parsed, or when the task runs if a template or the
+        query's columns say so; or the ledger would be in a column store. Nothing was sent.
     """
 
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *SyncOperator.sync_template_fields)

@@ -74,6 +74,9 @@ def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subpr
     ]
     for reason in ("MXDuplicateEntryException", "same_match_key", "no_match_key", "not_an_option", "too_long"):
         assert re.search(rf"^ +\d  \w+ +{reason} +\d+$", shown, re.MULTILINE), shown
+    assert "email → EmailAddress" in shown
+    assert "LeadSquared finds a lead that it has: EmailAddress, else Phone" in " ".join(shown.split())
+    assert "make demo LEADS=leads.csv" in shown
     assert "The first night took 36 POSTs, the second 4" in " ".join(shown.split()), shown
     assert "@example.org" not in shown
     assert max(map(len, shown.splitlines())) <= 100

@@ -209,7 +209,7 @@ def test_leads_of_another_kind_are_an_error_that_says_what_to_pass(sandbox, give
     ("arguments", "named"),
     [
         ({"row_key": "EmailAddress"}, "personal data"),
-        ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior must be one of DoNotUpdate"),
+        ({"lead_update_behavior": "Overwrite"}, "lead_update_behavior is 'Overwrite'; write one of 'DoNotUpdate'"),
         ({"null_handling": "drop"}, "null_handling"),
         ({"concurrency": 0}, "concurrency"),
         ({"on_clear": "again"}, "on_clear"),

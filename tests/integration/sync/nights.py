@@ -75,7 +75,9 @@ class Warehouse:
         return {name for (name,) in found}
 
 
-def customer(number: int, city: str = "Pune", plan: str | None = "Gold", email: str | None = None) -> tuple[Any, ...]:
+def customer(
+    number: int, city: str | None = "Pune", plan: str | None = "Gold", email: str | None = None
+) -> tuple[Any, ...]:
     return number, email or f"customer{number}@example.org", city, plan
 
 

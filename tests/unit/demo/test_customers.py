@@ -79,6 +79,17 @@ def test_the_examples_mapping_makes_of_them_what_is_written_down_here(warehouse:
     assert made == [(row.key, row.lead) for row in rows]
 
 
+def test_columns_and_fields_are_those_of_the_example(warehouse: Path):
+    customers = Customers(warehouse, FEWEST)
+
+    assert customers.columns["email"] == "EmailAddress"
+    assert customers.columns.keys() == MAPPING.keys() > {customers.row_key}
+
+
+def test_refusals_that_are_arranged_are_counted(warehouse: Path):
+    assert "telephone numbers of 2 of them" in " ".join(Customers(warehouse, FEWEST).arranged.split())
+
+
 def test_nobody_real_can_be_meant(warehouse: Path):
     for row in Customers(warehouse, 200).rows():
         assert row.lead.get("EmailAddress", "@example.org").endswith("@example.org")

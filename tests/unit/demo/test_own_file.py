@@ -27,6 +27,15 @@ def test_columns_become_fields_by_their_names_and_empty_cells_no_value(tmp_path:
     ]
 
 
+def test_columns_become_the_fields_that_the_user_names(tmp_path: Path):
+    (tmp_path / "leads.csv").write_text("ID,Work mail,Notes\n7,a@example.org,x\n")
+
+    given = OwnFile(tmp_path / "warehouse.db", tmp_path / "leads.csv", {"Work mail": "EmailAddress", "Notes": None})
+
+    assert given.rows() == [Row("7", {"EmailAddress": "a@example.org"})]
+    assert (given.columns, given.row_key) == ({"ID": None, "Work mail": "EmailAddress", "Notes": None}, "ID")
+
+
 def test_the_crm_gets_the_fields_and_knows_the_ids(tmp_path: Path):
     given = own_file(tmp_path)
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from demo import report
 from demo.progress import Progress
@@ -53,6 +56,56 @@ def test_reasons_come_with_their_number_and_one_key():
 
     assert "   2  rejected  MXDuplicateEntryException  b" in shown
     assert "   1  invalid   no_key                     row 4" in shown
+
+
+def test_each_reason_has_one_message_where_they_are_wanted():
+    lines: list[dict[str, Any]] = [
+        {"row_key": "b", "state": "rejected", "reason_class": "MXDuplicateEntryException", "reason": "Taken  already."},
+        {"row_key": "c", "state": "rejected", "reason_class": "MXDuplicateEntryException", "reason": "Taken too."},
+        {"row_key": "d", "state": "failed", "reason_class": "UnknownRequest", "reason": None},
+    ]
+
+    assert list(report.reasons(lines, with_messages=True))[1:] == [
+        "   2  rejected  MXDuplicateEntryException  b",
+        "      Taken already.",
+        "   1  failed    UnknownRequest             d",
+    ]
+
+
+def test_columns_are_shown_with_their_fields_and_the_match_keys_in_leadsquareds_order():
+    shown = list(
+        report.fields({"ID": None, "Notes": None, "Tel": "Phone", "Mail": "EmailAddress", "City": "mx_City"}, "ID")
+    )
+
+    assert shown == [
+        "   Columns become lead fields: Tel → Phone, Mail → EmailAddress, City → mx_City",
+        "   Not sent: Notes",
+        "   Row key, which names a row in logs and ledger: ID (not sent)",
+        "   Match key, by which LeadSquared finds a lead that it has: EmailAddress, else Phone",
+    ]
+
+
+def test_of_many_columns_the_first_are_shown():
+    shown = " ".join("\n".join(report.fields({f"c{n}": f"mx_c{n}" for n in range(15)}, None)).split())
+
+    assert "c11 → mx_c11, and 3 more" in shown
+    assert "ledger: its number in the file" in shown
+
+
+def test_a_file_without_a_match_key_is_told_how_to_name_one():
+    shown = " ".join("\n".join(report.fields({"City": "mx_City"}, None)).split())
+
+    assert "No column is a match key (ProspectID, EmailAddress, Phone), so no row will be sent" in shown
+    assert "MAPPING=mapping.json" in shown
+
+
+@pytest.mark.parametrize("warehouse", [None, Path("/tmp/warehouse.db")])  # noqa: S108 - only shown
+def test_commands_to_run_next_are_named(warehouse: Path | None):
+    shown = "\n".join(report.commands(warehouse))
+
+    assert ("make demo KEEP=1" in shown) == (warehouse is None)
+    assert ("sqlite3 /tmp/warehouse.db" in shown) == (warehouse is not None)
+    assert "make demo LEADS=leads.csv MAPPING=mapping.json" in shown
 
 
 def test_red_tasks_are_named():
