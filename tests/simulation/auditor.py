@@ -15,11 +15,16 @@ from tests.simulation.plan import STILL_NIGHTS
 from tests.simulation.timeline import Worker
 
 if TYPE_CHECKING:
-    from tests.simulation.episode import Simulation, TaskInstance
+    from tests.simulation.episode import Simulation
+    from tests.simulation.tries import TaskInstance
 
 #: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
 SETTLE_TIMEOUT = 36_570.0
 _YES = {"created", "updated"}
+
+
+class Violation(Exception):
+    """A promise was not kept."""
 
 
 class Auditor:
@@ -303,8 +308,6 @@ class Auditor:
 
     @staticmethod
     def _violation(text: str) -> Exception:
-        from tests.simulation.episode import Violation
-
         return Violation(text)
 
 

@@ -13,7 +13,8 @@ from multiprocessing import get_context
 
 from tests.simulation import plan as plans
 from tests.simulation import seams
-from tests.simulation.episode import Simulation, Violation
+from tests.simulation.auditor import Violation
+from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
 from tests.simulation.timeline import Hanging
 
