@@ -251,8 +251,7 @@ class Auditor:
         behaviour = simulation.arguments.get("lead_update_behavior")
         if behaviour in ("DoNotUpdate", "UpdateOnlyEmptyFields"):
             return
-        wanted: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        reached: dict[int, Any] = {}
+        wanted: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
         for customer, (email, phone, city) in sorted(simulation.warehouse.items()):
             keys = {"EmailAddress": email, "Phone": phone, None: email or phone}
             needed = keys[simulation.arguments.get("search_by")]
@@ -263,12 +262,14 @@ class Auditor:
                 continue
             if lead is None:
                 self._fail(f"A6 row {customer} {email} {phone} {city} is lost: no lead has its keys")
-            wanted[lead.id].append((customer, city))
-            reached[customer] = lead
+            values = {"mx_City": city}
+            if not behaviour:  # else match keys stay as they are
+                values |= {name: value for name, value in (("EmailAddress", email), ("Phone", phone)) if value}
+            wanted[lead.id].append((customer, values))
         for lead_id, rows in wanted.items():
             lead = simulation.account.store.lead(lead_id)
-            holds = lead.values.get("mx_City") if lead else None
-            if holds not in {one for _, one in rows}:
+            holds = lead.values if lead else {}
+            if not any(values.items() <= holds.items() for _, values in rows):
                 self._fail(f"A6 lead {lead_id} holds {holds}, the warehouse says {rows}")
 
     def _match(self, email: str | None, phone: str | None) -> Any:

@@ -68,7 +68,7 @@ def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]
         if failure is None:
             continue
         failures[failure.split(" ", 1)[0]] += 1
-        print(f"seed {seed}: {failure}; after {nights} nights", flush=True)
+        print(f"seed {seed}: {failure} ({simulation.plan.theme}); after {nights} nights", flush=True)
         if args.shorten:
             _tell_shortened(simulation, failure)
         if not args.all:
@@ -99,5 +99,5 @@ def _tell_shortened(simulation: Simulation, failure: str) -> None:
     short = Simulation(plan, set(needed), tells=True)
     print(_failure(short))
     print(f"python -m tests.simulation --seeds {plan.seed} --story --keep {','.join(map(str, needed))}")
-    print(f"switches {plan.settings}, arguments {short.arguments}")
+    print(f"theme {plan.theme}, switches {plan.settings}, arguments {short.arguments}")
     print("\n".join([*(str(plan.events[one]) for one in needed), *short.story]))

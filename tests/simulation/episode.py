@@ -69,6 +69,7 @@ class Simulation:
         settings = Settings().changed(plan.settings)
         self.account = WatchedAccount(settings, (), TimelineClock(self.timeline))
         self.wire = Wire(self.timeline, self.account, self._faults.of_call)
+        self.wire.names_failures = "named failures" in plan.parts
         RUNNING.timeline, RUNNING.rng, RUNNING.wire = self.timeline, random_of(plan.seed, "ids"), self.wire
         RUNNING.account = Account.from_settings(
             host=HOST,
