@@ -135,7 +135,14 @@ class Simulation:
         if self.auditor.others_wrote:
             for customer, (email, phone, city) in self.warehouse.items():
                 self.warehouse[customer] = email, phone, f"{city}+"
-        parts = next((event.facts["parts"] for event in reversed(self.events) if event.kind == "run"), 1)
+        parts = next(
+            (
+                event.facts["parts"]
+                for event in reversed(self.events)
+                if event.facts.get("run", "")[:1] == "n" and event.kind == "run"
+            ),
+            1,
+        )
         for instance in self.instances:
             if instance.run.startswith("k") and instance.task == "send" and instance.output is not None:
                 self.runs.wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)

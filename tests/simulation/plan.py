@@ -16,6 +16,9 @@ from tests.simulation.themes import CALL_FAULTS, DAY, EVERYTHING, HOUR, THEMES
 #: Nights without faults and changes that follow at most: until in so many of them in a row nothing is sent.
 CALM_NIGHTS, STILL_NIGHTS = 14, 3
 
+#: How a warehouse spells one phone.
+SPELLINGS = ("+91-{}", "{}", "+91{}", "+91 {}")
+
 
 @dataclass(slots=True)
 class Event:
@@ -106,6 +109,7 @@ class _Drawing:
             "status_message": rng.choice(("string", "object")),
             "request_id_form": rng.choice(("uuid", "uuid", "upper", "number", "text")),
             "phone_match": rng.choice(("fallback", "fallback", "alone", "never")),
+            "phone_spelling": rng.choice(("normalise", "compare", "keep")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
         }
@@ -149,6 +153,8 @@ class _Drawing:
     def _add_put(self, at: float, customer: int) -> None:
         email, phone, version = row = self._rows[customer]
         self._former.setdefault(customer, []).append(row)
+        if phone and "spellings" in self._parts:
+            phone = self._rng.choice(SPELLINGS).format(phone[-10:])
         facts = {"customer": customer, "email": email, "phone": phone, "city": f"{customer}.{version}"}
         self._events.append(Event(at, "put", facts))
 
@@ -197,6 +203,16 @@ class _Drawing:
             self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 6 * HOUR)), "run", facts))
             if "cleared" in parts and rng.random() < 0.4:
                 self._events.append(Event(at + rng.random() * 2 * DAY, "clear", {"run": facts["run"]}))
+        if "second sync" in parts and rng.random() < 0.6:
+            facts = {
+                "run": f"s{night}",
+                "parts": 1,
+                "sensor": 0.0,
+                "close_after": None,
+                "retries": 1,
+                "concurrency": rng.choice((1, 4)),
+            }
+            self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 12 * HOUR)), "run", facts))
         for _ in range(rng.randint(*(self._theme.changes if self._customers < 15 else (0, 20)))):
             self._change(at + rng.choice((-600.0, 0.5, 5.0, HOUR, 12 * HOUR)) * rng.random())
         if "foreign" in parts:

@@ -25,6 +25,8 @@ PARTS = {
     "partitions": 0.25,
     "quarters": 0.25,
     "swaps": 0.5,
+    "spellings": 0.2,
+    "second sync": 0.2,
     "rejects": 0.3,
     "behaviour": 0.12,
     "plain phones": 0.0,
@@ -69,6 +71,7 @@ CALL_FAULTS = (
     "other_code",
     "odd_receipt",
     "odd_status",
+    "repeated_request_id",
     "unknown_request",
     "keys_revoked",
 )
@@ -117,7 +120,7 @@ EVERYTHING = Theme()
 #: Each in the same share of the seeds that have a theme.
 THEMES = {
     "one lead, several rows": Theme(
-        parts={"swaps": 1.0, "partitions": 0.5, "behaviour": 0.1, "calls": 0.1},
+        parts={"swaps": 1.0, "partitions": 0.5, "behaviour": 0.1, "calls": 0.1, "spellings": 0.3, "second sync": 0.3},
         customers=(2, 2, 3),
         emails=(0.1, 0.5),
         back=0.5,

@@ -128,9 +128,8 @@ class _Ti:
     """What a task sees of itself."""
 
     def __init__(self, instance: TaskInstance) -> None:
-        self.dag_id, self.run_id, self.task_id = "nightly", instance.run, instance.task
-        if instance.run.startswith("k"):
-            self.dag_id = "captures"
+        self.dag_id = {"k": "captures", "s": "second"}.get(instance.run[0], "nightly")
+        self.run_id, self.task_id = instance.run, instance.task
         self.map_index, self.try_number = instance.map_index, instance.try_number
         self.pushed: Any = None
 

@@ -109,7 +109,7 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
             return sandbox_fault(what, count=rng.choice((1, 1, 2, 5, 10)))
         case "all_attempts":
             return sandbox_fault("system_errors", count=11)
-        case "reject":
+        case "reject" | "repeated_request_id":
             return sandbox_fault(what)
         case "silent_loss":
             return sandbox_fault(what, status=rng.choice(("in_queue", "unknown")))
