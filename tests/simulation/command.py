@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 from tests.simulation import plan as plans
 from tests.simulation import seams
-from tests.simulation.episode import Simulation, Violation
+from tests.simulation.auditor import Violation
+from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
 from tests.simulation.timeline import Hanging
 
@@ -33,8 +37,10 @@ def main() -> None:
     if args.processes == 1:
         parts = [_run(args, 0)]
     else:
-        with get_context("fork").Pool(args.processes) as pool:
-            parts = pool.starmap(_run, [(args, number) for number in range(args.processes)])
+        fork = get_context("fork")
+        given = fork.Event(), os.getpid()
+        with ProcessPoolExecutor(args.processes, fork, initializer=_share, initargs=given) as pool:
+            parts = list(pool.map(_run, [args] * args.processes, range(args.processes)))
     nights, seeds = 0, 0
     failures: Counter[str] = Counter()
     for some_nights, some_seeds, some_failures in parts:
@@ -43,6 +49,23 @@ def main() -> None:
     found = ", ".join(f"{count} × {kind}" for kind, count in sorted(failures.items())) or "none"
     print(f"{nights:,} nights of {seeds:,} seeds in {took:,.0f} s, {nights / took:.0f} a second; findings: {found}")
     sys.exit(1 if failures else 0)
+
+
+#: Whether another process has a finding, if that ends the search.
+_found: Any = None
+_parent = 0
+
+
+def _share(found: Any, parent: int) -> None:
+    global _found, _parent
+    _found, _parent = found, parent
+
+
+def _is_over() -> bool:
+    """Tell whether another process has a finding; end if the parent is gone, for nobody waits for the result then."""
+    if _parent and os.getppid() != _parent:
+        os._exit(1)
+    return _found is not None and _found.is_set()
 
 
 def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]:
@@ -55,7 +78,7 @@ def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]
     nights, count = 0, 0
     failures: Counter[str] = Counter()
     for seed in _seeds(args.seeds, number, args.processes):
-        if nights >= args.nights / args.processes:
+        if nights >= args.nights / args.processes or _is_over():
             break
         simulation = Simulation(plans.draw(seed), kept, tells=args.story)
         failure = _failure(simulation)
@@ -67,7 +90,9 @@ def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]
         if failure is None:
             continue
         failures[failure.split(" ", 1)[0]] += 1
-        print(f"seed {seed}: {failure}; after {nights} nights", flush=True)
+        if _found is not None and not args.all:
+            _found.set()
+        print(f"seed {seed}: {failure} ({simulation.plan.theme}); after {nights} nights", flush=True)
         if args.shorten:
             _tell_shortened(simulation, failure)
         if not args.all:
@@ -98,5 +123,5 @@ def _tell_shortened(simulation: Simulation, failure: str) -> None:
     short = Simulation(plan, set(needed), tells=True)
     print(_failure(short))
     print(f"python -m tests.simulation --seeds {plan.seed} --story --keep {','.join(map(str, needed))}")
-    print(f"switches {plan.settings}, arguments {short.arguments}")
+    print(f"theme {plan.theme}, switches {plan.settings}, arguments {short.arguments}")
     print("\n".join([*(str(plan.events[one]) for one in needed), *short.story]))

@@ -11,36 +11,13 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-HOUR, DAY = 3_600.0, 86_400.0
+from tests.simulation.themes import CALL_FAULTS, DAY, EVERYTHING, HOUR, THEMES
+
 #: Nights without faults and changes that follow at most: until in so many of them in a row nothing is sent.
 CALM_NIGHTS, STILL_NIGHTS = 14, 3
 
-#: Which parts of the world a simulation has: name and share of simulations.
-PARTS = {
-    "crashes": 0.4,
-    "pauses": 0.45,
-    "calls": 0.45,
-    "queue": 0.45,
-    "ledger": 0.2,
-    "clocks": 0.25,
-    "foreign": 0.25,
-    "captures": 0.25,
-    "partitions": 0.25,
-    "quarters": 0.25,
-    "swaps": 0.5,
-    "rejects": 0.3,
-    "behaviour": 0.12,
-    "plain phones": 0.0,
-    "clear": 0.15,
-    "search by": 0.08,
-    "lost ledger": 0.08,
-    "pruned": 0.1,
-    "refresh": 0.1,
-    "replay": 0.15,
-    "cleared": 0.15,
-    "unkeyed": 0.3,
-    "many": 0.03,
-}
+#: How a warehouse spells one phone.
+SPELLINGS = ("+91-{}", "{}", "+91{}", "+91 {}")
 
 
 @dataclass(slots=True)
@@ -69,6 +46,7 @@ class Plan:
     The plan of one simulation.
 
     :param seed: Its seed.
+    :param theme: What is likely in it.
     :param parts: Which parts of the world it has.
     :param settings: The sandbox's switches.
     :param events: What happens, in order.
@@ -76,6 +54,7 @@ class Plan:
     """
 
     seed: int
+    theme: str
     parts: set[str]
     settings: dict[str, Any]
     events: list[Event]
@@ -91,14 +70,17 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._rng = rng = random.Random(f"{seed}/plan")  # noqa: S311 - draws a simulation, protects nothing
-        self._parts = {name for name, share in PARTS.items() if rng.random() < share}
+        self._name = rng.choice(list(THEMES)) if rng.random() < 0.5 else "everything"
+        self._theme = theme = THEMES.get(self._name, EVERYTHING)
+        self._parts = {name for name, share in theme.parts.items() if rng.random() < share}
         self._events: list[Event] = []
         many = "many" in self._parts
-        self._customers = rng.randint(20, 60) if many else rng.choice((1, 2, 2, 2, 3, 3, 3, 4, 5, 8))
-        size = max(2, int(self._customers * rng.choice((0.5, 0.7, 1.0))))
+        self._customers = rng.randint(20, 60) if many else rng.choice(theme.customers)
+        size = max(1, int(self._customers * rng.choice(theme.emails)))
         self._emails = [f"p{n}@example.org" for n in range(size)]
         self._phones = [f"+91-90000{n:05d}" for n in range(max(2, size * 2 // 3))]
         self._versions: dict[int, int] = {}
+        self._former: dict[int, list[tuple[str | None, str | None, int]]] = {}
         self._rows: dict[int, tuple[str | None, str | None, int]] = {}
 
     def plan(self) -> Plan:
@@ -111,12 +93,10 @@ class _Drawing:
         at = HOUR
         for night in range(nights):
             self._night(night, at)
-            at += (
-                rng.choice((6 * HOUR, DAY, DAY)) if "quarters" not in self._parts else rng.choice((900.0, 1_800.0, DAY))
-            )
+            at += rng.choice(self._theme.gaps) if "quarters" not in self._parts else rng.choice((900.0, 1_800.0, DAY))
         self._faults(at + 12 * HOUR)
         self._events.sort(key=lambda event: event.at)
-        return Plan(self._seed, self._parts, settings, self._events, nights)
+        return Plan(self._seed, self._name, self._parts, settings, self._events, nights)
 
     def _settings(self) -> dict[str, Any]:
         rng = self._rng
@@ -129,13 +109,14 @@ class _Drawing:
             "status_message": rng.choice(("string", "object")),
             "request_id_form": rng.choice(("uuid", "uuid", "upper", "number", "text")),
             "phone_match": rng.choice(("fallback", "fallback", "alone", "never")),
+            "phone_spelling": rng.choice(("normalise", "compare", "keep")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
         }
         if "plain phones" in self._parts:
             chosen["unique_fields"] = ("EmailAddress",)
             chosen["phone_match"] = rng.choice(("fallback", "alone"))  # else a phone is no match key at all
-        return chosen
+        return chosen | {name: rng.choice(choices) for name, choices in self._theme.settings.items()}
 
     # --- the warehouse
 
@@ -144,7 +125,10 @@ class _Drawing:
         email, phone, version = self._rows.get(customer, (None, None, 0))
         top = self._versions.get(customer, 0)
         x = rng.random()
-        if is_new or customer not in self._rows:
+        former = self._former.setdefault(customer, [])
+        if former and rng.random() < self._theme.back:
+            email, phone, version = rng.choice(former)
+        elif is_new or customer not in self._rows:
             email = (
                 self._emails[customer % len(self._emails)] if "swaps" not in self._parts else rng.choice(self._emails)
             )
@@ -164,6 +148,13 @@ class _Drawing:
             email, phone = None, None
         self._versions[customer] = top
         self._rows[customer] = email, phone, version
+        self._add_put(at, customer)
+
+    def _add_put(self, at: float, customer: int) -> None:
+        email, phone, version = row = self._rows[customer]
+        self._former.setdefault(customer, []).append(row)
+        if phone and "spellings" in self._parts:
+            phone = self._rng.choice(SPELLINGS).format(phone[-10:])
         facts = {"customer": customer, "email": email, "phone": phone, "city": f"{customer}.{version}"}
         self._events.append(Event(at, "put", facts))
 
@@ -188,9 +179,7 @@ class _Drawing:
         else:
             self._rows[one], self._rows[other] = (a[0], b[1], a[2]), (b[0], a[1], b[2])
         for customer in (one, other):
-            email, phone, version = self._rows[customer]
-            facts = {"customer": customer, "email": email, "phone": phone, "city": f"{customer}.{version}"}
-            self._events.append(Event(at, "put", facts))
+            self._add_put(at, customer)
 
     # --- nights
 
@@ -202,9 +191,9 @@ class _Drawing:
             facts: dict[str, Any] = {
                 "run": f"n{night}{'ab'[again]}",
                 "parts": number,
-                "sensor": rng.choice((0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)),
+                "sensor": rng.choice(self._theme.sensors),
                 "close_after": rng.choice((None, None, 600.0)),
-                "retries": rng.choice((0, 1, 2, 2)),
+                "retries": rng.choice(self._theme.retries),
                 "concurrency": rng.choice((1, 2, 8)),
             }
             if "refresh" in parts and rng.random() < 0.4:
@@ -214,7 +203,17 @@ class _Drawing:
             self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 6 * HOUR)), "run", facts))
             if "cleared" in parts and rng.random() < 0.4:
                 self._events.append(Event(at + rng.random() * 2 * DAY, "clear", {"run": facts["run"]}))
-        for _ in range(rng.randint(0, 4 if self._customers < 15 else 20)):
+        if "second sync" in parts and rng.random() < 0.6:
+            facts = {
+                "run": f"s{night}",
+                "parts": 1,
+                "sensor": 0.0,
+                "close_after": None,
+                "retries": 1,
+                "concurrency": rng.choice((1, 4)),
+            }
+            self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 12 * HOUR)), "run", facts))
+        for _ in range(rng.randint(*(self._theme.changes if self._customers < 15 else (0, 20)))):
             self._change(at + rng.choice((-600.0, 0.5, 5.0, HOUR, 12 * HOUR)) * rng.random())
         if "foreign" in parts:
             for _ in range(rng.randint(0, 2)):
@@ -250,13 +249,15 @@ class _Drawing:
     # --- faults
 
     def _faults(self, end: float) -> None:
-        rng, parts = self._rng, self._parts
+        rng, parts, theme = self._rng, self._parts, self._theme
         if "calls" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(end, "call", {"what": rng.choice(CALL_FAULTS), "share": rng.choice((0.1, 0.3, 0.7, 1.0))})
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
-                self._window(end, "queue", {"what": rng.choice(QUEUE_FAULTS), "share": rng.choice((0.2, 0.5, 1.0))})
+                self._window(
+                    end, "queue", {"what": rng.choice(self._theme.queue_faults), "share": rng.choice((0.2, 0.5, 1.0))}
+                )
         if "rejects" in parts:
             self._window(end, "queue", {"what": "reject", "share": rng.choice((0.1, 0.3))})
         if "ledger" in parts:
@@ -267,8 +268,12 @@ class _Drawing:
                 self._events.append(Event(0.0, "crash", self._place(runs)))
         if "pauses" in parts:
             for _ in range(rng.randint(1, 3)):
-                seconds = rng.choice((5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)) * (0.5 + rng.random())
-                facts = {**self._place(runs), "seconds": round(seconds), "given_up": rng.random() < 0.4}
+                seconds = rng.choice(theme.pauses) * (0.5 + rng.random())
+                facts = {
+                    **self._place(runs),
+                    "seconds": round(seconds),
+                    "given_up": rng.random() < self._theme.given_up,
+                }
                 self._events.append(Event(0.0, "pause", facts))
         if "clocks" in parts:
             for run in rng.sample(runs, min(len(runs), 2)):
@@ -292,7 +297,7 @@ class _Drawing:
     def _step(self) -> dict[str, Any]:
         """Draw a step of a worker: the n-th of one kind, or of all."""
         rng = self._rng
-        kind, most = rng.choice(STEPS)
+        kind, most = rng.choice(self._theme.steps)
         return {"kind": kind, "step": 1 + int(rng.random() ** 1.5 * most)}
 
     def _window(self, end: float, kind: str, facts: dict[str, Any]) -> None:
@@ -301,43 +306,5 @@ class _Drawing:
         runs = [event.at for event in self._events if event.kind in ("run", "capture")]
         if rng.random() < 0.7 and runs:
             start = rng.choice(runs) + rng.choice((-1.0, 0.5, 2.0)) * rng.random()
-        seconds = rng.choice((2.0, 20.0, 200.0, HOUR, 10 * HOUR)) * (0.5 + rng.random())
+        seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))
-
-
-#: Steps of a worker at which it may be killed or paused, and how many of a kind a run has.
-STEPS = (
-    ("any", 60),
-    ("any", 200),
-    ("any", 400),
-    ("await", 60),
-    ("rows", 1),
-    ("commit", 16),
-    ("commit done", 16),
-    ("call", 6),
-    ("socket", 6),
-    ("response", 6),
-)
-#: What can go wrong with a call: on the network, or in what comes in place of LeadSquared's response.
-CALL_FAULTS = (
-    "refused",
-    "reset before",
-    "lost",
-    "late",
-    "reset after",
-    "stays",
-    "unavailable",
-    "rate_limit",
-    "error",
-    "gateway",
-    "garbage",
-    "html_page",
-    "redirect",
-    "other_code",
-    "odd_receipt",
-    "odd_status",
-    "unknown_request",
-    "keys_revoked",
-)
-#: What can become of a request that was accepted.
-QUEUE_FAULTS = ("system_errors", "all_attempts", "silent_loss", "hidden", "flap", "system_errors", "all_attempts")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.simulation.episode import Simulation, Violation
+from tests.simulation.auditor import Violation
+from tests.simulation.episode import Simulation
 from tests.simulation.plan import Plan
 from tests.simulation.timeline import Hanging
 

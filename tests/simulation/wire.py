@@ -8,10 +8,11 @@ the faults of the moment.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,7 +28,7 @@ from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, Stage
 from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.protocol import Call
-from airflow_provider_leadsquared.sandbox.queue import Request
+from airflow_provider_leadsquared.sandbox.queue import Request, State
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sandbox.store import Lead
 from tests.simulation.timeline import Timeline, Worker
@@ -124,6 +125,8 @@ class Wire:
         self.sent: list[Sent] = []
         self.polls = 0
         self.polls_of: dict[str, int] = {}
+        #: Whether a status between retries is a failure with the system error's name.
+        self.names_failures = False
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
@@ -197,6 +200,8 @@ class Wire:
             self.polls += 1
             asked = call.query.get("requestid", "")
             self.polls_of[asked] = self.polls_of.get(asked, 0) + 1
+            if self.names_failures:
+                response = _named_failure(account.queue.request(asked), response)
         return response, sent
 
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
@@ -233,6 +238,17 @@ def sandbox_fault(kind: str, **parameters: Any) -> Trouble:
     """Return a fault of the sandbox for one call."""
     spec = FAULT_KINDS[kind]
     return Trouble(kind, None, {spec.stage: Fault(kind, {**spec.parameters, **parameters})})
+
+
+def _named_failure(request: Request | None, response: responses.Response) -> responses.Response:
+    if request is None or request.state is not State.RETRYING or response.http != 200:
+        return response
+    body = json.loads(response.body)
+    status = body.get("TaskStatus") if isinstance(body, dict) else None
+    if not isinstance(status, dict):
+        return response
+    body["TaskStatus"] = {**status, "Status": "FAILURE", "StatusReason": "SqlException: Timeout expired"}
+    return replace(response, body=json.dumps(body).encode())
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
