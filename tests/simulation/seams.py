@@ -25,6 +25,7 @@ from airflow_provider_leadsquared.sensors import lead_status
 from airflow_provider_leadsquared.tasks import (
     event_loop,
     ledgers,
+    planning,
     polling,
     progress,
     submitting,
@@ -91,6 +92,7 @@ def install() -> None:
     nap: Any = tenacity.nap
     nap.time = clock
     _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
+    planning.sleep = clock.sleep  # type: ignore[attr-defined]
     chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
     _backoff.random = leadsquared.random = chance  # type: ignore[assignment,attr-defined]
     uuid.uuid4 = _uuid
