@@ -18,6 +18,7 @@ from typing import Any
 import tenacity.nap
 
 from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.api.errors import UnexpectedResponseError
 from airflow_provider_leadsquared.hooks import _backoff, _connections, _many_calls, _transport, leadsquared
 from airflow_provider_leadsquared.ledgers import migrations
 from airflow_provider_leadsquared.ledgers.schema import Tables
@@ -92,7 +93,7 @@ def install() -> None:
     nap: Any = tenacity.nap
     nap.time = clock
     _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
-    planning.sleep = clock.sleep  # type: ignore[attr-defined]
+    planning.sleep = clock.sleep  # type: ignore[assignment,attr-defined]
     chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
     _backoff.random = leadsquared.random = chance  # type: ignore[assignment,attr-defined]
     uuid.uuid4 = _uuid
@@ -110,6 +111,7 @@ def install() -> None:
     hook: Any = leadsquared.LeadSquaredHook
     hook.account = property(lambda self: RUNNING.account)
     hook.get_lead_fields = _lead_fields
+    hook.get_queue_metrics = _no_metrics
     # A process handles no signal here: nobody stops a simulated worker so.
     event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]
     event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]
@@ -118,6 +120,13 @@ def install() -> None:
 def _uuid() -> uuid.UUID:
     rng = RUNNING.rng if RUNNING.timeline.current is None else RUNNING.worker.rng
     return uuid.UUID(int=rng.getrandbits(128), version=4)
+
+
+def _no_metrics(hook: Any, *, api: str) -> Any:
+    worker = RUNNING.worker
+    worker.step("metrics")
+    worker.sleep(0.1 + worker.rng.random())
+    raise UnexpectedResponseError("this account has no metrics")
 
 
 def _lead_fields(hook: Any, *, with_options: bool = True) -> Any:
