@@ -16,10 +16,9 @@ from typing import Any
 
 from tests.simulation import plan as plans
 from tests.simulation import seams
-from tests.simulation.auditor import Violation
 from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
-from tests.simulation.timeline import Hanging
+from tests.simulation.timeline import Hanging, Violation
 
 
 def main() -> None:

@@ -286,11 +286,12 @@ class _Drawing:
 
     def _place(self, runs: list[str]) -> dict[str, Any]:
         rng = self._rng
+        task, number = rng.choice(self._theme.tasks)
         return {
             "run": rng.choice(runs),
-            "task": rng.choice(("send", "send", "send", "wait")),
-            "part": rng.choice((0, 0, 0, 1, 2)),
-            "try": rng.choice((1, 1, 1, 2)),
+            "task": task,
+            "part": rng.choice((0, 0, 0, 1, 2)) if "partitions" in self._parts else 0,
+            "try": number,
             **self._step(),
         }
 

@@ -93,6 +93,7 @@ class Theme:
     :param sensors: Seconds after which the sensor follows; None for no sensor.
     :param retries: Retries of a task.
     :param steps: Where workers are killed or paused.
+    :param tasks: Of which tasks, and of which tries.
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
     :param queue_faults: What becomes of requests that were accepted.
@@ -109,6 +110,7 @@ class Theme:
     sensors: tuple[float | None, ...] = (0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)
     retries: tuple[int, ...] = (0, 1, 2, 2)
     steps: tuple[tuple[str, int], ...] = STEPS
+    tasks: tuple[tuple[str, int], ...] = (("send", 1), ("send", 1), ("send", 2), ("wait", 1))
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
@@ -143,8 +145,9 @@ THEMES = {
         changes=(1, 4),
         gaps=(DAY, DAY, 6 * HOUR),
         sensors=(0.0,),
-        steps=(("rows", 1), ("statement", 30), ("call", 2), ("commit done", 12)),
-        pauses=(HOUR, 14 * HOUR, 32 * HOUR, 50 * HOUR),
+        steps=(("rows", 1), ("call", 2), ("call", 2), ("any", 120)),
+        tasks=(("send", 1),),
+        pauses=(3 * HOUR, 30 * HOUR, 40 * HOUR),
         given_up=0.3,
     ),
     "tries that are given up": Theme(
@@ -153,6 +156,7 @@ THEMES = {
         sensors=(0.0,),
         retries=(1, 2),
         steps=(("response", 5), ("await", 40), ("commit", 12)),
+        tasks=(("send", 1),),
         pauses=(400.0, 1_000.0, HOUR),
         given_up=1.0,
     ),
