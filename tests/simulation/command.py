@@ -18,7 +18,7 @@ from tests.simulation import plan as plans
 from tests.simulation import seams
 from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
-from tests.simulation.timeline import Hanging, Violation
+from tests.simulation.timeline import Hanging, Killed, Violation
 
 
 def main() -> None:
@@ -113,6 +113,8 @@ def _failure(simulation: Simulation) -> str | None:
         simulation.run()
     except (Violation, Hanging) as error:
         return str(error)
+    except Killed as error:
+        raise RuntimeError("a worker that was killed ended the simulation itself") from error
     return None
 
 

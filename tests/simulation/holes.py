@@ -92,7 +92,8 @@ def search(hole: Hole, nights: int) -> Result:
         )
     found = _FOUND.search(run.stdout)
     if found is None:
-        return Result(hole, "–", "not found" if run.returncode == 0 else "error", f"> {nights:,}")
+        is_whole = run.returncode == 0 and run.stdout.endswith("findings: none\n")
+        return Result(hole, "–", "not found" if is_whole else "error", f"> {nights:,}")
     return Result(hole, found[1], found[2], f"{int(found[3]):,}")
 
 

@@ -125,7 +125,7 @@ class _Drawing:
         email, phone, version = self._rows.get(customer, (None, None, 0))
         top = self._versions.get(customer, 0)
         x = rng.random()
-        former = self._former.setdefault(customer, [])
+        former = [row for row in self._former.get(customer, ()) if row != self._rows.get(customer)]
         if former and rng.random() < self._theme.back:
             email, phone, version = rng.choice(former)
         elif is_new or customer not in self._rows:
@@ -306,6 +306,6 @@ class _Drawing:
         start = HOUR + rng.random() * (end - HOUR)
         runs = [event.at for event in self._events if event.kind in ("run", "capture")]
         if rng.random() < 0.7 and runs:
-            start = rng.choice(runs) + rng.choice((-1.0, 0.5, 2.0)) * rng.random()
+            start = rng.choice(runs) + rng.choice(self._theme.fault_starts) * rng.random()
         seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))

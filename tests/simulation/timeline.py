@@ -233,6 +233,6 @@ class Worker:
 
     def _unwind(self) -> None:
         for strand in list(self.strands):
-            if not strand.greenlet.dead:
+            if strand.greenlet:  # one that has not begun never will
                 self.timeline.enter(strand, Killed)
         self.strands.clear()
