@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +18,7 @@ SETTLE_TIMEOUT = 36_570.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
 #: readings of the ladder.
 POLLS_OF_A_REQUEST = 44
-#: The same of a request that is not known, or by a worker whose clock is wrong: in intervals that grow from ten seconds.
+#: The same of a request that is not known, or by a worker whose clock is wrong: in growing intervals.
 POLLS_OF_AN_UNKNOWN_REQUEST = 150
 
 
@@ -34,12 +35,13 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9 and A12.
+        Judge A4, A5, A9, A12 and A13.
 
         :raises Violation: A promise was not kept.
         """
         self._check_unkeyed()
         self._check_calls()
+        self._check_attempts()
         if self._is_memory_whole:
             self._check_order()
             self._check_not_again()
@@ -131,6 +133,23 @@ class SendingJudge:
             most = POLLS_OF_A_REQUEST if is_on_time and not is_lost else POLLS_OF_AN_UNKNOWN_REQUEST
             if polls > most:
                 self._fail(f"A9 {task} polled {asked} {polls} times")
+
+    def _check_attempts(self) -> None:
+        """Demand that the result table knows of every call that submitted a row, where one try was all there was."""
+        simulation = self._simulation
+        if not self._is_memory_whole or "ledger" in simulation.plan.parts:
+            return
+        tries = Counter((one.run, one.task) for one in simulation.instances for _ in range(one.try_number))
+        received: Counter[tuple[str, str]] = Counter()
+        for sent, row, _ in self._rows_sent():
+            run, task, *_ = sent.worker.name.split(".")
+            if tries[run, task] == 1 and sent.worker.ended_at is not None and not sent.worker.is_dead:
+                received[run, str(row)] += 1
+        sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
+        recorded = {(run, row): attempts for run, row, attempts in simulation.ledger.query(sql)}
+        for name, count in received.items():
+            if count > recorded.get(name, 0):
+                self._fail(f"A13 row {name[1]} of {name[0]} was sent {count} times, recorded are {recorded.get(name)}")
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
