@@ -135,7 +135,7 @@ class SendingJudge:
                 self._fail(f"A9 {task} polled {asked} {polls} times")
 
     def _check_attempts(self) -> None:
-        """Demand that the result table knows of every call that submitted a row, where one try was all there was."""
+        """Demand that the result table counts each sending that was accepted, where one try was all there was."""
         simulation = self._simulation
         if not self._is_memory_whole or "ledger" in simulation.plan.parts:
             return
@@ -143,7 +143,12 @@ class SendingJudge:
         received: Counter[tuple[str, str]] = Counter()
         for sent, row, _ in self._rows_sent():
             run, task, *_ = sent.worker.name.split(".")
-            if tries[run, task] == 1 and sent.worker.ended_at is not None and not sent.worker.is_dead:
+            if (
+                tries[run, task] == 1
+                and sent.request is not None
+                and sent.worker.ended_at is not None
+                and not sent.worker.is_dead
+            ):
                 received[run, str(row)] += 1
         sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
         recorded = {(run, row): attempts for run, row, attempts in simulation.ledger.query(sql)}

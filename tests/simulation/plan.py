@@ -127,7 +127,7 @@ class _Drawing:
         x = rng.random()
         former = [row for row in self._former.get(customer, ()) if row != self._rows.get(customer)]
         if former and rng.random() < self._theme.back:
-            email, phone, version = rng.choice(former)
+            email, phone, version = rng.choice(former[-2:])
         elif is_new or customer not in self._rows:
             email = (
                 self._emails[customer % len(self._emails)] if "swaps" not in self._parts else rng.choice(self._emails)
@@ -256,7 +256,9 @@ class _Drawing:
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(
-                    end, "queue", {"what": rng.choice(self._theme.queue_faults), "share": rng.choice((0.2, 0.5, 1.0))}
+                    end,
+                    "queue",
+                    {"what": rng.choice(self._theme.queue_faults), "share": rng.choice(self._theme.shares)},
                 )
         if "rejects" in parts:
             self._window(end, "queue", {"what": "reject", "share": rng.choice((0.1, 0.3))})

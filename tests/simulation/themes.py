@@ -97,6 +97,7 @@ class Theme:
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
     :param queue_faults: What becomes of requests that were accepted.
+    :param shares: Share of the requests that they meet.
     :param fault_starts: Seconds from a run to the fault that is aimed at it, at most.
     :param fault_seconds: How long faults last.
     :param settings: Switches of the sandbox that the theme chooses.
@@ -115,6 +116,7 @@ class Theme:
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
+    shares: tuple[float, ...] = (0.2, 0.5, 1.0)
     fault_starts: tuple[float, ...] = (-1.0, 0.5, 2.0)
     fault_seconds: tuple[float, ...] = (2.0, 20.0, 200.0, HOUR, 10 * HOUR)
     settings: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -164,12 +166,13 @@ THEMES = {
     ),
     "system errors": Theme(
         parts={"queue": 1.0, "swaps": 0.3, "named failures": 0.5},
-        customers=(1, 1, 2, 2),
+        customers=(1, 1, 1, 2),
         back=0.6,
         changes=(1, 3),
         gaps=(DAY,),
         sensors=(0.0,),
         queue_faults=("all_attempts", "all_attempts", "system_errors"),
+        shares=(0.5, 1.0, 1.0),
         fault_starts=(-60.0,),
         fault_seconds=(HOUR, 10 * HOUR),
         settings={"queue_delay": (1.0, 1.0, 30.0)},
