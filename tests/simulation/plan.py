@@ -125,6 +125,8 @@ class _Drawing:
         email, phone, version = self._rows.get(customer, (None, None, 0))
         top = self._versions.get(customer, 0)
         x = rng.random()
+        if "swaps" in self._parts and rng.random() < self._theme.match_keys:
+            x = 0.65 + 0.35 * x
         former = [row for row in self._former.get(customer, ()) if row != self._rows.get(customer)]
         if former and rng.random() < self._theme.back:
             email, phone, version = rng.choice(former[-2:])
@@ -136,7 +138,7 @@ class _Drawing:
             if rng.random() < 0.15 and phone:
                 email = None
             version = top = top + 1
-        elif x < 0.55 or "swaps" not in self._parts:
+        elif x < 0.58 or "swaps" not in self._parts:
             version = top = top + 1
         elif x < 0.65:
             version = max(1, version - 1)

@@ -88,6 +88,7 @@ class Theme:
     :param customers: How many there may be.
     :param emails: E-mail addresses for each customer, at most.
     :param back: Share of changes that put a row back as it once was.
+    :param match_keys: Share of the other changes that are of match keys.
     :param changes: How many changes a night has.
     :param gaps: Seconds between nights.
     :param sensors: Seconds after which the sensor follows; None for no sensor.
@@ -107,6 +108,7 @@ class Theme:
     customers: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 5, 8)
     emails: tuple[float, ...] = (0.5, 0.7, 1.0)
     back: float = 0.1
+    match_keys: float = 0.35
     changes: tuple[int, int] = (0, 4)
     gaps: tuple[float, ...] = (6 * HOUR, DAY, DAY)
     sensors: tuple[float | None, ...] = (0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)
@@ -135,9 +137,10 @@ THEMES = {
     ),
     "refusals": Theme(
         parts={"swaps": 1.0, "partitions": 0.2},
-        customers=(2, 2, 3, 4),
-        back=0.3,
-        changes=(1, 3),
+        customers=(2, 2, 3),
+        back=0.1,
+        match_keys=1.0,
+        changes=(0, 2),
         gaps=(DAY,),
         sensors=(0.0,),
         settings={"phone_match": ("fallback", "alone", "never")},
