@@ -109,7 +109,7 @@ class _Drawing:
             "status_message": rng.choice(("string", "object")),
             "request_id_form": rng.choice(("uuid", "uuid", "upper", "number", "text")),
             "phone_match": rng.choice(("fallback", "fallback", "alone", "never")),
-            "phone_spelling": rng.choice(("normalise", "compare", "keep")),
+            "phone_spelling": rng.choice(("normalise", "compare")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
         }

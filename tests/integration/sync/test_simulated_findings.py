@@ -24,6 +24,18 @@ def test_a_row_is_not_superseded_by_one_of_another_lead_with_the_same_phone(sand
     assert cities == [city for city, _ in values_in_warehouse(on_sqlite).values()]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="two spellings of a phone are one match key, though the account keeps them apart"
+)
+def test_a_row_is_not_superseded_by_one_whose_phone_is_spelled_otherwise_where_spellings_are_kept(
+    sandbox, clock, on_sqlite
+):
+    sandbox.switch(phone_spelling="keep", phone_match="alone")
+    only(on_sqlite, (1, None, "Pune", "+91 9000000001"), (2, None, "Delhi", "+919000000001"))
+    run_night(Night("1"), clock, on_sqlite, mapping=WITH_PHONE)
+    assert {lead["values"]["mx_City"] for lead in sandbox.leads()} == {"Pune", "Delhi"}
+
+
 @pytest.mark.xfail(strict=True, reason="the retries' end is counted from the acceptance, not from the first attempt")
 def test_a_request_that_waited_in_the_queue_is_not_failed_before_its_last_retry(sandbox, clock):
     sandbox.switch(queue_delay=600, status_between_retries="ERROR")
