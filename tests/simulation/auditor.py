@@ -11,20 +11,16 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_leadsquared.sandbox.queue import State as Real
+from tests.simulation.judging_crm import CrmJudge
+from tests.simulation.judging_sendings import SendingJudge
 from tests.simulation.plan import STILL_NIGHTS
-from tests.simulation.timeline import Worker
+from tests.simulation.timeline import Violation, Worker
 
 if TYPE_CHECKING:
     from tests.simulation.episode import Simulation
     from tests.simulation.tries import TaskInstance
 
-#: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
-SETTLE_TIMEOUT = 36_570.0
 _YES = {"created", "updated"}
-
-
-class Violation(Exception):
-    """A promise was not kept."""
 
 
 class Auditor:
@@ -87,7 +83,7 @@ class Auditor:
             closes = any(
                 one.kind == "run" and one.facts["run"] == run and one.facts["close_after"] for one in simulation.events
             )
-            if closes or not worker.is_ended or sent.request is None:
+            if closes or worker.ended_at is None or sent.request is None:
                 continue
             if sent.request.state is not Real.SUCCEEDED and not self._was_sent_again(sent, run):
                 self._fail(f"A7 {instance.run}'s sensor is green, but {sent.request.id} is {sent.request.state.value}")
@@ -122,10 +118,8 @@ class Auditor:
         simulation.account.run_due()
         self._check_stillness()
         self._check_verdicts()
-        self._check_order()
-        self._check_unkeyed()
-        self._check_no_double()
-        self._check_crm()
+        SendingJudge(simulation, is_memory_whole=not (self.lost_ledgers or self.is_pruned)).judge()
+        CrmJudge(simulation).judge()
 
     def is_still(self) -> bool:
         """Tell whether nothing was sent and nothing waited in the last calm nights."""
@@ -152,7 +146,7 @@ class Auditor:
                 continue
             request = simulation.account.queue.request(request_id)
             if request is None:
-                raise self._violation(f"A2 {row_key} has a RequestId that nobody gave: {request_id}")
+                raise Violation(f"A2 {row_key} has a RequestId that nobody gave: {request_id}")
             right = _VERDICTS[request.state]
             if state == "failed" and ("ERROR" in request.planned.flap_statuses or self._began_late(request)):
                 continue  # its status said so after the last retry, too
@@ -180,157 +174,16 @@ class Auditor:
         Known and open: a system error counts as final a minute after the longest reading of the ladder, counted from
         acceptance, although LeadSquared counts from its first attempt.
         """
-        return bool(request.attempts) and request.attempts[0].at - request.accepted_at > 50.0
+        return bool(request.attempts) and request.attempts[0].at - request.accepted_at > 2_640.0
 
     def _unwatched_runs(self) -> set[str]:
         """Return the captures that ended without an output: the sensor behind such a one fails at once."""
         return {one.run for one in self._simulation.instances if one.run.startswith("k") and one.output is None}
 
-    def _rows_sent(self) -> Any:
-        """Yield what syncs sent: the sending, its row and the time at which that was read."""
-        simulation = self._simulation
-        for sent in simulation.wire.sent:
-            read = simulation.reads.get(sent.worker)
-            city = sent.lead.get("mx_City") or ""
-            customer = city.partition(".")[0]
-            if read is not None and customer.isdigit():
-                yield sent, int(customer), read.at
-
-    def _check_order(self) -> None:
-        """Demand that no older value of a row lands after a newer one."""
-        if self.lost_ledgers:
-            return
-        by_request = {sent.request.id: (sent, row, at) for sent, row, at in self._rows_sent() if sent.request}
-        newest: dict[int, tuple[Any, float]] = {}
-        for landing in self._simulation.account.landings:
-            found = by_request.get(landing.request.id)
-            if found is None:
-                continue
-            sent, row, read_at = found
-            before = newest.get(row)
-            if before is not None and read_at < before[1] and before[0].lead != sent.lead:
-                is_late = landing.at - sent.at > SETTLE_TIMEOUT - 100
-                if not (sent.is_from_pause or is_late):
-                    self._fail(
-                        f"A5 row {row}: {sent.lead} of {sent.worker.name} landed after {before[0].lead} of "
-                        f"{before[0].worker.name}"
-                    )
-            if before is None or read_at >= before[1]:
-                newest[row] = sent, read_at
-
-    def _check_unkeyed(self) -> None:
-        """Demand that no row without a match key is accepted twice."""
-        seen: dict[tuple[str, str], Any] = {}
-        for sent in self._simulation.wire.sent:
-            if sent.lead.get("EmailAddress") or sent.lead.get("Phone") or sent.request is None:
-                continue
-            run = sent.worker.name.partition(".")[0]
-            city = sent.lead.get("mx_City") or ""
-            if (run, city) in seen and not self._is_resent(run):
-                self._fail(f"A4 {city} has no match key and was sent by {seen[run, city]} and {sent.worker.name}")
-            seen[run, city] = sent.worker.name
-
-    def _is_resent(self, run: str) -> bool:
-        return any(
-            event.kind == "capture" and event.facts["run"] == run and event.facts["on_clear"] == "resend"
-            for event in self._simulation.events
-        ) and any(one.run == run and one.clears for one in self._simulation.instances)
-
-    def _check_no_double(self) -> None:
-        for name in self._simulation.account.settings.unique_fields:
-            seen: set[Any] = set()
-            for lead in self._simulation.account.store.leads:
-                value: Any = self._simulation.account._match_form(name, str(lead.values.get(name) or ""))
-                if value and value in seen:
-                    self._fail(f"A3 two leads have {value}")
-                seen.add(value)
-
-    def _check_crm(self) -> None:
-        """Demand that the CRM holds what the warehouse holds, for every row that is not refused."""
-        simulation = self._simulation
-        behaviour = simulation.arguments.get("lead_update_behavior")
-        if behaviour in ("DoNotUpdate", "UpdateOnlyEmptyFields"):
-            return
-        wanted: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
-        for customer, (email, phone, city) in sorted(simulation.warehouse.items()):
-            keys = {"EmailAddress": email, "Phone": phone, None: email or phone}
-            needed = keys[simulation.arguments.get("search_by")]
-            if not needed:
-                continue
-            lead = self._match(email, phone)
-            if self._would_refuse(lead, phone) or self._is_refused(email, phone, city):
-                continue
-            if lead is None:
-                self._fail(f"A6 row {customer} {email} {phone} {city} is lost: no lead has its keys")
-            values = {"mx_City": city}
-            if not behaviour:  # else match keys stay as they are
-                values |= {name: value for name, value in (("EmailAddress", email), ("Phone", phone)) if value}
-            wanted[lead.id].append((customer, values))
-        for lead_id, rows in wanted.items():
-            lead = simulation.account.store.lead(lead_id)
-            holds = lead.values if lead else {}
-            if not any(self._has(holds, values) for _, values in rows):
-                self._fail(f"A6 lead {lead_id} holds {holds}, the warehouse says {rows}")
-
-    def _has(self, holds: dict[str, Any], values: dict[str, str]) -> bool:
-        """Tell whether a lead holds these values, in whatever spelling the account keeps phones."""
-        form = self._simulation.account._match_form
-        return all(name in holds and form(name, str(holds[name])) == form(name, one) for name, one in values.items())
-
-    def _match(self, email: str | None, phone: str | None) -> Any:
-        store, settings = self._simulation.account.store, self._simulation.account.settings
-        search_by = self._simulation.arguments.get("search_by")
-        if search_by:
-            return store.find(search_by, str(email if search_by == "EmailAddress" else phone))
-        lead = store.find("EmailAddress", email) if email else None
-        if lead is None and phone and (settings.phone_match == "fallback" or not email):
-            lead = store.find("Phone", phone)
-        return lead
-
-    def _would_refuse(self, lead: Any, phone: str | None) -> bool:
-        simulation = self._simulation
-        if not phone or "Phone" not in simulation.account.settings.unique_fields:
-            return False
-        if lead is not None and simulation.arguments.get("lead_update_behavior"):
-            return False  # its match keys stay as they are
-        holder = simulation.account.store.find("Phone", phone)
-        return holder is not None and holder is not lead
-
-    def _is_refused(self, email: str | None, phone: str | None, city: str) -> bool:
-        """Tell whether the CRM rejected these very values when they were last sent."""
-        for sent in reversed(self._simulation.wire.sent):
-            lead = sent.lead
-            if lead.get("mx_City") == city and (lead.get("EmailAddress") or None, lead.get("Phone") or None) == (
-                email,
-                phone,
-            ):
-                # Without faults and others, each reason that passes shows in what the sync itself has sent.
-                may_stay = self._simulation.plan.parts & _UNSEEN_REASONS
-                return sent.request is not None and sent.request.state is Real.REJECTED and bool(may_stay)
-        return False
-
     def _fail(self, text: str) -> NoReturn:
-        raise self._violation(text)
-
-    @staticmethod
-    def _violation(text: str) -> Exception:
-        return Violation(text)
+        raise Violation(text)
 
 
-#: Parts of the world in which a rejection's reason may pass without the sync's knowing it.
-_UNSEEN_REASONS = {
-    "foreign",
-    "captures",
-    "crashes",
-    "calls",
-    "queue",
-    "pauses",
-    "ledger",
-    "lost ledger",
-    "behaviour",
-    "rejects",
-    "search by",
-}
 _VERDICTS = {
     Real.SUCCEEDED: _YES,
     Real.REJECTED: {"rejected"},

@@ -16,10 +16,9 @@ from typing import Any
 
 from tests.simulation import plan as plans
 from tests.simulation import seams
-from tests.simulation.auditor import Violation
 from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
-from tests.simulation.timeline import Hanging
+from tests.simulation.timeline import Hanging, Killed, Violation
 
 
 def main() -> None:
@@ -114,6 +113,8 @@ def _failure(simulation: Simulation) -> str | None:
         simulation.run()
     except (Violation, Hanging) as error:
         return str(error)
+    except Killed as error:
+        raise RuntimeError("a worker that was killed ended the simulation itself") from error
     return None
 
 

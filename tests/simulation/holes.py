@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -92,14 +92,16 @@ def search(hole: Hole, nights: int) -> Result:
         )
     found = _FOUND.search(run.stdout)
     if found is None:
-        return Result(hole, "–", "not found" if run.returncode == 0 else "error", f"> {nights:,}")
+        is_whole = run.returncode == 0 and run.stdout.endswith("findings: none\n")
+        return Result(hole, "–", "not found" if is_whole else "error", f"> {nights:,}")
     return Result(hole, found[1], found[2], f"{int(found[3]):,}")
 
 
 def results(names: Sequence[str], nights: int) -> Iterator[Result]:
-    """Search for planted faults, two at a time."""
+    """Search for planted faults, two at a time; those found first come first."""
     with ThreadPoolExecutor(2) as threads:
-        yield from threads.map(lambda hole: search(hole, nights), holes(names))
+        for searched in as_completed([threads.submit(search, hole, nights) for hole in holes(names)]):
+            yield searched.result()
 
 
 def main() -> None:
@@ -109,11 +111,12 @@ def main() -> None:
     ask.add_argument("--nights", type=int, default=10_000)
     ask.add_argument("--write", action="store_true")
     args = ask.parse_args()
-    lines = ["| Patch | What it plants | Promise broken | Seed | Nights |", "|---|---|---|---|---|"]
+    lines: list[str] = []
     for result in results(args.names, args.nights):
         lines.append(result.line())
         print(result.line(), flush=True)
     if args.write:
+        lines = ["| Patch | What it plants | Promise broken | Seed | Nights |", "|---|---|---|---|---|", *sorted(lines)]
         text = PAGE.read_text(encoding="utf-8")
         before, after = text.split(BEGIN)[0], text.split(END)[1]
         PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")

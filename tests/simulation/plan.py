@@ -109,7 +109,7 @@ class _Drawing:
             "status_message": rng.choice(("string", "object")),
             "request_id_form": rng.choice(("uuid", "uuid", "upper", "number", "text")),
             "phone_match": rng.choice(("fallback", "fallback", "alone", "never")),
-            "phone_spelling": rng.choice(("normalise", "compare", "keep")),
+            "phone_spelling": rng.choice(("normalise", "compare")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
         }
@@ -125,9 +125,11 @@ class _Drawing:
         email, phone, version = self._rows.get(customer, (None, None, 0))
         top = self._versions.get(customer, 0)
         x = rng.random()
-        former = self._former.setdefault(customer, [])
+        if "swaps" in self._parts and rng.random() < self._theme.match_keys:
+            x = 0.65 + 0.35 * x
+        former = [row for row in self._former.get(customer, ()) if row != self._rows.get(customer)]
         if former and rng.random() < self._theme.back:
-            email, phone, version = rng.choice(former)
+            email, phone, version = rng.choice(former[-2:])
         elif is_new or customer not in self._rows:
             email = (
                 self._emails[customer % len(self._emails)] if "swaps" not in self._parts else rng.choice(self._emails)
@@ -136,7 +138,7 @@ class _Drawing:
             if rng.random() < 0.15 and phone:
                 email = None
             version = top = top + 1
-        elif x < 0.55 or "swaps" not in self._parts:
+        elif x < 0.58 or "swaps" not in self._parts:
             version = top = top + 1
         elif x < 0.65:
             version = max(1, version - 1)
@@ -256,7 +258,9 @@ class _Drawing:
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(
-                    end, "queue", {"what": rng.choice(self._theme.queue_faults), "share": rng.choice((0.2, 0.5, 1.0))}
+                    end,
+                    "queue",
+                    {"what": rng.choice(self._theme.queue_faults), "share": rng.choice(self._theme.shares)},
                 )
         if "rejects" in parts:
             self._window(end, "queue", {"what": "reject", "share": rng.choice((0.1, 0.3))})
@@ -286,11 +290,12 @@ class _Drawing:
 
     def _place(self, runs: list[str]) -> dict[str, Any]:
         rng = self._rng
+        task, number = rng.choice(self._theme.tasks)
         return {
             "run": rng.choice(runs),
-            "task": rng.choice(("send", "send", "send", "wait")),
-            "part": rng.choice((0, 0, 0, 1, 2)),
-            "try": rng.choice((1, 1, 1, 2)),
+            "task": task,
+            "part": rng.choice((0, 0, 0, 1, 2)) if "partitions" in self._parts else 0,
+            "try": number,
             **self._step(),
         }
 
@@ -305,6 +310,6 @@ class _Drawing:
         start = HOUR + rng.random() * (end - HOUR)
         runs = [event.at for event in self._events if event.kind in ("run", "capture")]
         if rng.random() < 0.7 and runs:
-            start = rng.choice(runs) + rng.choice((-1.0, 0.5, 2.0)) * rng.random()
+            start = rng.choice(runs) + rng.choice(self._theme.fault_starts) * rng.random()
         seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))

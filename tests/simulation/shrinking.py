@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.simulation.auditor import Violation
 from tests.simulation.episode import Simulation
 from tests.simulation.plan import Plan
-from tests.simulation.timeline import Hanging
+from tests.simulation.timeline import Hanging, Violation
 
 
 def failure_of(plan: Plan, kept: set[int] | None = None) -> str | None:

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation import plan
 from tests.simulation.shrinking import smallest
+from tests.simulation.themes import THEMES
+from tests.simulation.timeline import START, Timeline, Worker
+from tests.simulation.wire import random_of
 
 PROJECT = Path(__file__).parents[2]
 #: Nights in each run of the tests: half a minute at most.
@@ -53,3 +57,17 @@ def test_a_failing_plan_is_shortened_to_what_it_needs():
 @pytest.mark.parametrize("needed", [{0}, {39}, set(range(40))])
 def test_no_needed_event_is_left_out(needed):
     assert set(smallest(list(range(40)), lambda kept: needed <= set(kept))) == needed
+
+
+def test_a_worker_that_is_killed_before_it_begins_ends_nothing_else():
+    timeline, done = Timeline(random_of(1)), []
+    worker = Worker(timeline, "send", random_of(1))
+    worker.start(lambda: done.append("begun"))
+    worker.kill()
+    timeline.at(START + 1, lambda: done.append("later"))
+    timeline.run(START + 2)
+    assert done == ["later"]
+
+
+def test_every_theme_is_drawn():
+    assert {plan.draw(seed).theme for seed in range(1, 200)} == {"everything", *THEMES}

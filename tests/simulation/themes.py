@@ -88,14 +88,18 @@ class Theme:
     :param customers: How many there may be.
     :param emails: E-mail addresses for each customer, at most.
     :param back: Share of changes that put a row back as it once was.
+    :param match_keys: Share of the other changes that are of match keys.
     :param changes: How many changes a night has.
     :param gaps: Seconds between nights.
     :param sensors: Seconds after which the sensor follows; None for no sensor.
     :param retries: Retries of a task.
     :param steps: Where workers are killed or paused.
+    :param tasks: Of which tasks, and of which tries.
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
     :param queue_faults: What becomes of requests that were accepted.
+    :param shares: Share of the requests that they meet.
+    :param fault_starts: Seconds from a run to the fault that is aimed at it, at most.
     :param fault_seconds: How long faults last.
     :param settings: Switches of the sandbox that the theme chooses.
     """
@@ -104,14 +108,18 @@ class Theme:
     customers: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 5, 8)
     emails: tuple[float, ...] = (0.5, 0.7, 1.0)
     back: float = 0.1
+    match_keys: float = 0.35
     changes: tuple[int, int] = (0, 4)
     gaps: tuple[float, ...] = (6 * HOUR, DAY, DAY)
     sensors: tuple[float | None, ...] = (0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)
     retries: tuple[int, ...] = (0, 1, 2, 2)
     steps: tuple[tuple[str, int], ...] = STEPS
+    tasks: tuple[tuple[str, int], ...] = (("send", 1), ("send", 1), ("send", 2), ("wait", 1))
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
+    shares: tuple[float, ...] = (0.2, 0.5, 1.0)
+    fault_starts: tuple[float, ...] = (-1.0, 0.5, 2.0)
     fault_seconds: tuple[float, ...] = (2.0, 20.0, 200.0, HOUR, 10 * HOUR)
     settings: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -129,9 +137,10 @@ THEMES = {
     ),
     "refusals": Theme(
         parts={"swaps": 1.0, "partitions": 0.2},
-        customers=(2, 2, 3, 4),
-        back=0.3,
-        changes=(1, 3),
+        customers=(2, 2, 3),
+        back=0.1,
+        match_keys=1.0,
+        changes=(0, 2),
         gaps=(DAY,),
         sensors=(0.0,),
         settings={"phone_match": ("fallback", "alone", "never")},
@@ -143,8 +152,9 @@ THEMES = {
         changes=(1, 4),
         gaps=(DAY, DAY, 6 * HOUR),
         sensors=(0.0,),
-        steps=(("rows", 1), ("statement", 30), ("call", 2), ("commit done", 12)),
-        pauses=(HOUR, 14 * HOUR, 32 * HOUR, 50 * HOUR),
+        steps=(("rows", 1), ("call", 2), ("call", 2), ("any", 120)),
+        tasks=(("send", 1),),
+        pauses=(3 * HOUR, 30 * HOUR, 40 * HOUR),
         given_up=0.3,
     ),
     "tries that are given up": Theme(
@@ -153,24 +163,29 @@ THEMES = {
         sensors=(0.0,),
         retries=(1, 2),
         steps=(("response", 5), ("await", 40), ("commit", 12)),
+        tasks=(("send", 1),),
         pauses=(400.0, 1_000.0, HOUR),
         given_up=1.0,
     ),
     "system errors": Theme(
         parts={"queue": 1.0, "swaps": 0.3, "named failures": 0.5},
-        customers=(1, 1, 2, 2),
+        customers=(1, 1, 1, 2),
         back=0.6,
         changes=(1, 3),
         gaps=(DAY,),
         sensors=(0.0,),
         queue_faults=("all_attempts", "all_attempts", "system_errors"),
-        fault_seconds=(HOUR, 10 * HOUR, 30 * HOUR),
+        shares=(0.5, 1.0, 1.0),
+        fault_starts=(-60.0,),
+        fault_seconds=(HOUR, 10 * HOUR),
+        settings={"queue_delay": (1.0, 1.0, 30.0)},
     ),
     "in doubt": Theme(
         parts={"calls": 1.0, "swaps": 0.5, "crashes": 0.3, "pauses": 0.3, "cleared": 0.3, "captures": 0.3},
         customers=(1, 2, 2, 3),
         back=0.4,
         changes=(1, 3),
-        fault_seconds=(200.0, HOUR),
+        fault_starts=(-5.0,),
+        fault_seconds=(20.0, 200.0, HOUR),
     ),
 }

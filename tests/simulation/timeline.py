@@ -32,6 +32,10 @@ class Hanging(Exception):
     """A simulation does not come to its end."""
 
 
+class Violation(Exception):
+    """A promise was not kept."""
+
+
 class Timeline:
     """
     Events in the order of their times; of those at one time the seed draws the order.
@@ -161,7 +165,8 @@ class Worker:
         self._clock_offset = clock_offset
         self.strands: list[Strand] = []
         self.is_dead = False
-        self.is_ended = False
+        #: When its try ended, None before.
+        self.ended_at: float | None = None
         self.paused_until = 0.0
         #: How many steps it has made, and what happens at some of them.
         self.steps: Counter[str] = Counter()
@@ -228,6 +233,6 @@ class Worker:
 
     def _unwind(self) -> None:
         for strand in list(self.strands):
-            if not strand.greenlet.dead:
+            if strand.greenlet:  # one that has not begun never will
                 self.timeline.enter(strand, Killed)
         self.strands.clear()

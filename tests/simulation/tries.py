@@ -94,7 +94,7 @@ class TaskInstance:
                 state, error = "failed", raised
             except Exception as raised:
                 state, error = "retry", raised
-            worker.is_ended = True
+            worker.ended_at = simulation.timeline.now
             given = output if state == "success" else ti.pushed
             simulation.timeline.at(simulation.timeline.now, lambda: self.ended(worker, state, given, error))
 
@@ -102,7 +102,7 @@ class TaskInstance:
 
     def lost(self, worker: Worker) -> None:
         """Give a worker up."""
-        if worker is self.worker and self.state == "running" and not worker.is_ended:
+        if worker is self.worker and self.state == "running" and worker.ended_at is None:
             self.simulation.tell(f"{worker.name} is given up")
             self.ended(worker, "retry", None, None)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,6 @@ from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.queue import Request, State
 from airflow_provider_leadsquared.sandbox.settings import Settings
-from airflow_provider_leadsquared.sandbox.store import Lead
 from tests.simulation.timeline import Timeline, Worker
 
 #: Seconds after which a worker stops waiting for a response, as the hook's timeout says.
@@ -124,7 +124,10 @@ class Wire:
         self.timeline, self.account, self._draw_fault = timeline, account, draw_fault
         self.sent: list[Sent] = []
         self.polls = 0
-        self.polls_of: dict[str, int] = {}
+        #: Polls by RequestId and task.
+        self.polls_of: Counter[tuple[str, str]] = Counter()
+        #: When a worker first got the verdict of a request, by RequestId.
+        self.known_at: dict[str, float] = {}
         #: Whether a status between retries is a failure with the system error's name.
         self.names_failures = False
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
@@ -199,10 +202,16 @@ class Wire:
         elif call.endpoint.action is Action.STATUS:
             self.polls += 1
             asked = call.query.get("requestid", "")
-            self.polls_of[asked] = self.polls_of.get(asked, 0) + 1
+            self.polls_of[asked, worker.name.rpartition(".")[0]] += 1
             if self.names_failures:
                 response = _named_failure(account.queue.request(asked), response)
         return response, sent
+
+    def note_verdict(self, request_id: str | None) -> None:
+        """Note that a worker got a status, if LeadSquared had decided."""
+        request = self.account.queue.request(request_id or "")
+        if request is not None and request.settled_at is not None:
+            self.known_at.setdefault(request.id, self.timeline.now)
 
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
@@ -329,12 +338,11 @@ class WireConnections:
             worker.step("response")
             if sent is not None and sent.request is not None:
                 sent.is_receipt_delivered = True
+            if endpoint.action is Action.STATUS and response.status is not None:
+                wire.note_verdict(response.request_id)
             yield _Response(response, wire.account)
 
 
 def random_of(*parts: object) -> random.Random:
     """Return random numbers that depend on these parts alone."""
     return random.Random("/".join(map(str, parts)))  # noqa: S311 - draws a simulation, protects nothing
-
-
-__all__ = ["Lead", "Landing", "Sent", "Trouble", "Wire", "WireConnections", "WatchedAccount", "TimelineClock"]

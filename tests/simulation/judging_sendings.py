@@ -1,0 +1,188 @@
+"""What the judge demands of sendings: their order, and that nothing is sent again without doubt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_leadsquared.sandbox.queue import State as Real
+from tests.simulation.timeline import Violation
+from tests.simulation.wire import Sent
+
+if TYPE_CHECKING:
+    from tests.simulation.episode import Simulation
+
+#: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
+SETTLE_TIMEOUT = 36_570.0
+#: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
+#: readings of the ladder.
+POLLS_OF_A_REQUEST = 44
+#: The same of a request that is not known, or by a worker whose clock is wrong: in growing intervals.
+POLLS_OF_AN_UNKNOWN_REQUEST = 150
+
+
+class SendingJudge:
+    """
+    Judges what was sent in a simulation.
+
+    :param simulation: The simulation.
+    :param is_memory_whole: Whether nobody has deleted anything of the ledger.
+    """
+
+    def __init__(self, simulation: Simulation, *, is_memory_whole: bool) -> None:
+        self._simulation, self._is_memory_whole = simulation, is_memory_whole
+
+    def judge(self) -> None:
+        """
+        Judge A4, A5, A9, A12 and A13.
+
+        :raises Violation: A promise was not kept.
+        """
+        self._check_unkeyed()
+        self._check_calls()
+        self._check_attempts()
+        if self._is_memory_whole:
+            self._check_order()
+            self._check_not_again()
+
+    def _rows_sent(self) -> Iterator[tuple[Sent, int, float]]:
+        """Yield what syncs sent: the sending, its row and the time at which that was read."""
+        simulation = self._simulation
+        for sent in simulation.wire.sent:
+            read = simulation.reads.get(sent.worker)
+            city = sent.lead.get("mx_City") or ""
+            customer = city.partition(".")[0]
+            if read is not None and customer.isdigit():
+                yield sent, int(customer), read.at
+
+    def _check_order(self) -> None:
+        """Demand that no older value of a row lands after a newer one."""
+        by_request = {sent.request.id: (sent, row, at) for sent, row, at in self._rows_sent() if sent.request}
+        newest: dict[int, tuple[Any, float]] = {}
+        for landing in self._simulation.account.landings:
+            found = by_request.get(landing.request.id)
+            if found is None:
+                continue
+            sent, row, read_at = found
+            before = newest.get(row)
+            if before is not None and read_at < before[1] and before[0].lead != sent.lead:
+                is_late = landing.at - sent.at > SETTLE_TIMEOUT - 100
+                if not (sent.is_from_pause or is_late):
+                    self._fail(
+                        f"A5 row {row}: {sent.lead} of {sent.worker.name} landed after {before[0].lead} of "
+                        f"{before[0].worker.name}"
+                    )
+            if before is None or read_at >= before[1]:
+                newest[row] = sent, read_at
+
+    def _check_unkeyed(self) -> None:
+        """Demand that no row without a match key is accepted twice."""
+        seen: dict[tuple[str, str], Any] = {}
+        for sent in self._simulation.wire.sent:
+            if sent.lead.get("EmailAddress") or sent.lead.get("Phone") or sent.request is None:
+                continue
+            run = sent.worker.name.partition(".")[0]
+            city = sent.lead.get("mx_City") or ""
+            if (run, city) in seen and not self._is_resent(run):
+                self._fail(f"A4 {city} has no match key and was sent by {seen[run, city]} and {sent.worker.name}")
+            seen[run, city] = sent.worker.name
+
+    def _is_resent(self, run: str) -> bool:
+        return any(
+            event.kind == "capture" and event.facts["run"] == run and event.facts["on_clear"] == "resend"
+            for event in self._simulation.events
+        ) and any(one.run == run and one.clears for one in self._simulation.instances)
+
+    def _check_not_again(self) -> None:
+        """Demand that no row is sent again if its last sending, and all others of its lead, are beyond doubt."""
+        simulation = self._simulation
+        if simulation.auditor.others_wrote or {"ledger", "refresh"} & simulation.plan.parts:
+            return
+        groups = _Groups()
+        sendings = list(self._rows_sent())
+        for sent, row, _ in sendings:
+            groups.join(f"row {row}", *(key for name in ("EmailAddress", "Phone") if (key := _key(name, sent.lead))))
+        last: dict[str, Sent] = {}
+        doubtful: set[str] = set()
+        for sent, row, read_at in sendings:
+            group = groups.name(f"row {row}")
+            earlier = last.get(group)
+            if earlier is not None and not self._is_certain(earlier, read_at):
+                doubtful.add(group)
+            is_same = earlier is not None and (earlier.lead, _sync(earlier)) == (sent.lead, _sync(sent))
+            if is_same and earlier is not None and group not in doubtful:
+                self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
+            last[group] = sent
+
+    def _is_certain(self, sent: Sent, at: float) -> bool:
+        """Tell whether at a time the sync knew that LeadSquared had taken the row, and that the CRM had said yes."""
+        worker, request = sent.worker, sent.request
+        if request is None or request.state is not Real.SUCCEEDED or not sent.is_receipt_delivered:
+            return False
+        known_at = self._simulation.wire.known_at.get(request.id, at)
+        return known_at < at and not worker.is_dead and worker.ended_at is not None and worker.ended_at < at
+
+    def _check_calls(self) -> None:
+        """Demand that no task polls a request more often than the plan has it."""
+        wire = self._simulation.wire
+        is_on_time = "clocks" not in self._simulation.plan.parts
+        for (asked, task), polls in wire.polls_of.items():
+            request = self._simulation.account.queue.request(asked)
+            is_lost = request is None or request.state is Real.LOST or request.planned.hidden_polls > 0
+            most = POLLS_OF_A_REQUEST if is_on_time and not is_lost else POLLS_OF_AN_UNKNOWN_REQUEST
+            if polls > most:
+                self._fail(f"A9 {task} polled {asked} {polls} times")
+
+    def _check_attempts(self) -> None:
+        """Demand that the result table counts each sending that was accepted, where one try was all there was."""
+        simulation = self._simulation
+        if not self._is_memory_whole or "ledger" in simulation.plan.parts:
+            return
+        tries = Counter((one.run, one.task) for one in simulation.instances for _ in range(one.try_number))
+        received: Counter[tuple[str, str]] = Counter()
+        for sent, row, _ in self._rows_sent():
+            run, task, *_ = sent.worker.name.split(".")
+            if (
+                tries[run, task] == 1
+                and sent.request is not None
+                and sent.worker.ended_at is not None
+                and not sent.worker.is_dead
+            ):
+                received[run, str(row)] += 1
+        sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
+        recorded = {(run, row): attempts for run, row, attempts in simulation.ledger.query(sql)}
+        for name, count in received.items():
+            if count > recorded.get(name, 0):
+                self._fail(f"A13 row {name[1]} of {name[0]} was sent {count} times, recorded are {recorded.get(name)}")
+
+    def _fail(self, text: str) -> NoReturn:
+        raise Violation(text)
+
+
+def _key(name: str, lead: dict[str, Any]) -> str | None:
+    value = lead.get(name)
+    return None if not value else f"{name} {value[-10:] if name == 'Phone' else value}"
+
+
+def _sync(sent: Sent) -> bool:
+    """Tell which of the two syncs a sending is of."""
+    return sent.worker.name.startswith("s")
+
+
+class _Groups:
+    """Names that may concern one lead: rows and match keys that were ever sent together."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def name(self, one: str) -> str:
+        """Return the name of the group that something is in."""
+        while (parent := self._parents.setdefault(one, one)) != one:
+            one = parent
+        return one
+
+    def join(self, first: str, *others: str) -> None:
+        """Let all these be in one group."""
+        for other in others:
+            self._parents[self.name(other)] = self.name(first)
