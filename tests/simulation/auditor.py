@@ -171,8 +171,8 @@ class Auditor:
         """
         Tell whether a request waited in the queue so long that its retries ended later than counted from acceptance.
 
-        Known and open: a system error counts as final a minute after the longest reading of the ladder, counted from
-        acceptance, although LeadSquared counts from its first attempt.
+        LeadSquared counts from its first attempt. We allow for 45 minutes in the queue before it, which polls need not
+        have seen.
         """
         return bool(request.attempts) and request.attempts[0].at - request.accepted_at > 2_640.0
 
