@@ -278,9 +278,13 @@ class Submission:
 
 
 async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[None]) -> AsyncGenerator[list[_Outcome]]:
-    """Collect outcomes into groups; an error that ends them is raised after the last group, a failed write at once."""
+    """
+    Collect outcomes into groups; an error that ends them is raised after the last group, a failed write at once.
+
+    None is taken while the caller is busy with a group: what cannot be written down soon keeps calls from being made.
+    """
     group: list[_Outcome] = []
-    is_due, is_taken = asyncio.Event(), asyncio.Event()
+    is_due, is_wanted = asyncio.Event(), asyncio.Event()
     timers: list[asyncio.TimerHandle] = []
 
     async def collect() -> None:
@@ -289,16 +293,18 @@ async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[Non
                 timers[:] = [asyncio.get_running_loop().call_later(_RECEIPT_SECONDS, is_due.set)]
             group.append(outcome)
             if len(group) >= _RECEIPT_ROWS:
-                is_taken.clear()
+                is_wanted.clear()
                 is_due.set()
-                await is_taken.wait()
+            await is_wanted.wait()
 
     collecting = asyncio.create_task(collect())
     for ending in (collecting, failed):
         ending.add_done_callback(lambda _: is_due.set())
     try:
         while not collecting.done() or group:
+            is_wanted.set()
             await is_due.wait()
+            is_wanted.clear()
             if failed.done():
                 failed.result()
             for timer in timers:
@@ -306,7 +312,6 @@ async def _grouped(outcomes: AsyncIterator[_Outcome], failed: asyncio.Future[Non
             taken = list(group)
             group.clear()
             is_due.clear()
-            is_taken.set()
             if taken:
                 yield taken
         collecting.result()

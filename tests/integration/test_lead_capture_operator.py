@@ -507,3 +507,26 @@ def test_rows_in_doubt_are_announced_as_to_send_and_not_as_set_aside(sandbox, cl
     task.store.writes_before_cut_off = None
     capture(task, leads(10))
     assert "Read 10 leads: 10 to send, 0 set aside, 0 known from an earlier try" in task_log()
+
+
+def test_while_receipts_cannot_be_written_no_further_outcomes_are_taken(sandbox, clock):
+    from airflow_provider_leadsquared.tasks import submitting
+
+    taken = []
+
+    async def at_once():
+        for row in range(1_000):
+            taken.append(row)
+            yield row, None
+            await asyncio.sleep(0)
+
+    async def take_one_group():
+        groups = submitting._grouped(at_once(), asyncio.get_running_loop().create_future())
+        first = await anext(groups)
+        for _ in range(500):  # the caller is busy with its group
+            await asyncio.sleep(0)
+        await groups.aclose()
+        return len(first)
+
+    grouped = asyncio.run(take_one_group())
+    assert len(taken) <= grouped + 1
