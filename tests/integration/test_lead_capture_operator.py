@@ -514,17 +514,17 @@ def test_while_receipts_cannot_be_written_no_further_outcomes_are_taken(sandbox,
 
     taken = []
 
-    async def at_once():
+    async def outcomes():
         for row in range(1_000):
+            if row == 10:
+                await asyncio.sleep(0.3)  # longer than the first ten wait for their group
             taken.append(row)
             yield row, None
-            await asyncio.sleep(0)
 
     async def take_one_group():
-        groups = submitting._grouped(at_once(), asyncio.get_running_loop().create_future())
+        groups = submitting._grouped(outcomes(), asyncio.get_running_loop().create_future())
         first = await anext(groups)
-        for _ in range(500):  # the caller is busy with its group
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.3)  # the caller is busy with its group
         await groups.aclose()
         return len(first)
 
