@@ -81,7 +81,7 @@ def test_a_task_that_is_stopped_leaves_the_rest_to_its_retry(sandbox, clock, on_
 def test_a_ledger_that_goes_away_while_sending_stops_the_run_and_the_retry_goes_on(
     sandbox, clock, no_waits, warehouse, monkeypatch
 ):
-    warehouse.fill(600)
+    warehouse.fill(1_000)  # more than the groups that are written, under way and gathered
     write, writes = SyncLedger.write_outcomes, []
 
     def away(ledger, entries):
@@ -96,10 +96,10 @@ def test_a_ledger_that_goes_away_while_sending_stops_the_run_and_the_retry_goes_
         sync(night, warehouse)
     monkeypatch.setattr(SyncLedger, "write_outcomes", write)
     before = len(sandbox.posts())
-    assert before < 600
-    assert sync(night, warehouse)["counts"] == {"read": 600, "open": 600}
+    assert before < 1_000
+    assert sync(night, warehouse)["counts"] == {"read": 1_000, "open": 1_000}
     # Receipts that could not be written leave their rows in doubt, and those go again.
-    assert len(sandbox.posts()) - 600 <= 232
+    assert len(sandbox.posts()) - 1_000 <= 232
     assert set(times_accepted(sandbox)) <= {1, 2}
 
 
