@@ -199,9 +199,9 @@ def _retry_intervals(given: Any) -> RetryLadder:
     if given is None or given == "":
         return RetryLadder()
     items = given.strip(" []").split(",") if isinstance(given, str) else given
+    if not isinstance(items, (list, tuple)):
+        items = ()  # refused as an empty list is
     try:
-        if not isinstance(items, (list, tuple)):
-            raise TypeError  # noqa: TRY301 - refused like any other bad value
         return RetryLadder.of_seconds([_seconds(item) for item in items])
     except (TypeError, ValueError, OverflowError):
         _refuse(

@@ -71,14 +71,14 @@ class AsyncApi:
         :param paths: Any of ``submit``, ``status`` and ``metrics``, each with its path.
         :raises ValueError: A name is unknown, or a path does not begin with a slash or holds more than a path.
         """
-        changed: dict[str, Endpoint] = {}
+        changed: dict[str, Any] = {}
         for name, path in paths.items():
             if name not in _PATHS:
                 raise ValueError(f"unknown path name {name!r}; write {', '.join(_PATHS[:-1])} or {_PATHS[-1]}")
             if not isinstance(path, str) or not re.fullmatch(r"/[^\s?#]*", path):
                 raise ValueError(f"the {name} path must begin with '/' and hold no '?', no '#' and no blank")
             changed[name] = replace(getattr(self, name), path=path)
-        return replace(self, **changed)  # type: ignore[arg-type]  # each name is the field of an Endpoint
+        return replace(self, **changed)
 
 
 def submission(path: str) -> Endpoint:

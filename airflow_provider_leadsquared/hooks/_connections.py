@@ -114,6 +114,6 @@ def _proxy_for(url: str) -> str | None:
     if proxy is None:
         return None
     try:
-        return str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+        return str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]  # it has no types
     except ValueError:
         return proxy  # no address: aiohttp refuses it, call by call, before anything is sent

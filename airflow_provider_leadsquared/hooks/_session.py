@@ -59,7 +59,7 @@ class SingleCallSession(requests.Session):
 
         self._connections.append(connection)
         # urllib3 has no hook for "connected", so the one connection is wrapped, not the class.
-        connection.connect = watched  # type: ignore[method-assign]
+        connection.connect = watched  # type: ignore[method-assign]  # that is the wrapping
 
 
 class _Adapter(HTTPAdapter):

@@ -164,7 +164,8 @@ def test_a_coroutine_goes_on_while_an_exception_is_held_back(raised):
 
 
 def test_the_loop_is_asyncios_own_whatever_is_set_for_the_process():
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop  # of Airflow's own server
+
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
