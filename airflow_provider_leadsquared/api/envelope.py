@@ -158,7 +158,9 @@ def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
     for name in _MAY_BE_TEXT:
         if name in lowered:
             lowered[name] = unpacked(lowered[name])
-    return {key: lower_keys(value, levels - 1) for key, value in lowered.items()}
+    return {
+        key: lower_keys(value, levels - 1) if isinstance(value, dict) else value for key, value in lowered.items()
+    }
 
 
 def unpacked(value: Any) -> Any:
