@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import sleep
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from time import monotonic
@@ -73,7 +74,9 @@ class ManyCalls(Generic[Name, Item, Result]):
         self._probe, self._is_stopping = probe, is_stopping or (lambda: False)
         self._log = log or logging.getLogger(__name__)
         self._backoff = Backoff(give_up_after)
-        self._outcomes: asyncio.Queue[tuple[Name, Result | ApiError] | None] = asyncio.Queue()
+        self._outcomes: deque[tuple[Name, Result | ApiError]] = deque()
+        # Set when there are outcomes or no more will come; one wait serves all that have come meanwhile.
+        self._is_due = asyncio.Event()
         # Bounds what is under way or not yet taken by the caller, and with it what a crash leaves in doubt.
         self._slots = asyncio.Semaphore(2 * concurrency)
         self._taking = asyncio.Lock()
@@ -92,10 +95,15 @@ class ManyCalls(Generic[Name, Item, Result]):
             Items without an outcome were not called.
         """
         workers = asyncio.create_task(self._work_all(items))
+        workers.add_done_callback(lambda _: self._is_due.set())
+        outcomes, is_due = self._outcomes, self._is_due
         try:
-            while (outcome := await self._outcomes.get()) is not None:
-                yield outcome
-                self._slots.release()
+            while outcomes or not workers.done():
+                await is_due.wait()
+                is_due.clear()
+                while outcomes:
+                    yield outcomes.popleft()
+                    self._slots.release()
             await workers
         finally:
             workers.cancel()
@@ -108,12 +116,9 @@ class ManyCalls(Generic[Name, Item, Result]):
         return self._stopped_by is not None or self._is_stopping()
 
     async def _work_all(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
-                    group.create_task(self._work(items))
-        finally:
-            self._outcomes.put_nowait(None)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._concurrency):
+                group.create_task(self._work(items))
 
     async def _work(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
         while not self._has_ended:
@@ -131,7 +136,8 @@ class ManyCalls(Generic[Name, Item, Result]):
             outcome = await self._outcome(name, item)
             if outcome is None:
                 return
-            self._outcomes.put_nowait((name, outcome))
+            self._outcomes.append((name, outcome))
+            self._is_due.set()
 
     async def _outcome(self, name: Name, item: Item) -> Result | ApiError | None:
         """Call one item until there is an outcome that stays; None if it was not called."""
@@ -140,7 +146,8 @@ class ManyCalls(Generic[Name, Item, Result]):
         sendings = 0
         while True:
             try:
-                result = await self._call_in_turn(name, item)
+                call = self._call_in_turn if self._backoff.is_trying else self._call_now
+                result = await call(name, item)
             except _NotCalledError:
                 break
             except RejectedError as error:
@@ -224,7 +231,8 @@ class ManyCalls(Generic[Name, Item, Result]):
             self._note_failure(error, begun)
             raise
         self._any_success = True
-        self._note_success(begun)
+        if self._backoff.is_trying:
+            self._note_success(begun)
         return result
 
     def _is_trouble(self, error: ApiError) -> bool:
