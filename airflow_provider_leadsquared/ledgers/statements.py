@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
+    CHAR,
     Connection,
     Delete,
     Dialect,
@@ -31,24 +33,99 @@ from sqlalchemy.types import BigInteger, DateTime, Integer, TypeEngine
 _IDS, _IDS_ON_OTHERS = 10_000, 1_000
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    common: Mapping[str, Any] | None = None,
+) -> None:
     """
     Insert rows, each in the place of the one that has its primary key.
 
-    :param rows: All columns of each; no primary key twice.
+    :param rows: All columns of each, but for those that are common; no primary key twice.
+    :param common: Columns that have one value in all rows.
     """
     if not rows:
         return
-    keys = [column.name for column in table.primary_key]
+    common = common or {}
     # Sorted, so that concurrent writers lock the rows in the same order (no deadlock).
-    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in keys))
-    if connection.dialect.name not in _UPSERTS:
-        connection.execute(_deletion(table), [{f"key_{name}": row[name] for name in keys} for row in ordered])
-    statement = _upsert(connection.dialect.name, table)
-    if connection.dialect.name == "postgresql":
-        connection.execute(statement, {one.name: [row[one.name] for row in ordered] for one in table.columns})
+    ordered = sorted(rows, key=itemgetter(*[column.name for column in table.primary_key if column.name not in common]))
+    name = connection.dialect.name
+    if name == "sqlite":
+        _run_on_sqlite(connection, _upsert_on_sqlite(table, tuple(common)), table, ordered, common)
+    elif name == "postgresql":
+        single, arrays = _in_columns(table, ordered, common)
+        connection.execute(_upsert_on_postgres(table, tuple(single)), single | arrays)
     else:
-        connection.execute(statement, ordered)
+        whole = [{**common, **row} for row in ordered]
+        if name not in _UPSERTS:
+            keys = [column.name for column in table.primary_key]
+            connection.execute(_deletion(table), [{f"key_{name}": row[name] for name in keys} for row in whole])
+        connection.execute(_upsert(name, table), whole)
+
+
+def update_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, common: Mapping[str, Any]
+) -> bool:
+    """
+    Set some columns of rows that are there.
+
+    :param rows: The primary key, and the columns to set, of each.
+    :param common: Columns of these that have one value in all rows.
+    :return: Whether all were there. If not, or if this takes many statements on the database, write whole rows.
+    """
+    keys = {column.name for column in table.primary_key}
+    if connection.dialect.name == "sqlite":
+        # In the statement's order: the columns that are set, and then the keys.
+        names = sorted((*common, *rows[0]), key=keys.__contains__)
+        return _run_on_sqlite(connection, _update_on_sqlite(table, tuple(names)), table, rows, common, names) == len(rows)
+    if connection.dialect.name == "postgresql":
+        single, arrays = _in_columns(table, rows, common)
+        result = connection.execute(_update_on_postgres(table, tuple(single), tuple(arrays)), single | arrays)
+        return result.rowcount == len(rows)
+    return False
+
+
+def _run_on_sqlite(
+    connection: Connection,
+    statement: str,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    common: Mapping[str, Any],
+    names: Sequence[str] | None = None,
+) -> int:
+    """
+    Run a statement for each of some rows, and return how many rows it found.
+
+    By the driver: for each row SQLAlchemy takes longer to make its parameters than SQLite to run the statement.
+
+    :param names: The columns in the order of the statement's parameters. Default: the common ones, and all others.
+    """
+    order = names or [*common, *(column.name for column in table.columns if column.name not in common)]
+    moments = [at for at, name in enumerate(order) if isinstance(table.c[name].type, DateTime)]
+    parameters = []
+    for row in rows:
+        values = [row[name] if name in row else common.get(name) for name in order]
+        for at in moments:
+            if values[at] is not None:
+                values[at] = values[at].isoformat(" ", "microseconds")  # as SQLAlchemy writes them
+        parameters.append(tuple(values))
+    return connection.exec_driver_sql(statement, parameters).rowcount
+
+
+def _in_columns(
+    table: Table, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return the columns that have one value in all rows, and the values of each of the others."""
+    single, arrays = dict(common), {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if values.count(values[0]) == len(values) and not table.c[name].primary_key:
+            single[name] = values[0]
+        else:
+            arrays[name] = values
+    return single, arrays
 
 
 def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
@@ -113,31 +190,63 @@ def _upsert(dialect: str, table: Table) -> Executable:
     return build(table)
 
 
-def _upsert_on_sqlite(table: Table) -> Executable:
-    base = insert_on_sqlite(table)
-    others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
-    return base.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
+@lru_cache(maxsize=100)
+def _upsert_on_sqlite(table: Table, first: tuple[str, ...]) -> str:
+    """Return the statement for SQLite; some columns are the first of its parameters."""
+    names = [*first, *(column.name for column in table.columns if column.name not in first)]
+    signs = ", ".join("?" * len(names))
+    return f"INSERT INTO {table.fullname} ({', '.join(names)}) VALUES ({signs}) {_on_conflict(table)}"  # noqa: S608 - plain names
 
 
-def _upsert_on_postgres(table: Table) -> Executable:
+@lru_cache(maxsize=100)
+def _update_on_sqlite(table: Table, names: tuple[str, ...]) -> str:
+    changes = ", ".join(f"{name} = ?" for name in names if not table.c[name].primary_key)
+    keys = " AND ".join(f"{name} = ?" for name in names if table.c[name].primary_key)
+    return f"UPDATE {table.fullname} SET {changes} WHERE {keys}"  # noqa: S608 - plain names
+
+
+def _on_conflict(table: Table) -> str:
+    others = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.columns if not column.primary_key)
+    return f"ON CONFLICT ({', '.join(column.name for column in table.primary_key)}) DO UPDATE SET {others}"
+
+
+@lru_cache(maxsize=100)
+def _upsert_on_postgres(table: Table, single: tuple[str, ...]) -> Executable:
     """
-    Return the statement for Postgres, whose parameters are the columns as arrays.
+    Return the statement for Postgres, whose parameters are single values, and the other columns as arrays.
 
     So any number of rows is one round trip, whichever the driver: of many rows psycopg 2 makes many statements, and
     psycopg 3 waits several times.
     """
     names = [column.name for column in table.columns]
-    arrays = ", ".join(f"CAST(:{column.name} AS {_array_type(column.type)}[])" for column in table.columns)
-    others = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.columns if not column.primary_key)
-    keys = ", ".join(column.name for column in table.primary_key)
+    values = ", ".join(_single(table, name) if name in single else f"v.{name}" for name in names)
+    arrays = _unnested(table, [name for name in names if name not in single])
     return text(
-        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - plain names
-        f"ON CONFLICT ({keys}) DO UPDATE SET {others}"
+        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT {values} FROM {arrays} {_on_conflict(table)}"  # noqa: S608 - plain names
     )
 
 
-def _array_type(kind: TypeEngine[Any]) -> str:
-    """Return Postgres's name for the type of a column; all texts are ``text`` until they are stored."""
+@lru_cache(maxsize=100)
+def _update_on_postgres(table: Table, single: tuple[str, ...], arrays: tuple[str, ...]) -> Executable:
+    value = {**{name: _single(table, name) for name in single}, **{name: f"v.{name}" for name in arrays}}
+    changes = ", ".join(f"{name} = {value[name]}" for name in value if not table.c[name].primary_key)
+    keys = " AND ".join(f"t.{name} = {value[name]}" for name in value if table.c[name].primary_key)
+    return text(f"UPDATE {table.fullname} AS t SET {changes} FROM {_unnested(table, arrays)} WHERE {keys}")  # noqa: S608 - plain names
+
+
+def _single(table: Table, name: str) -> str:
+    return f"CAST(:{name} AS {_postgres_type(table.c[name].type)})"
+
+
+def _unnested(table: Table, names: Sequence[str]) -> str:
+    arrays = ", ".join(f"CAST(:{name} AS {_postgres_type(table.c[name].type)}[])" for name in names)
+    return f"unnest({arrays}) AS v ({', '.join(names)})"
+
+
+def _postgres_type(kind: TypeEngine[Any]) -> str:
+    """Return Postgres's name for the type of a column; texts are ``text`` until they are stored, but for ids."""
+    if isinstance(kind, CHAR):
+        return f"char({kind.length})"  # compared as another type, the primary key's index would be of no use
     if isinstance(kind, BigInteger):
         return "bigint"
     if isinstance(kind, Integer):
@@ -164,11 +273,7 @@ def _deletion(table: Table) -> Executable:
     return delete(table).where(and_(*[column == bindparam(f"key_{column.name}") for column in table.primary_key]))
 
 
-_UPSERTS: dict[str, Callable[[Table], Executable]] = {
-    "sqlite": _upsert_on_sqlite,
-    "postgresql": _upsert_on_postgres,
-    "mysql": _upsert_on_mysql,
-}
+_UPSERTS: dict[str, Callable[[Table], Executable]] = {"mysql": _upsert_on_mysql}
 _NUMBERS = {
     "sqlite": _draw_on_conflict(insert_on_sqlite),
     "postgresql": _draw_on_conflict(insert_on_postgres),
@@ -178,4 +283,4 @@ _NUMBERS = {
 
 def is_proven(dialect: Dialect) -> bool:
     """Tell whether this package's tests run on such a database."""
-    return dialect.name in _UPSERTS
+    return dialect.name in _NUMBERS
