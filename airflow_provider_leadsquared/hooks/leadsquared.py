@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
@@ -83,6 +84,11 @@ class LeadSquaredHook(BaseHook):
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
         return self._account_of(self.get_connection(self.leadsquared_conn_id))
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """How fast many calls at once are made; the same for submissions and status calls."""
+        return Pace(self.account.max_requests_per_second)
 
     async def load_account(self) -> None:
         """
@@ -321,6 +327,7 @@ class LeadSquaredHook(BaseHook):
                 partial(call, connections),
                 concurrency=concurrency,
                 probe=None if probe is None else partial(probe, connections),
+                pace=self._pace,
                 log=self.log,
                 **arguments,
             )
