@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
-from airflow_provider_leadsquared.hooks._connections import SENDING
+from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.clock import Clock
@@ -307,6 +308,15 @@ class WireConnections:
 
     def session(self, *, may_repeat: bool) -> WireConnections:
         return self
+
+    def begin(self, label: str, may_begin: Callable[[], bool] | None) -> Sending:
+        return Sending(label, READ_TIMEOUT, math.inf, may_begin)
+
+    def end(self, sending: Sending) -> None:
+        pass
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return headers
 
     @asynccontextmanager
     async def request(
