@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -53,7 +54,7 @@ def upsert(
     ordered = sorted(rows, key=itemgetter(*[column.name for column in table.primary_key if column.name not in common]))
     name = connection.dialect.name
     if name == "sqlite":
-        _run_on_sqlite(connection, _upsert_on_sqlite(table, tuple(common)), table, ordered, common)
+        _run_on_sqlite(connection, _upsert_on_sqlite, table, ordered, common)
     elif name == "postgresql":
         single, arrays = _in_columns(table, ordered, common)
         connection.execute(_upsert_on_postgres(table, tuple(single)), single | arrays)
@@ -75,11 +76,8 @@ def update_rows(
     :param common: Columns of these that have one value in all rows.
     :return: Whether all were there. If not, or if this takes many statements on the database, write whole rows.
     """
-    keys = {column.name for column in table.primary_key}
     if connection.dialect.name == "sqlite":
-        # In the statement's order: the columns that are set, and then the keys.
-        names = sorted((*common, *rows[0]), key=keys.__contains__)
-        return _run_on_sqlite(connection, _update_on_sqlite(table, tuple(names)), table, rows, common, names) == len(rows)
+        return _run_on_sqlite(connection, _update_on_sqlite, table, rows, common) == len(rows)
     if connection.dialect.name == "postgresql":
         single, arrays = _in_columns(table, rows, common)
         result = connection.execute(_update_on_postgres(table, tuple(single), tuple(arrays)), single | arrays)
@@ -89,29 +87,34 @@ def update_rows(
 
 def _run_on_sqlite(
     connection: Connection,
-    statement: str,
+    write: Callable[[Table, tuple[str, ...]], str],
     table: Table,
     rows: Sequence[Mapping[str, Any]],
     common: Mapping[str, Any],
-    names: Sequence[str] | None = None,
 ) -> int:
     """
     Run a statement for each of some rows, and return how many rows it found.
 
     By the driver: for each row SQLAlchemy takes longer to make its parameters than SQLite to run the statement.
 
-    :param names: The columns in the order of the statement's parameters. Default: the common ones, and all others.
+    :param write: Writes the statement whose parameters are some columns in order.
     """
-    order = names or [*common, *(column.name for column in table.columns if column.name not in common)]
-    moments = [at for at, name in enumerate(order) if isinstance(table.c[name].type, DateTime)]
+    names = tuple(rows[0])
+    moments = [at for at, name in enumerate(names) if isinstance(table.c[name].type, DateTime)]
+    shared, values_of = [_on_sqlite(value) for value in common.values()], itemgetter(*names)
     parameters = []
     for row in rows:
-        values = [row[name] if name in row else common.get(name) for name in order]
+        values = [*shared, *values_of(row)]
         for at in moments:
-            if values[at] is not None:
-                values[at] = values[at].isoformat(" ", "microseconds")  # as SQLAlchemy writes them
+            if values[at - len(names)] is not None:
+                values[at - len(names)] = _on_sqlite(values[at - len(names)])
         parameters.append(tuple(values))
-    return connection.exec_driver_sql(statement, parameters).rowcount
+    return connection.exec_driver_sql(write(table, (*common, *names)), parameters).rowcount
+
+
+def _on_sqlite(value: Any) -> Any:
+    """Return a value as SQLAlchemy writes it."""
+    return value.isoformat(" ", "microseconds") if isinstance(value, datetime) else value
 
 
 def _in_columns(
@@ -191,22 +194,21 @@ def _upsert(dialect: str, table: Table) -> Executable:
 
 
 @lru_cache(maxsize=100)
-def _upsert_on_sqlite(table: Table, first: tuple[str, ...]) -> str:
-    """Return the statement for SQLite; some columns are the first of its parameters."""
-    names = [*first, *(column.name for column in table.columns if column.name not in first)]
+def _upsert_on_sqlite(table: Table, names: tuple[str, ...]) -> str:
     signs = ", ".join("?" * len(names))
-    return f"INSERT INTO {table.fullname} ({', '.join(names)}) VALUES ({signs}) {_on_conflict(table)}"  # noqa: S608 - plain names
+    return f"INSERT INTO {table.fullname} ({', '.join(names)}) VALUES ({signs}) {_on_conflict(table, names)}"  # noqa: S608 - plain names
 
 
 @lru_cache(maxsize=100)
 def _update_on_sqlite(table: Table, names: tuple[str, ...]) -> str:
-    changes = ", ".join(f"{name} = ?" for name in names if not table.c[name].primary_key)
-    keys = " AND ".join(f"{name} = ?" for name in names if table.c[name].primary_key)
+    signs = {name: f"{name} = ?{at}" for at, name in enumerate(names, 1)}
+    changes = ", ".join(sign for name, sign in signs.items() if not table.c[name].primary_key)
+    keys = " AND ".join(sign for name, sign in signs.items() if table.c[name].primary_key)
     return f"UPDATE {table.fullname} SET {changes} WHERE {keys}"  # noqa: S608 - plain names
 
 
-def _on_conflict(table: Table) -> str:
-    others = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.columns if not column.primary_key)
+def _on_conflict(table: Table, names: Iterable[str]) -> str:
+    others = ", ".join(f"{name} = excluded.{name}" for name in names if not table.c[name].primary_key)
     return f"ON CONFLICT ({', '.join(column.name for column in table.primary_key)}) DO UPDATE SET {others}"
 
 
@@ -222,7 +224,7 @@ def _upsert_on_postgres(table: Table, single: tuple[str, ...]) -> Executable:
     values = ", ".join(_single(table, name) if name in single else f"v.{name}" for name in names)
     arrays = _unnested(table, [name for name in names if name not in single])
     return text(
-        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT {values} FROM {arrays} {_on_conflict(table)}"  # noqa: S608 - plain names
+        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT {values} FROM {arrays} {_on_conflict(table, names)}"  # noqa: S608 - plain names
     )
 
 
