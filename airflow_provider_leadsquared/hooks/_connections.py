@@ -16,6 +16,7 @@ from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select
 from yarl import URL
 
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
+from airflow_provider_leadsquared.api.requests import Request
 
 
 #: How often it is checked, at least, whether a call has taken too long.
@@ -27,13 +28,13 @@ class Sending:
     """
     The sending of one request.
 
-    :param label: The name of the call, for the message.
+    :param request: The request, for messages.
     :param timeout: Seconds to wait for each part of the response.
     :param ends_at: When the whole call has taken too long, on the event loop's clock.
     :param may_begin: Asked when there is a connection, as the last thing before the request is written.
     """
 
-    label: str
+    request: Request
     timeout: float
     ends_at: float
     may_begin: Callable[[], bool] | None = None
@@ -79,7 +80,7 @@ class Connector(aiohttp.TCPConnector):
         if sending is not None:
             if sending.may_begin is not None and not sending.may_begin():
                 connection.release()
-                raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
+                raise SendingExpiredError(f"{sending.request.label}: not sent, because the time to send it had passed")
             if sending.is_cut_off:  # aiohttp makes a GET once more whose connection has ended
                 connection.release()
                 raise TimeoutError
@@ -121,15 +122,15 @@ class Connections:
         """
         return self._kept if may_repeat and self.are_kept else self._of_one_call
 
-    def begin(self, label: str, may_begin: Callable[[], bool] | None) -> Sending:
+    def begin(self, request: Request, may_begin: Callable[[], bool] | None) -> Sending:
         """
         Return a new sending, whose connection is cut when a part of its response does not come in time.
 
-        :param label: The name of the call.
+        :param request: What is sent.
         :param may_begin: As for :class:`Sending`.
         """
         ends_at = asyncio.get_running_loop().time() + 2 * self._timeout
-        sending = Sending(label, self._timeout, ends_at, may_begin)
+        sending = Sending(request, self._timeout, ends_at, may_begin)
         self._under_way.add(sending)
         return sending
 

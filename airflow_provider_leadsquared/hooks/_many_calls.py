@@ -83,8 +83,9 @@ class ManyCalls(Generic[Name, Item, Result]):
         self._outcomes: deque[tuple[Name, Result | ApiError]] = deque()
         # Set when there are outcomes or no more will come; one wait serves all that have come meanwhile.
         self._is_due = asyncio.Event()
-        # Bounds what is under way or not yet taken by the caller, and with it what a crash leaves in doubt.
-        self._slots = asyncio.Semaphore(2 * concurrency)
+        # Items under way or not yet taken by the caller: twice as many as calls, and no more may a crash leave in doubt.
+        self._not_given = 0
+        self._given = asyncio.Event()
         self._taking = asyncio.Lock()
         # Held by the one that tries, while calls are made one at a time.
         self._trying = asyncio.Lock()
@@ -111,7 +112,8 @@ class ManyCalls(Generic[Name, Item, Result]):
                 is_due.clear()
                 while outcomes:
                     yield outcomes.popleft()
-                    self._slots.release()
+                    self._not_given -= 1
+                    self._given.set()
             await workers
         finally:
             workers.cancel()
@@ -130,7 +132,10 @@ class ManyCalls(Generic[Name, Item, Result]):
 
     async def _work(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
         while not self._has_ended:
-            await self._slots.acquire()
+            while self._not_given >= 2 * self._concurrency:
+                self._given.clear()
+                await self._given.wait()
+            self._not_given += 1
             try:
                 async with self._taking:
                     # Another call may have ended the run while this one waited.
@@ -251,7 +256,8 @@ class ManyCalls(Generic[Name, Item, Result]):
             self._under_way -= 1
             self._call_ended.set()
         self._any_success = True
-        self._pace.speed_up(self._concurrency)
+        if not self._pace.is_full:
+            self._pace.speed_up(self._concurrency)
         if self._backoff.is_trying:
             self._note_success(begun)
         return result

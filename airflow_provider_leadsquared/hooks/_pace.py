@@ -20,11 +20,8 @@ class Pace:
         self._interval = 1 / per_second if per_second else 0.0
         self._share = 1.0
         self._next_at = 0.0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether a call need not wait: there is no limit a second, and the server copes with all."""
-        return self._share == 1.0 and not self._interval
+        #: A call need not wait: there is no limit a second, and the server copes with all.
+        self.is_full = not self._interval
 
     def room(self, concurrency: int) -> int:
         """
@@ -43,8 +40,9 @@ class Pace:
     def slow_down(self, concurrency: int) -> None:
         """Halve what may be under way, down to one call."""
         self._share = max(self._share / 2, 1 / concurrency)
+        self.is_full = self._share == 1.0 and not self._interval
 
     def speed_up(self, concurrency: int) -> None:
         """Note that a call has succeeded: after as many as may be under way, one more may be."""
-        if self._share < 1.0:
-            self._share = min(1.0, self._share + 1 / (concurrency * self.room(concurrency)))
+        self._share = min(1.0, self._share + 1 / (concurrency * self.room(concurrency)))
+        self.is_full = self._share == 1.0 and not self._interval

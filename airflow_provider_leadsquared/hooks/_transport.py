@@ -114,7 +114,7 @@ async def send_async(
 
     from airflow_provider_leadsquared.hooks._connections import SENDING, parsed_url
 
-    sending = connections.begin(request.endpoint.label, may_send)
+    sending = connections.begin(request, may_send)
     token = SENDING.set(sending)
     try:
         async with connections.session(may_repeat=may_repeat).request(

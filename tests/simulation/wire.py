@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
+from airflow_provider_leadsquared.api import requests
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
 from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
 from airflow_provider_leadsquared.sandbox import protocol, responses
@@ -309,8 +310,8 @@ class WireConnections:
     def session(self, *, may_repeat: bool) -> WireConnections:
         return self
 
-    def begin(self, label: str, may_begin: Callable[[], bool] | None) -> Sending:
-        return Sending(label, READ_TIMEOUT, math.inf, may_begin)
+    def begin(self, request: requests.Request, may_begin: Callable[[], bool] | None) -> Sending:
+        return Sending(request, READ_TIMEOUT, math.inf, may_begin)
 
     def end(self, sending: Sending) -> None:
         pass
@@ -335,7 +336,7 @@ class WireConnections:
             sending = SENDING.get()
             if sending is not None:
                 if sending.may_begin is not None and not sending.may_begin():
-                    raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
+                    raise SendingExpiredError(f"{sending.request.label}: not sent, because the time to send it had passed")
                 sending.has_begun = True
             worker.is_at_socket = True
             try:
