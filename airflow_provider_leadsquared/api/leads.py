@@ -267,9 +267,7 @@ def _spelled(texts: Mapping[str, str | dict[str, str]], search_by: str | None) -
     return {name: _in_one_spelling(name, texts) for name in names if name in texts}
 
 
-def _match_keys(
-    texts: Mapping[str, str | dict[str, str]], spelled: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
+def _match_keys(texts: Mapping[str, str | dict[str, str]], spelled: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """
     Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there.
 

@@ -223,7 +223,9 @@ class SqlLedger:
         if not entries:
             return True
         whose = {"scope": self._scope(self._present_generation(connection)), "written_at": timestamp(self._clock())}
-        rows = {(entry_id := self._entry_id(entry)): {"entry_id": entry_id, **outcome_values(entry)} for entry in entries}
+        rows = {
+            (entry_id := self._entry_id(entry)): {"entry_id": entry_id, **outcome_values(entry)} for entry in entries
+        }
         return update_rows(connection, self._tables.entries, list(rows.values()), common=whose)
 
     def _present_generation(self, connection: Connection) -> int:

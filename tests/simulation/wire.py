@@ -336,7 +336,9 @@ class WireConnections:
             sending = SENDING.get()
             if sending is not None:
                 if sending.may_begin is not None and not sending.may_begin():
-                    raise SendingExpiredError(f"{sending.request.label}: not sent, because the time to send it had passed")
+                    raise SendingExpiredError(
+                        f"{sending.request.label}: not sent, because the time to send it had passed"
+                    )
                 sending.has_begun = True
             worker.is_at_socket = True
             try:

@@ -69,9 +69,7 @@ def group_sizes(monkeypatch):
                     yield one
 
         hook = Changing(clock, left)
-        submission = submitting.Submission(
-            [batch], count, LEAD_CAPTURE, hook, ledger, log, is_stopping=lambda: False
-        )
+        submission = submitting.Submission([batch], count, LEAD_CAPTURE, hook, ledger, log, is_stopping=lambda: False)
         assert asyncio.run(submission.run(parameters={}, concurrency=1)) is None
         assert sum(ledger.intended) == count
         return ledger.intended
