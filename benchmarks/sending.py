@@ -45,7 +45,7 @@ PACE_GOAL = 0.95
 #: Calls at a time, and leads for each of them, where latency is measured.
 CONCURRENCIES, LEADS_A_CALL = (16, 64), 60
 
-#: Accepts every submission, after the seconds of its argument; a process of its own, so that its CPU is not the client's.
+#: Accepts every submission, so many seconds later; a process of its own, so that its CPU is not the client's.
 SERVER = """
 import asyncio, itertools, os, sys
 

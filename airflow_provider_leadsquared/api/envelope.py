@@ -70,11 +70,11 @@ def _read(request: Request, response: Response) -> tuple[Any, Any]:
         _raise_for_code(request, _what(request, response), response, "", readable=False)
     keys = lower_keys(data)
     reports_error = isinstance(data, dict) and is_error(keys)
-    if is_success and not reports_error:
-        return data, keys
     if reports_error and _is_leadsquareds(data, keys):
         _raise_reported(request, _what(request, response), response, exception_type_in(keys), error_text_in(keys))
-    _raise_for_code(request, _what(request, response), response, error_text_in(keys))
+    if reports_error or not is_success:
+        _raise_for_code(request, _what(request, response), response, error_text_in(keys))
+    return data, keys
 
 
 def _what(request: Request, response: Response) -> str:

@@ -18,7 +18,6 @@ from yarl import URL
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
 from airflow_provider_leadsquared.api.requests import Request
 
-
 #: How often it is checked, at least, whether a call has taken too long.
 _LONGEST_CHECK = 1.0
 

@@ -83,7 +83,7 @@ class ManyCalls(Generic[Name, Item, Result]):
         self._outcomes: deque[tuple[Name, Result | ApiError]] = deque()
         # Set when there are outcomes or no more will come; one wait serves all that have come meanwhile.
         self._is_due = asyncio.Event()
-        # Items under way or not yet taken by the caller: twice as many as calls, and no more may a crash leave in doubt.
+        # Items under way or not yet taken by the caller, twice as many as calls at most: a crash leaves them in doubt.
         self._not_given = 0
         self._given = asyncio.Event()
         self._taking = asyncio.Lock()

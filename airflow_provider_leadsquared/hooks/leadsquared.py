@@ -87,7 +87,7 @@ class LeadSquaredHook(BaseHook):
 
     @cached_property
     def _pace(self) -> Pace:
-        """How fast many calls at once are made; the same for submissions and status calls."""
+        """The pace of many calls at once, submissions and status calls alike."""
         return Pace(self.account.max_requests_per_second)
 
     async def load_account(self) -> None:
@@ -248,12 +248,9 @@ class LeadSquaredHook(BaseHook):
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = template.with_body(payload.body)
-            response = await send_async(
-                connections,
-                request,
-                may_repeat=row.may_repeat(payload),
-                may_send=None if may_send is None else partial(may_send, name),
-            )
+            may_begin = None if may_send is None else partial(may_send, name)
+            may_repeat = row.may_repeat(payload)
+            response = await send_async(connections, request, may_repeat=may_repeat, may_send=may_begin)
             return read(responses.read_receipt, request, response)
 
         async def probe(connections: Connections) -> None:

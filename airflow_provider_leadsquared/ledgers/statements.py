@@ -44,7 +44,7 @@ def upsert(
     """
     Insert rows, each in the place of the one that has its primary key.
 
-    :param rows: All columns of each, but for those that are common; no primary key twice.
+    :param rows: The columns of each, but for those that are common: the same in all. No primary key twice.
     :param common: Columns that have one value in all rows.
     """
     if not rows:
@@ -57,7 +57,7 @@ def upsert(
         _run_on_sqlite(connection, _upsert_on_sqlite, table, ordered, common)
     elif name == "postgresql":
         single, arrays = _in_columns(table, ordered, common)
-        connection.execute(_upsert_on_postgres(table, tuple(single)), single | arrays)
+        connection.execute(_upsert_on_postgres(table, tuple(single), tuple(arrays)), single | arrays)
     else:
         whole = [{**common, **row} for row in ordered]
         if name not in _UPSERTS:
@@ -213,18 +213,17 @@ def _on_conflict(table: Table, names: Iterable[str]) -> str:
 
 
 @lru_cache(maxsize=100)
-def _upsert_on_postgres(table: Table, single: tuple[str, ...]) -> Executable:
+def _upsert_on_postgres(table: Table, single: tuple[str, ...], arrays: tuple[str, ...]) -> Executable:
     """
     Return the statement for Postgres, whose parameters are single values, and the other columns as arrays.
 
     So any number of rows is one round trip, whichever the driver: of many rows psycopg 2 makes many statements, and
     psycopg 3 waits several times.
     """
-    names = [column.name for column in table.columns]
-    values = ", ".join(_single(table, name) if name in single else f"v.{name}" for name in names)
-    arrays = _unnested(table, [name for name in names if name not in single])
+    values = ", ".join([*(_single(table, name) for name in single), *(f"v.{name}" for name in arrays)])
     return text(
-        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT {values} FROM {arrays} {_on_conflict(table, names)}"  # noqa: S608 - plain names
+        f"INSERT INTO {table.fullname} ({', '.join((*single, *arrays))}) SELECT {values} "  # noqa: S608 - plain names
+        f"FROM {_unnested(table, arrays)} {_on_conflict(table, (*single, *arrays))}"
     )
 
 

@@ -25,6 +25,8 @@ TROUBLE = [RateLimitError("too many calls", 1.0), ServerError("HTTP 503"), NoRes
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only while it waits, and in no time."""
 
+    _selector: Any
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
