@@ -31,8 +31,7 @@ def test_a_creation_that_was_killed_half_way_is_finished(sqlite):
     assert len(sqlite.ledger().load().entries) == 1
 
 
-@pytest.mark.parametrize("_", range(4))
-def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(database, _):
+def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(database):
     together = Barrier(8, timeout=30)
 
     def write(map_index: int) -> int:
