@@ -10,6 +10,7 @@
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
+#   make docs         build the documentation as a site in build/docs; warnings are errors
 #   make lint         check style, spelling and types
 #   make constraints  pin the dependencies anew; needs uv
 #   make clean        remove .venv, .venv-… and what tools have left
@@ -20,7 +21,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate docs lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -109,6 +110,10 @@ NIGHTS := 1000
 
 simulate: setup
 	@$(VENV_PYTHON) -m tests.simulation --seeds $(SEEDS) --nights $(NIGHTS) --processes 2 $(ARGS)
+
+docs: setup
+	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	@echo "The site is in build/docs/index.html"
 
 # The same as .pre-commit-config.yaml has.
 lint: setup

@@ -25,7 +25,10 @@ from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
-PAGES = {name: (PROJECT / name).read_text() for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md")}
+PAGES = {
+    str(path.relative_to(PROJECT)): path.read_text()
+    for path in (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md")))
+}
 EXAMPLES = "\n".join(path.read_text() for path in sorted((PROJECT / "dags_examples").glob("*.py")))
 NIGHTLY = PAGES["docs/nightly-sync.md"]
 
@@ -54,7 +57,7 @@ def test_there_is_something_to_test():
     assert len(STATEMENTS) >= 12
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/nightly-sync.md"])
+@pytest.mark.parametrize("page", ["docs/verdicts.md", "docs/nightly-sync.md"])
 def test_every_state_is_explained(page: str):
     explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", PAGES[page], re.MULTILINE))))
 
