@@ -227,8 +227,8 @@ def _per_second(given: Any) -> float | None:
         number = _seconds(given)
     except (TypeError, ValueError, OverflowError):
         number = 0.0
-    if not 0.01 <= number <= 10_000:
-        _refuse("extra 'max_requests_per_second' must be a number from 0.01 to 10000; leave it out for no limit")
+    if not 0.1 <= number <= 10_000:
+        _refuse("extra 'max_requests_per_second' must be a number from 0.1 to 10000; leave it out for no limit")
     return number
 
 

@@ -73,10 +73,10 @@ class ManyCalls(Generic[Name, Item, Result]):
         pace: Pace | None = None,
         log: Any = None,
     ) -> None:
-        self._call, self._may_repeat, self._concurrency = call, may_repeat, concurrency
+        self._pace = pace or Pace()
+        self._call, self._may_repeat, self._concurrency = call, may_repeat, self._pace.most_waiting(concurrency)
         self._probe, self._is_stopping = probe, is_stopping or (lambda: False)
         self._log = log or logging.getLogger(__name__)
-        self._pace = pace or Pace()
         self._backoff = Backoff(give_up_after)
         self._under_way = 0
         self._call_ended = asyncio.Event()

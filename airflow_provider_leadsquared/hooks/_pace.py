@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 _ROUNDING = 1e-9
+#: Seconds that a call waits for its turn at most.
+_LONGEST_WAIT = 10.0
 
 
 class Pace:
@@ -22,6 +26,14 @@ class Pace:
         self._next_at = 0.0
         #: A call need not wait: there is no limit a second, and the server copes with all.
         self.is_full = not self._interval
+
+    def most_waiting(self, concurrency: int) -> int:
+        """
+        Return how many calls may wait for their turn: what is to be sent shall not become old meanwhile.
+
+        :param concurrency: How many may be under way at the same time.
+        """
+        return min(concurrency, max(1, ceil(_LONGEST_WAIT / self._interval))) if self._interval else concurrency
 
     def room(self, concurrency: int) -> int:
         """

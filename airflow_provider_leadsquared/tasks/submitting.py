@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _Row = tuple["Batch", int]
 _Outcome = tuple[_Row, "Receipt | ApiError"]
 
-#: Intents are written in groups of so many rows at least, and at most.
-_LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 200, 800
+#: Intents are written in groups of so many rows at first, at least and at most.
+_GROUP_ROWS, _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 200, 16, 800
 #: A group that is sent in less time is followed by one of twice as many rows, in more time by one of half as many.
 _FAST_GROUP_SECONDS, _SLOW_GROUP_SECONDS = 1.0, 5.0
 #: Receipts are written when there are this many, or when the oldest has waited this many seconds. One group is written
@@ -81,7 +81,7 @@ class Submission:
         self._taken: LedgerTakenError | None = None
         self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
-        self._group_rows = _LEAST_GROUP_ROWS
+        self._group_rows = _GROUP_ROWS
         self._done = self._rejected = 0
 
     async def run(self, *, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
@@ -171,8 +171,12 @@ class Submission:
                         return
                     if position == ahead:
                         intending = asyncio.create_task(self._intend(following))
-                    if (batch, row) in to_send:
+                    if (batch, row) not in to_send:
+                        continue
+                    if self._may_send((batch, row)):
                         yield (batch, row), batch.payloads[row]
+                    else:  # calls are slow: it is not to wait for its turn in vain
+                        self._expire((batch, row))
                 if len(group) == self._group_rows:
                     self._choose_group_rows(_now() - begun)
                 group = following
@@ -225,15 +229,19 @@ class Submission:
     def _may_send(self, row: _Row) -> bool:
         return self._taken is None and _now() - self._intended[row] <= _INTENT_SECONDS
 
+    def _expire(self, row: _Row) -> None:
+        del self._intended[row]
+        self._expired.append(row)
+
     def _is_ending(self) -> bool:
         return self._taken is not None or self._is_stopping()
 
     def _record(self, group: Sequence[_Outcome]) -> None:
         for (batch, row), outcome in group:
-            del self._intended[batch, row]
             if isinstance(outcome, SendingExpiredError):
-                self._expired.append((batch, row))
+                self._expire((batch, row))
                 continue
+            del self._intended[batch, row]
             entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
             self._unwritten.append(((batch, row), entry))

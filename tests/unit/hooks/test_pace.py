@@ -154,6 +154,22 @@ def test_the_call_that_tries_after_a_failure_counts_for_the_rate_as_well(loop):
     assert all(later - earlier >= 10 - 1e-9 for earlier, later in zip(times, times[1:], strict=False))
 
 
+def test_no_item_that_is_taken_waits_long_for_its_turn(loop):
+    server, taken = Server(loop), []
+
+    async def items() -> AsyncIterator[tuple[int, int]]:
+        for number in range(100):
+            taken.append(loop.time())
+            yield number, number
+
+    async def run() -> None:
+        async for _ in server.calls(pace=Pace(0.5)).run(items()):
+            pass
+
+    loop.run_until_complete(run())
+    assert max(began - at for at, began in zip(taken, server.started, strict=True)) <= 10
+
+
 def test_a_run_that_is_stopped_waits_for_no_turn(loop):
     server = Server(loop)
     assert server.run(100, pace=Pace(0.02), is_stopping=lambda: loop.time() > 60) == ["taken"] * 2
