@@ -97,8 +97,8 @@ def test_groups_of_rows_that_go_slowly_get_small(start):
 
 def test_groups_shrink_when_rows_begin_to_go_slowly(start):
     sending = start(chain(repeat(0.0005, 1_000), repeat(0.04)))
-    sending.run(3_000)
-    assert (max(sending.groups), sending.groups[-3:-1]) == (400, [100, 100])
+    sending.run(4_500)
+    assert (max(sending.groups), sending.groups[-3:-1]) == (800, [100, 100])
 
 
 def test_groups_of_rows_that_may_not_be_repeated_stay_small(start):
