@@ -42,9 +42,9 @@ class Sending:
     #: The call took too long, and its connection was cut.
     is_cut_off: bool = False
     _due: float = 0.0
-    _transport: asyncio.BaseTransport | None = None
+    _transport: asyncio.Transport | None = None
 
-    def begin(self, transport: asyncio.BaseTransport | None, now: float) -> None:
+    def begin(self, transport: asyncio.Transport | None, now: float) -> None:
         """Note that the request is about to be written to a connection."""
         self.has_begun, self._transport = True, transport
         self.expect(now)
@@ -55,7 +55,7 @@ class Sending:
 
     def check(self, now: float) -> None:
         """Cut the connection if what is waited for has not come in time."""
-        if now >= self._due and isinstance(self._transport, asyncio.Transport) and not self.is_cut_off:
+        if now >= self._due and self._transport is not None and not self.is_cut_off:
             self.is_cut_off = True
             self._transport.abort()
 
@@ -110,7 +110,7 @@ class Connections:
         self._timeout = timeout
         self._kept, self._of_one_call = self._session(force_close=False), self._session(force_close=True)
         self._under_way: set[Sending] = set()
-        self._checking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None]
         self._headers: tuple[Mapping[str, str], CIMultiDict[str]] = ({}, CIMultiDict())
 
     def session(self, *, may_repeat: bool) -> aiohttp.ClientSession:
@@ -150,8 +150,7 @@ class Connections:
 
     async def __aexit__(self, *error: object) -> None:
         """Close them."""
-        if self._checking is not None:
-            self._checking.cancel()
+        self._checking.cancel()
         await self._kept.close()
         await self._of_one_call.close()
 

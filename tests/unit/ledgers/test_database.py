@@ -378,6 +378,8 @@ def test_on_a_database_that_is_not_tested_rows_replace_each_other_and_numbers_go
     records = untested.ledger().load()
     assert records.entries == by_identity([entry_of(0, reason="newer"), entry_of(1)])
     assert records.metadata == {"a": 2}
+    ledger.write_outcomes([entry_of(1, reason="outcome")])
+    assert by_identity([entry_of(1, reason="outcome")]).items() <= untested.ledger().load().entries.items()
     database = untested.open()
     counters = database.tables.counters
     with database.writing() as connection:
