@@ -349,6 +349,7 @@ def test_tables_that_may_not_be_read_are_not_created_anew(on_postgres):
 def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """Return a database for which there are no statements of its own."""
     monkeypatch.setattr(statements, "_UPSERTS", {})
+    monkeypatch.setattr(statements, "_UPDATES", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})
     statements._upsert.cache_clear()
     yield sqlite
