@@ -201,10 +201,12 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.polling import poll
 
         with stops_held_back() as held:
+            requests, records = awaited.load()
             result = poll(
                 self._hook,
                 awaited.ledger,
-                awaited.requests(),
+                requests,
+                records=records,
                 clock=time.time,
                 is_stopping=lambda: self._stopping or held.has_come(),
             )
@@ -229,7 +231,8 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
         report, self._report = self._report, None
-        known = KnownRequests(awaited.ledger, awaited.requests(), time.time)
+        requests, records = awaited.load()
+        known = KnownRequests(records, requests, time.time)
         if report is None and known.by_request:
             raise self._deferral(awaited, known)
         error = None if report is None else report.error

@@ -10,8 +10,10 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
+from airflow_provider_leadsquared.tasks.known_requests import replace_by_records
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_captures, open_requests_of_sync
 from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger, refuse_old_output
@@ -43,14 +45,14 @@ class Awaited(Protocol):
     def ledger(self) -> VerdictLedger:
         """Where verdicts are kept."""
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll as the ledgers hold them, and what else of the ledgers a poll has to know."""
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a request is of the run that the sensor belongs to."""
 
     def is_held(self, entry: Entry) -> bool:
-        """Tell whether one of the ledgers at the addresses held a request when the requests were returned."""
+        """Tell whether one of the ledgers at the addresses held a request when they were read."""
 
     def counts(self, result: PollResult) -> Counts:
         """Count the run's requests by state."""
@@ -97,7 +99,7 @@ def open_awaited(
     if not any(receipts.values()) and not given:
         raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
     of_captures = {address: entries for address, entries in receipts.items() if address is not None}
-    captures = open_requests_of_captures(of_captures, polled_by=run_of(context))
+    captures = open_requests_of_captures(of_captures, hook, polled_by=run_of(context))
     own = None
     if receipts.get(None) or not captures:
         own = open_ledger(
@@ -132,31 +134,34 @@ class AwaitedReceipts:
         *,
         addresses: Sequence[LedgerAddress] = (),
     ) -> None:
-        self._receipts, self._captures, self.addresses = receipts, captures, addresses
-        self._held: set[tuple[str | None, str | None]] = set()
+        self._requests, self._received = list(receipts), len(receipts)
+        self._captures, self._own, self.addresses = captures, own, addresses
+        #: The receipts that no ledger of a capture holds.
+        self._not_held: set[tuple[str | None, str | None]] = set()
         self.is_durable = not isinstance(own, InProcessLedger)
         self.ledger = SeveralLedgers(captures, own)
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
-        returned = Counter(receipt.receipt_key for receipt in self._receipts)
-        late = []
-        held = [entry for ledger in self._captures for entry in ledger.load().all_entries]
-        self._held = {entry.receipt_key for entry in held}
-        for entry in held:
-            if returned[entry.receipt_key]:
-                returned[entry.receipt_key] -= 1
-            else:
-                late.append(entry)
-        return [*self._receipts, *late]
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll as the ledgers hold them, and what this task's own ledger holds."""
+        records = Records() if self._own is None else self._own.load()
+        # What earlier polls of this process have put in the place of receipts is replaced: memory holds one of each.
+        del self._requests[self._received :]
+        held = (entry for ledger in self._captures for entry in ledger.entries())
+        others, left = replace_by_records(self._requests, held)
+        self._not_held = {entry.receipt_key for entry in left}
+        self._requests += others
+        if self._captures:
+            own = [entry for entry in records.all_entries if entry.receipt_key in self._not_held]
+            records = Records(metadata=self._captures[0].metadata(), others=own)
+        return self._requests, records
 
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
         return True
 
     def is_held(self, entry: Entry) -> bool:
-        """Tell whether one of the captures' ledgers held a request when the requests were returned."""
-        return entry.receipt_key in self._held
+        """Tell whether one of the captures' ledgers held a request when they were read."""
+        return entry.receipt_key not in self._not_held
 
     def counts(self, result: PollResult) -> Counts:
         """Count the requests by state."""
@@ -202,9 +207,10 @@ class AwaitedSync:
                 "forgotten, so rows that changed meanwhile look unchanged: let the sync run once with full_refresh"
             )
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
-        return list(self.ledger.load().entries.values())
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll, and what polls have kept."""
+        records = self.ledger.load()
+        return list(records.entries.values()), Records(metadata=records.metadata)
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a request is of the run that the sensor belongs to."""

@@ -72,12 +72,13 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
 
 
 def open_requests_of_captures(
-    receipts: Mapping[LedgerAddress, Sequence[Entry]], *, polled_by: RunOfTask
+    receipts: Mapping[LedgerAddress, Sequence[Entry]], hook: LeadSquaredHook, *, polled_by: RunOfTask
 ) -> list[CaptureRequests]:
     """
     Open the requests of captures that keep them in SQL, whichever of their tries sent them.
 
     :param receipts: The addresses of the captures' ledgers, each with the receipts that the capture returned.
+    :param hook: Leads to the account that the requests were sent to.
     :param polled_by: The task that polls.
     :return: One for each table.
     :raises ValueError: As for :func:`open_sql_ledger`.
@@ -89,7 +90,13 @@ def open_requests_of_captures(
         runs = tables.setdefault((address.ledger_conn_id, address.ledger_table), {})
         runs.setdefault(_run_of_capture(address), []).extend(entries)
     return [
-        CaptureRequests(_database(LedgerAddress(*table)), receipts=runs, polled_by=polled_by, clock=_now)
+        CaptureRequests(
+            _database(LedgerAddress(*table)),
+            receipts=runs,
+            polled_by=polled_by,
+            clock=_now,
+            account=_account_and_ladder(hook),
+        )
         for table, runs in tables.items()
     ]
 
@@ -147,6 +154,7 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredH
         settle_timeout=account.settle_timeout,
         clock=_now,
         shared_clock=database_time,
+        account=_account_and_ladder(hook, addresses[0].sent_by),
     )
 
 
@@ -204,7 +212,7 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
     """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
 
-    account = f"{address.sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+    account = _account(hook, address.sent_by)
     return SyncIdentity(
         sync=f"{address.sync} of {account}",
         account=account,
@@ -212,6 +220,15 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
         overwrites=behavior not in KEEPING_BEHAVIORS,
         fills=behavior != "DoNotUpdate",
     )
+
+
+def _account(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+    return f"{sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+
+
+def _account_and_ladder(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+    """Name the account and its retries: what was learnt of others counts for nothing."""
+    return f"{_account(hook, sent_by)}, retries {hook.account.ladder.as_offsets()}"
 
 
 def _now() -> float:

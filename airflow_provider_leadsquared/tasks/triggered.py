@@ -68,7 +68,7 @@ class TriggeredWait:
 
     def first_wait(self) -> float:
         """Return how many seconds later the first poll is worth while."""
-        known = KnownRequests(self._ledger, self._before.values(), self._clock)
+        known = KnownRequests(self._ledger.load(), self._before.values(), self._clock)
         if not known.by_request:
             return 0.0
         plan = make_plan(self._hook.account, known, DEFERRED)
@@ -138,7 +138,7 @@ def _held_in(ledgers: Sequence[Mapping[str, Any]], hook: LeadSquaredHook) -> lis
     if addresses[0].sync is not None:
         return open_requests_of_sync(addresses, hook).load().all_entries
     runs = [address.run for address in addresses if address.run is not None]
-    captures = open_requests_of_captures({address: [] for address in addresses}, polled_by=runs[0])
+    captures = open_requests_of_captures({address: [] for address in addresses}, hook, polled_by=runs[0])
     return [entry for capture in captures for entry in capture.load().all_entries]
 
 
