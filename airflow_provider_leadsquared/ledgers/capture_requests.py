@@ -32,7 +32,7 @@ class CaptureRequests:
     reading and writing only RequestIds are kept, for there may be many.
 
     :param database: The ledger's database.
-    :param receipts: The captures' runs, each with the receipts that the capture returned; there may be none.
+    :param runs: The captures' runs.
     :param polled_by: The task that polls, under which the time of its last poll is kept: captures may have several.
     :param clock: Tells the time in seconds since the epoch.
     :param account: Names the account and its retry ladder, for what its tasks have learnt of it. Default: not known.
@@ -42,24 +42,22 @@ class CaptureRequests:
         self,
         database: Database,
         *,
-        receipts: Mapping[RunOfTask, Sequence[Entry]],
+        runs: Iterable[RunOfTask],
         polled_by: RunOfTask,
         clock: Callable[[], float],
         account: str | None = None,
     ) -> None:
         self._database, self._tables, self._clock = database, database.tables, clock
         self._metadata = PollMetadata(self._tables.metadata, polled_by.scope, account)
-        self._runs = {run.scope: run for run in receipts}
-        #: By RequestId which run returned a receipt; by receipt, if several have that RequestId.
-        self._returned_by: dict[str | tuple[str | None, str | None] | None, RunOfTask] = {}
-        for run, entries in receipts.items():
-            for entry in entries:
-                if self._returned_by.setdefault(entry.request_id, run) is not run:
-                    self._returned_by[entry.receipt_key] = run
+        self._runs = {run.scope: run for run in runs}
+        #: Of receipts without a line, whose they are.
+        self._returned_by: dict[tuple[str | None, str | None], RunOfTask] = {}
         self._generations: dict[str, int] = {}
         #: What the entries of the runs are kept under, of every generation that was read.
         self._scopes: set[str] = set()
-        #: By RequestId the fingerprint of the row that has a line; the requests whose RequestId another row has too.
+        #: Whether it is asked later which requests have a line; then their RequestIds are kept, each with the row's
+        #: fingerprint, and the requests whose RequestId another row has too.
+        self.knows_lines = False
         self._having_a_line: dict[str | None, str] = {}
         self._repeated: set[tuple[Identity, str | None]] = set()
 
@@ -79,17 +77,22 @@ class CaptureRequests:
             for start in range(0, len(present), _RUNS_AT_ONCE):
                 part = query.where(table.c.scope.in_(present[start : start + _RUNS_AT_ONCE]))
                 for line in connection.execute(part):
-                    entry = read_entry(line)
-                    if self._having_a_line.setdefault(entry.request_id, entry.fingerprint) != entry.fingerprint:
-                        self._repeated.add(entry.request_key)
+                    # One table refuses a RequestId that another row has, so the row need not be known by what was sent.
+                    entry = read_entry(line, with_fingerprint=self.knows_lines)
+                    if self.knows_lines:
+                        self._note_line(entry)
                     yield entry
+
+    def add_receipt(self, run: RunOfTask, receipt: Entry) -> None:
+        """Let a receipt that a capture returned, and that has no line, get one when something is received for it."""
+        self._returned_by[receipt.receipt_key] = run
 
     def load(self) -> Records:
         """Return all requests of the runs' present generations; as ``others``, for rows of two runs may be equal."""
         return Records({}, self.metadata(), list(self.entries()))
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write what was received about requests that were read, or that the captures returned."""
+        """Write what was received about requests that were read, or added."""
         received = list(entries)
         with self._database.writing() as connection:
             if received:
@@ -101,8 +104,12 @@ class CaptureRequests:
         return self._having_a_line.get(entry.request_id) == entry.fingerprint or entry.request_key in self._repeated
 
     def returned(self, entry: Entry) -> bool:
-        """Tell whether one of the captures returned a request's receipt."""
-        return entry.receipt_key in self._returned_by or entry.request_id in self._returned_by
+        """Tell whether a request is a receipt without a line that one of the captures returned."""
+        return entry.receipt_key in self._returned_by
+
+    def _note_line(self, entry: Entry) -> None:
+        if self._having_a_line.setdefault(entry.request_id, entry.fingerprint) != entry.fingerprint:
+            self._repeated.add(entry.request_key)
 
     def _rows(self, connection: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         """Return the lines of requests with what was received: two, if two runs have equal rows with one RequestId."""
@@ -121,12 +128,13 @@ class CaptureRequests:
         lines = defaultdict(list)
         for line in select_in(connection, select(table), table.c.request_id, sorted(request_ids)):
             if line.scope in self._scopes:
-                lines[(line.row_key, line.fingerprint, line.copy_no), line.request_id].append(dict(line._mapping))
+                key = read_entry(line, with_fingerprint=self.knows_lines).request_key
+                lines[key].append(dict(line._mapping))
         return lines
 
     def _new_lines(self, entry: Entry) -> list[dict[str, Any]]:
         """Return a new line for a receipt; none if it was of no capture, for then a person has deleted its line."""
-        run = self._returned_by.get(entry.receipt_key) or self._returned_by.get(entry.request_id)
+        run = self._returned_by.get(entry.receipt_key)
         if run is None:
             return []
         whose = run_values(run, self._generation(run))

@@ -71,13 +71,17 @@ def polled_values(entry: Entry) -> dict[str, Any]:
     return {name: values[name] for name in _POLLED}
 
 
-def read_entry(line: Row[Any]) -> Entry:
-    """Return the entry that a row of the result table holds."""
+def read_entry(line: Row[Any], *, with_fingerprint: bool = True) -> Entry:
+    """
+    Return the entry that a row of the result table holds.
+
+    :param with_fingerprint: Whether the entry gets the row's fingerprint. Without it, it is known by its RequestId.
+    """
     return Entry(
         line.row_no,
         State(line.state),
         line.row_key,
-        line.fingerprint,
+        line.fingerprint if with_fingerprint else "",
         line.copy_no,
         line.request_id,
         seconds_of(line.accepted_at),

@@ -19,7 +19,7 @@ from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
+from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream, skipped_upstream
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
 
@@ -83,7 +83,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
         A mapped sensor gets Airflow's own defaults for this and for ``retries``: name them in ``partial``.
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
-        right before this one failed. Not retried.
+        right before this one failed, or handed in no output and was not skipped. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
@@ -309,6 +309,13 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
                 LeadsNotDelivered,
                 f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which rows "
                 "were not sent, and why. Clear that task, with those downstream of it, once the cause is corrected",
+            )
+        if awaited.missing > len(skipped_upstream(self, context)):
+            end.fail(
+                LeadsNotDelivered,
+                f"All that was accepted is decided, but {awaited.missing:,} of {awaited.outputs:,} outputs in "
+                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why. "
+                "Clear it, with those downstream of it, once the cause is corrected",
             )
         return end.succeed()
 

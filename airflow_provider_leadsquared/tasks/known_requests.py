@@ -43,7 +43,7 @@ class KnownRequests:
         entries = list(requests)
         replace_by_records(entries, records.all_entries)
         #: The requests to ask for, by RequestId: they were open, or called lost, when they were loaded.
-        self.by_request: dict[str, Entry] = {}
+        self.by_request: dict[str, Entry]
         #: Every request in order. One that is asked for is named by its RequestId, for it changes.
         self._entries: list[Entry | str] = list(self._sorted_out(entries))
 
@@ -117,8 +117,10 @@ class KnownRequests:
             elif entry.request_id not in first or is_decided(entry):
                 yield entry
             else:
-                self.by_request[entry.request_id] = entry
                 yield entry.request_id
+        for request_id in [request_id for request_id, entry in first.items() if is_decided(entry)]:
+            del first[request_id]
+        self.by_request = first
 
     def _refused_as_repeated(self, entry: Entry) -> Entry:
         verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
@@ -162,13 +164,13 @@ def _can_be_asked_for(entry: Entry) -> bool:
     return not entry.state.is_not_sent and entry.reason_class != REPEATED_REQUEST_ID
 
 
-def replace_by_records(requests: list[Entry], records: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+def replace_by_records(requests: list[Entry], records: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
     """
     Put in the place of each request what a ledger holds of it, in this task's own lines or in its capture's.
 
     :param requests: The requests; the list is changed.
     :param records: What the ledger holds, read one by one.
-    :return: The records that are of none of the requests, and the requests of which there is no record.
+    :return: The records that are of none of the requests, and the places of the requests without a record.
     """
     # Kept small, for there may be many: only where a RequestId stands at several requests there is a list of places.
     places: dict[str | None, int] = {}
@@ -188,5 +190,4 @@ def replace_by_records(requests: list[Entry], records: Iterable[Entry]) -> tuple
             continue
         row = requests[place].row
         requests[place] = record if record.row == row else replace(record, row=row)
-    left = [*places.values(), *(place for same in further.values() for place in same)]
-    return others, [requests[place] for place in left]
+    return others, [*places.values(), *(place for same in further.values() for place in same)]

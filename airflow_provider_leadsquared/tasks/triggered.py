@@ -138,8 +138,8 @@ def _held_in(ledgers: Sequence[Mapping[str, Any]], hook: LeadSquaredHook) -> lis
     if addresses[0].sync is not None:
         return open_requests_of_sync(addresses, hook).load().all_entries
     runs = [address.run for address in addresses if address.run is not None]
-    captures = open_requests_of_captures({address: [] for address in addresses}, hook, polled_by=runs[0])
-    return [entry for capture in captures for entry in capture.load().all_entries]
+    captures = open_requests_of_captures(addresses, hook, polled_by=runs[0])
+    return [entry for capture in captures.values() for entry in capture.entries()]
 
 
 def _open_and_newest(found: Mapping[str, Entry]) -> dict[str, Entry]:

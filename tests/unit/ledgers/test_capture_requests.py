@@ -37,8 +37,8 @@ def returned(entry: Entry) -> Entry:
 @pytest.fixture
 def requests(database):
     """Return a function that opens the requests of captures."""
-    return lambda *runs, polled_by=SENSOR, receipts=(): CaptureRequests(
-        database.open(), receipts={run: receipts for run in runs}, polled_by=polled_by, clock=lambda: 5.0
+    return lambda *runs, polled_by=SENSOR, account=None: CaptureRequests(
+        database.open(), runs=runs, polled_by=polled_by, clock=lambda: 5.0, account=account
     )
 
 
@@ -76,8 +76,9 @@ def test_a_verdict_is_written_into_the_line_of_its_run(filled, requests):
 
 def test_a_receipt_without_a_line_gets_one_in_the_run_that_returned_it(filled, requests):
     lost = returned(accepted(7, "z"))
-    ledger = requests(SECOND, receipts=[lost])
+    ledger = requests(SECOND)
     ledger.load()
+    ledger.add_receipt(SECOND, lost)
     ledger.write([created(lost)])
     assert filled.select("SELECT map_index, state FROM {table} WHERE request_id = 'z'") == [(1, "created")]
     assert created(lost) in requests(SECOND).load().all_entries
