@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.configuration import conf
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from pendulum import duration, from_timestamp
+from pendulum import duration
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
@@ -275,17 +275,10 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""
+        from airflow_provider_leadsquared.tasks.progress import log_poll
+
         self.poke_interval = max(min(result.next_at or until, until) - now, SHORTEST_WAIT)
-        if result.trouble is not None:
-            self.log.warning("LeadSquared could not be asked: %s", result.trouble)
-        self.log.info(
-            "Asked for %s of %s requests, %s are open. Next poll at %s, in %.0f s",
-            f"{result.asked:,}",
-            f"{len(result.entries):,}",
-            f"{len(result.open):,}",
-            from_timestamp(time.time() + self.poke_interval).isoformat(timespec="seconds"),
-            self.poke_interval,
-        )
+        log_poll(self.log, result, self.poke_interval)
 
     def _conclude(self, context: Context, awaited: Awaited, result: PollResult) -> dict[str, Any]:
         """Count the requests, name rejects, and fail if there are more than allowed."""

@@ -14,6 +14,7 @@ from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_captures, open_requests_of_sync
 from airflow_provider_leadsquared.tasks.planning import make_plan
 from airflow_provider_leadsquared.tasks.polling import poll
+from airflow_provider_leadsquared.tasks.progress import log_poll
 from airflow_provider_leadsquared.tasks.trigger_messages import Report, entry_of, poll_metadata
 
 if TYPE_CHECKING:
@@ -92,16 +93,18 @@ class TriggeredWait:
             is_stopping=is_stopping,
             spacing=DEFERRED,
         )
-        if result.trouble is not None:
-            self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
         now = self._clock() + result.clock_offset
         ends_at = self._limits.ends_at(result.open, now)
         if not result.open or now >= ends_at or self.is_group_due():
+            if result.trouble is not None:
+                self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
             return None
         wait = min(result.next_at or ends_at, ends_at) - now
         if self._reports_groups and self._count_verdicts() >= GROUP_VERDICTS:
             wait = min(wait, self._begun_at + GROUP_SECONDS - self._clock())
-        return max(wait, DEFERRED.shortest)
+        wait = max(wait, DEFERRED.shortest)
+        log_poll(self._hook.log, result, wait)
+        return wait
 
     def is_group_due(self) -> bool:
         """Tell whether so many verdicts are there, for so long, that the task has to record them."""
