@@ -63,8 +63,6 @@ def test_a_row_store_is_opened_as_ledger(monkeypatch, fields: dict[str, Any]):
     [
         open_sql_ledger,
         lambda address: open_requests_of_captures([address], LeadSquaredHook(), polled_by=RunOfTask("d", "r", "wait")),
-            [address], LeadSquaredHook(), polled_by=RunOfTask("dag", "run", "wait")
-        ),
         lambda address: open_sync_ledger(address, LeadSquaredHook()),
     ],
 )
