@@ -45,7 +45,7 @@ for mode in {modes}:
         for number in range({waits}):
             LeadStatusSensor(
                 task_id=f"wait_{{number}}",
-                request_ids="{{{{{{{{ dag_run.conf['receipts'][%d] }}}}}}}}" % number,
+                request_ids="{{{{ dag_run.conf['receipts'][%d] }}}}" % number,
                 ledger_conn_id="ledger",
                 **({{"deferrable": True}} if mode == "deferred" else {{"mode": mode, "deferrable": False}}),
             )
@@ -118,7 +118,8 @@ def wait_in(mode: str, airflow: LocalAirflow, sandbox: Sandbox, *, leads: int, w
     seconds = time.monotonic() - began
     cpu = cpu_of_airflow() - began_cpu - idle * seconds
     if state != "success":
-        raise RuntimeError(f"the sensors in mode {mode} ended as {state}")
+        log = airflow.task_log(f"wait_{mode}", run, "wait_0")
+        raise RuntimeError(f"the sensors in mode {mode} ended as {state}; the log of the first:\n{log[-3_000:]}")
     calls = sandbox.polls()[asked_before:]
     late: list[float] = []
     polls = 0

@@ -128,8 +128,9 @@ class CaptureRequests:
         lines = defaultdict(list)
         for line in select_in(connection, select(table), table.c.request_id, sorted(request_ids)):
             if line.scope in self._scopes:
-                key = read_entry(line, with_fingerprint=self.knows_lines).request_key
-                lines[key].append(dict(line._mapping))
+                sent = line.fingerprint if self.knows_lines else ""
+                identity = line.row_key, sent or line.request_id, line.copy_no  # as an entry's
+                lines[identity, line.request_id].append(dict(line._mapping))
         return lines
 
     def _new_lines(self, entry: Entry) -> list[dict[str, Any]]:
