@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: Runs whose requests are read with one statement: some drivers fetch all rows of a statement at once.
-_RUNS_AT_ONCE = 10
+_RUNS_AT_ONCE = 100
 
 
 class CaptureRequests:
@@ -48,6 +48,8 @@ class CaptureRequests:
         account: str | None = None,
     ) -> None:
         self._database, self._tables, self._clock = database, database.tables, clock
+        #: What polls of this task have kept, as it was when the entries were read.
+        self.metadata: dict[str, Any] = {}
         self._metadata = PollMetadata(self._tables.metadata, polled_by.scope, account)
         self._runs = {run.scope: run for run in runs}
         #: Of receipts without a line, whose they are.
@@ -61,15 +63,11 @@ class CaptureRequests:
         self._having_a_line: dict[str | None, str] = {}
         self._repeated: set[tuple[Identity, str | None]] = set()
 
-    def metadata(self) -> dict[str, Any]:
-        """Return what polls of this task have kept."""
-        with self._database.reading() as connection:
-            return self._metadata.read(connection)
-
     def entries(self) -> Iterator[Entry]:
         """Yield all requests of the runs' present generations, one after the other as they are read."""
         table, scopes = self._tables.entries, list(self._runs)
         with self._database.reading() as connection:
+            self.metadata = self._metadata.read(connection)
             self._generations = read_from_scopes(connection, self._tables.metadata, "generation", scopes)
             present = [run.scope_of_entries(self._generation(run)) for run in self._runs.values()]
             self._scopes.update(present)
@@ -89,7 +87,8 @@ class CaptureRequests:
 
     def load(self) -> Records:
         """Return all requests of the runs' present generations; as ``others``, for rows of two runs may be equal."""
-        return Records({}, self.metadata(), list(self.entries()))
+        entries = list(self.entries())
+        return Records({}, self.metadata, entries)
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write what was received about requests that were read, or added."""

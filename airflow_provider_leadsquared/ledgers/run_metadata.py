@@ -51,10 +51,11 @@ class PollMetadata:
 
     def read(self, connection: Connection) -> dict[str, Any]:
         """Return the metadata by name."""
-        found = read_metadata(connection, self._table, self._scope)
-        if self._account_scope is not None:
-            found |= read_metadata(connection, self._table, self._account_scope)
-        return found
+        table = self._table
+        scopes = [scope for scope in (self._scope, self._account_scope) if scope is not None]
+        query = select(table.c.scope, table.c.name, table.c.content).where(table.c.scope.in_(scopes))
+        found = sorted(connection.execute(query), key=lambda line: scopes.index(line.scope))
+        return {name: json.loads(content) for _, name, content in found}
 
     def write(self, connection: Connection, metadata: Mapping[str, Any], now: float) -> None:
         """

@@ -185,7 +185,7 @@ class AwaitedReceipts:
         self._requests += others
         if self._captures:
             own = [entry for entry in records.all_entries if entry.receipt_key in self._not_held]
-            records = Records(metadata=next(iter(self._captures.values())).metadata(), others=own)
+            records = Records(metadata=next(iter(self._captures.values())).metadata, others=own)
         return self._requests, records
 
     def is_own(self, entry: Entry) -> bool:

@@ -166,18 +166,18 @@ READING = {"gaps": [4, 9], "offsets": [0, 20], "since": 2.0}
 def test_what_was_learnt_of_the_retry_ladder_is_there_for_all_tasks_of_the_account(filled, requests):
     requests(FIRST, account="a").write(metadata={LADDER_READING: READING, "polled_at": 5})
     other = requests(SECOND, polled_by=replace(SENSOR, run_id="2026-01-02"), account="a")
-    assert other.metadata() == {LADDER_READING: READING}
+    assert other.load().metadata == {LADDER_READING: READING}
 
 
 def test_what_was_learnt_of_another_account_does_not_count(filled, requests):
     requests(FIRST, account="a").write(metadata={LADDER_READING: READING})
-    assert requests(SECOND, polled_by=replace(SENSOR, task_id="other"), account="b").metadata() == {}
+    assert requests(SECOND, polled_by=replace(SENSOR, task_id="other"), account="b").load().metadata == {}
 
 
 def test_of_two_tasks_that_poll_at_a_time_the_one_that_has_learnt_less_does_not_count(filled, requests):
     requests(FIRST, account="a").write(metadata={LADDER_READING: READING})
     requests(SECOND, account="a").write(metadata={LADDER_READING: {**READING, "gaps": [1, 2]}})
-    assert requests(FIRST, account="a").metadata() == {LADDER_READING: READING}
+    assert requests(FIRST, account="a").load().metadata == {LADDER_READING: READING}
 
 
 # --- which lines are found again ------------------------------------------------------------------------------------
