@@ -34,6 +34,7 @@ class TriggeredWait:
     Every method may block: it reads ledgers or calls LeadSquared.
 
     :param hook: What asks; its account is loaded.
+    :param log: The trigger's log: Airflow shows it among the task's.
     :param ledgers: The addresses of SQL ledgers that hold requests: of captures, or of the runs of one sync.
     :param requests: Requests that are in none of them, as lines.
     :param metadata: What earlier polls have kept.
@@ -45,6 +46,7 @@ class TriggeredWait:
     def __init__(
         self,
         hook: LeadSquaredHook,
+        log: Any,
         *,
         ledgers: Sequence[Mapping[str, Any]],
         requests: Sequence[Sequence[Any]],
@@ -53,7 +55,8 @@ class TriggeredWait:
         reports_groups: bool,
         clock: Callable[[], float],
     ) -> None:
-        self._hook, self._limits, self._reports_groups, self._clock = hook, limits, reports_groups, clock
+        self._hook, self._log, self._limits = hook, log, limits
+        self._reports_groups, self._clock = reports_groups, clock
         self._begun_at = clock()
         found = one_for_each_request(
             [*_held_in(ledgers, hook), *(entry_of(line) for line in requests)],
@@ -97,13 +100,13 @@ class TriggeredWait:
         ends_at = self._limits.ends_at(result.open, now)
         if not result.open or now >= ends_at or self.is_group_due():
             if result.trouble is not None:
-                self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
+                self._log.warning("LeadSquared could not be asked: %s", result.trouble)
             return None
         wait = min(result.next_at or ends_at, ends_at) - now
         if self._reports_groups and self._count_verdicts() >= GROUP_VERDICTS:
             wait = min(wait, self._begun_at + GROUP_SECONDS - self._clock())
         wait = max(wait, DEFERRED.shortest)
-        log_poll(self._hook.log, result, wait)
+        log_poll(self._log, result, wait)
         return wait
 
     def is_group_due(self) -> bool:
