@@ -439,9 +439,7 @@ def test_after_an_event_of_another_version_a_retry_asks_for_each_request_once_mo
 def test_what_a_trigger_polls_is_in_the_tasks_log(sandbox, clock, task_log):
     sandbox.fault("system_errors", count=2)
     wait_deferred(Task(), capture(Task(), leads(1)))
-    said = [line for line in task_log().splitlines() if "Next poll at" in line]
-    assert said
-    assert all(LeadStatusTrigger.__name__ in line for line in said)
+    assert "Asked for 1 of 1 requests, 1 are open. Next poll at" in task_log()
 
 
 # --- the triggerer's event loop ------------------------------------------------------------------------------------
