@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks import awaited
+from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 from tests.integration.tasks import Task, capture, leads, wait_for
 
 
@@ -79,3 +83,17 @@ def test_many_results_that_are_in_no_table_are_returned(sandbox, clock, few_resu
 
 def test_few_results_are_returned_although_they_are_in_a_table(sandbox, clock, ledger_database, few_results):
     assert len(wait_for(Task(), clock, capture(Task(), leads(2), ledger_conn_id="ledger"))["results"]) == 2
+
+
+def test_a_poke_holds_each_request_once(sandbox, clock, ledger_database):
+    receipts = capture(Task(), leads(30), ledger_conn_id="ledger")
+    sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
+    opened = sensor._awaited(Task().context())
+    gc.collect()
+    before = sum(isinstance(one, Entry) for one in gc.get_objects())
+    requests, records = opened.load()
+    known = KnownRequests(records, requests, lambda: clock.now)
+    gc.collect()
+    held = sum(isinstance(one, Entry) for one in gc.get_objects())
+    assert len(known.by_request) == 30
+    assert held - before < 30, "what the ledger holds takes the place of the receipts"
