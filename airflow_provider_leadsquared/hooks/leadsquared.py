@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name")
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_StatusCall = tuple[requests.Request, "AsyncApi"]
 
 
 class LeadSquaredHook(BaseHook):
@@ -256,7 +257,8 @@ class LeadSquaredHook(BaseHook):
         async def probe(connections: Connections) -> None:
             # An invented RequestId is unknown; what counts is that LeadSquared says so.
             with suppress(UnknownRequestError):
-                await self._get_status(connections, str(uuid.uuid4()), row)
+                request_id = str(uuid.uuid4())
+                await _get_status(connections, request_id, (requests.get_status(account, row, request_id), row))
 
         return self._many(
             payloads,
@@ -286,25 +288,23 @@ class LeadSquaredHook(BaseHook):
         :raises ApiError: As for :meth:`submit_many`.
         :raises ValueError: There is no such API.
         """
-        account = self.account
-        asked = [(request_id, account.api(api)) for request_id, api in request_ids]
+        asked = list(request_ids)
+        rows = [self.account.api(name) for name in {api for _, api in asked}]
+        calls = {row.name: (requests.get_status(self.account, row, ""), row) for row in rows}
 
-        async def named() -> AsyncIterator[tuple[str, AsyncApi]]:
-            for item in asked:
-                yield item
+        async def named() -> AsyncIterator[tuple[str, _StatusCall]]:
+            for request_id, api in asked:
+                template, row = calls[api]
+                yield request_id, (template.with_last_value(request_id), row)
 
         return self._many(
             named(),
-            self._get_status,
+            _get_status,
             may_repeat=lambda _: True,
             concurrency=concurrency,
             give_up_after=give_up_after,
             is_stopping=is_stopping,
         )
-
-    async def _get_status(self, connections: Connections, request_id: str, row: AsyncApi) -> responses.RequestStatus:
-        request = requests.get_status(self.account, row, request_id)
-        return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
     async def _many(
         self,
@@ -340,6 +340,11 @@ class LeadSquaredHook(BaseHook):
                 return read(reader, request, send(session, request, self.timeout), *arguments)
 
         return repeated(once, self.log)
+
+
+async def _get_status(connections: Connections, request_id: str, call: _StatusCall) -> responses.RequestStatus:
+    request, row = call
+    return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
 
 def _user_agent() -> str:

@@ -141,12 +141,24 @@ def failed_upstream(task: BaseOperator, context: Context) -> list[str]:
 
     A DAG run has the state of its last tasks, so a task that runs after a failure and succeeds makes the run succeed.
     """
+    states = _states_upstream(task, context)
+    return sorted(name for name, state in states.items() if state in ("failed", "upstream_failed"))
+
+
+def skipped_upstream(task: BaseOperator, context: Context) -> list[str]:
+    """Return the tasks right before this one that were skipped."""
+    return sorted(name for name, state in _states_upstream(task, context).items() if state == "skipped")
+
+
+def _states_upstream(task: BaseOperator, context: Context) -> dict[str, str | None]:
     if not task.upstream_task_ids:
-        return []
+        return {}
     ti: Any = context["ti"]
     upstream = sorted(task.upstream_task_ids)
-    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(ti.run_id, {})
+    states: dict[str, str | None] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(
+        ti.run_id, {}
+    )
     # Instances of a mapped task are named task_0, task_1 and so on. Behind the instance of the same number, only that
     # one counts.
     own = {f"{task_id}_{ti.map_index}" for task_id in upstream} & states.keys()
-    return sorted(name for name in own or states if states[name] in ("failed", "upstream_failed"))
+    return {name: states[name] for name in own or states}
