@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
-from airflow_provider_leadsquared.ledgers.statements import digests_in, lock_number, select_in, upsert, void_number
+from airflow_provider_leadsquared.ledgers.memory_lines import RowLine
+from airflow_provider_leadsquared.ledgers.statements import digests_in, lock_number, upsert, void_number
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.database import Database
@@ -71,11 +70,9 @@ class UnchangedRows:
             kept += len(found)
         return kept
 
-    def row_keys(self, row_lines: Sequence[str]) -> dict[str, str]:
-        """Return the row keys of some row lines, by line."""
-        lines = self._tables.lines
-        statement = select(lines.c.line_id, lines.c.row_key).where(lines.c.account_id == self._memory.account_id)
+    def written_by(self, row_lines: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return the row key of each of some row lines, and the lead that it wrote last: the id of its line."""
         with self._database.reading() as connection:
-            return {
-                line_id: key for line_id, key in select_in(connection, statement, lines.c.line_id, row_lines) if key
-            }
+            lines = self._memory.load(connection, row_lines).memory.lines
+        rows = [line for one in row_lines if isinstance(line := lines.get(one), RowLine)]
+        return {row.line_id: (row.row_key, row.success.lead) for row in rows if row.success is not None}

@@ -118,7 +118,7 @@ class SyncRun:
             self.read_rows += len(chunk)
             report_progress(self.read_rows)
         if self._ledger is not None:
-            self._staging.stage_unchanged(self._ledger.unchanged.row_keys)
+            self._staging.stage_unchanged(self._ledger.unchanged.written_by)
         self._staging.refuse_doubled_keys()
         self._staging.supersede(self._ledger.row_line if self._ledger is not None else str)
         self._policies.check_entries(self._staging.first_of_each(1))

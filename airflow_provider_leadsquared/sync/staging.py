@@ -208,13 +208,13 @@ class StagingTable:
         self._database.execute("COMMIT")
         self._unchanged += self._database.total_changes - before
 
-    def stage_unchanged(self, row_keys: Callable[[Sequence[str]], Mapping[str, str]]) -> None:
+    def stage_unchanged(self, written_by: Callable[[Sequence[str]], Mapping[str, tuple[str, str]]]) -> None:
         """
         Let rules that compare rows see those of the unchanged rows that they may concern.
 
-        These are the rows whose key another row has, and those that wrote the lead of another row.
+        These are the rows whose key another row has, and those whose lead another row reaches.
 
-        :param row_keys: Returns the row keys of row lines, by line.
+        :param written_by: Returns the row keys of row lines, by line, each with the lead that the row wrote last.
         """
         if not self._unchanged:
             return
@@ -222,11 +222,12 @@ class StagingTable:
         self._database.execute(_STAGE_UNCHANGED.format(those=_THAT_ARE_DOUBLED), (None,))
         self._drop_staged()
         found = self._database.execute("SELECT DISTINCT writer, person FROM rows WHERE writer IS NOT NULL").fetchall()
-        keys = row_keys([writer for writer, _ in found])
+        written = written_by(list({writer for writer, _ in found}))
         statement = _STAGE_UNCHANGED.format(those="= ?")
         for writer, person in found:
-            if writer in keys:
-                self._database.execute(statement, (person, keys[writer]))
+            row_key, lead = written.get(writer, (None, None))
+            if lead == person:  # else it has moved to another lead since
+                self._database.execute(statement, (person, row_key))
         self._drop_staged()
 
     def _drop_staged(self) -> None:
