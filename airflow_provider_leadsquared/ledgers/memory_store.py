@@ -216,3 +216,8 @@ class LoadedMemory:
     def digest_of(self, row_line: str) -> str:
         """Return a hash of the lines of a row that is lasting, as they were stored."""
         return digest(*(self.stored.get(one) for one in lasting_lines(row_line, self.memory.lines)))
+
+    def is_settled(self, row_line: str) -> bool:
+        """Tell whether no line of a row that is lasting has an unsettled sending."""
+        lines = self.memory.lines
+        return not any(lines[one].unsettled for one in lasting_lines(row_line, lines) if one in lines)

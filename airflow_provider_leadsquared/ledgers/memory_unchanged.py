@@ -57,12 +57,16 @@ def rows_ended_by(changed: Iterable[str], stored: Callable[[str], Line | None]) 
     """
     Return the lines of the rows of which no digest may be kept any more, because some lines are changed.
 
+    None is kept while one of a row's lines has an unsettled sending; so most verdicts end nothing.
+
     :param changed: The ids of the lines that are changed.
     :param stored: Returns a line as it was before, None if there was none.
     """
     ended: set[str] = set()
     for line_id in changed:
         line = stored(line_id)
+        if line is None or line.unsettled:
+            continue
         if isinstance(line, RowLine):
             ended.add(line_id)
         if isinstance(line, KeyLine) and line.lead is not None:

@@ -64,7 +64,7 @@ class UnchangedRows:
                 found = [
                     {"row_line": line, "digest": made, "no": number}
                     for line, (made, lines) in asked.items()
-                    if loaded.digest_of(line) == lines
+                    if loaded.digest_of(line) == lines and loaded.is_settled(line)
                 ]
                 upsert(connection, self._tables.unchanged, found)
             kept += len(found)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 #: Rows of which leads are in memory at a time.
 _CHUNK = 1_000
-#: Rows whose digests are looked up at a time.
-_READ_ROWS = 10_000
+#: Rows, and values of rows, that are in memory at a time as the source returned them.
+_MOST_ROWS, _MOST_VALUES = 10_000, 120_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,9 @@ class SyncRun:
         :raises RunRefusedError: A rule whose policy is ``fail`` was broken.
         """
         rows = iter(rows)
-        while chunk := list(islice(rows, _READ_ROWS)):
+        size = _CHUNK
+        while chunk := list(islice(rows, size)):
+            size = max(_CHUNK, min(_MOST_ROWS, _MOST_VALUES // len(chunk[0])))
             compared = self._set_unchanged_aside(chunk)
             while part := list(islice(compared, _CHUNK)):
                 decided = self._decide_all([self._encode(*row) for row in part])

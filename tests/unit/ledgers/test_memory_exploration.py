@@ -292,7 +292,7 @@ class World:
             if found.is_owner_here and found.lead is not None:
                 rules.see_owner(found.lead, run)
             self.memory.save(rules)
-            if found.is_lasting:
+            if found.is_lasting and not any(line.unsettled for line in rules.lines.values()):
                 self.memory.unchanged[one.row_line] = one
         self.states.update({one.row_key: state for one, state in persons.values()})
         return [one for one, state in persons.values() if state == "unsent"]
