@@ -39,7 +39,7 @@ class UnchangedRows:
 
     def key(self) -> bytes:
         """Return the secret that the digests of this sync are made with, at most 64 bytes."""
-        return self._memory.secret(f"unchanged rows of {self._sync_id}")
+        return self._memory.secret(f"unchanged rows of {self._sync_id} in {self._memory.account_id}")
 
     def among(self, digests: Sequence[str]) -> set[str]:
         """Return those of some digests that are kept."""
