@@ -222,7 +222,7 @@ class StagingTable:
         self._database.execute(_STAGE_UNCHANGED.format(those=_THAT_ARE_DOUBLED), (None,))
         self._drop_staged()
         found = self._database.execute("SELECT DISTINCT writer, person FROM rows WHERE writer IS NOT NULL").fetchall()
-        written = written_by(list({writer for writer, _ in found}))
+        written = written_by(list({writer for writer, _ in found})) if found else {}
         statement = _STAGE_UNCHANGED.format(those="= ?")
         for writer, person in found:
             row_key, lead = written.get(writer, (None, None))

@@ -171,6 +171,24 @@ def test_a_verdict_that_comes_after_all_ends_it(ledger, requests, time):
     assert kept(ledger("4")) == set()
 
 
+def test_a_verdict_that_takes_the_rows_match_key_to_another_lead_ends_it(ledger, requests, time):
+    """Another row's sending with its address was given up; its verdict comes after the row was found unchanged."""
+    entry = Entry(0, State.IN_DOUBT, "other", "B", attempts=1)
+    one = begun(ledger("1"))
+    [intended] = one.intend([(entry, Payload(b"[]", (EMAIL,), "B"))])
+    one.write([intended.moved(State.OPEN, request_id="late", accepted_at=1.0)])
+    time.now += SETTLE_TIMEOUT
+    sent_late = requests()
+    [late] = sent_late.load().entries.values()
+    accepted(begun(ledger("2")), "k", "A")
+    newer = requests()
+    found = [one for one in newer.load().entries.values() if one.request_id != "late"]
+    newer.write([one.moved(State.CREATED, settled_at=1.0, lead_id="lead of k") for one in found])
+    keep(ledger("3"))
+    sent_late.write([late.moved(State.UPDATED, settled_at=1.0, lead_id="another lead")])
+    assert kept(ledger("4")) == set()
+
+
 def test_a_verdict_about_a_lead_that_was_not_foreseen_ends_it(ledger, requests):
     sent(ledger("1"), requests, "k", "A", State.CREATED)
     keep(ledger("2"))
