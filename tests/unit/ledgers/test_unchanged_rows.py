@@ -171,8 +171,8 @@ def test_a_verdict_that_comes_after_all_ends_it(ledger, requests, time):
     assert kept(ledger("4")) == set()
 
 
-def test_a_verdict_that_takes_the_rows_match_key_to_another_lead_ends_it(ledger, requests, time):
-    """Another row's sending with its address was given up; its verdict comes after the row was found unchanged."""
+def test_a_late_failure_of_another_rows_sending_with_its_address_ends_it(ledger, requests, time):
+    """It may have been applied after all, so the lead of that address is doubtful again."""
     entry = Entry(0, State.IN_DOUBT, "other", "B", attempts=1)
     one = begun(ledger("1"))
     [intended] = one.intend([(entry, Payload(b"[]", (EMAIL,), "B"))])
@@ -185,7 +185,8 @@ def test_a_verdict_that_takes_the_rows_match_key_to_another_lead_ends_it(ledger,
     found = [one for one in newer.load().entries.values() if one.request_id != "late"]
     newer.write([one.moved(State.CREATED, settled_at=1.0, lead_id="lead of k") for one in found])
     keep(ledger("3"))
-    sent_late.write([late.moved(State.UPDATED, settled_at=1.0, lead_id="another lead")])
+    sent_late.write([late.moved(State.FAILED, settled_at=1.0)])
+    assert compared(ledger("4")).state is State.UNSENT
     assert kept(ledger("4")) == set()
 
 
