@@ -151,8 +151,12 @@ def _create(connection: Connection, tables: Tables, version: int) -> None:
 
 def _create_table(connection: Connection, tables: Tables, table: Table) -> None:
     """Create a table and its indexes, as far as they are missing."""
-    connection.execute(CreateTable(table, if_not_exists=True))
-    there = {index["name"] for index in inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))}
+    there = set()
+    if _is_there(connection, tables, table.name):
+        found = inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
+        there = {index["name"] for index in found}
+    else:
+        connection.execute(CreateTable(table))
     for index in sorted(table.indexes, key=lambda one: str(one.name)):
         if catalogue_name(connection.dialect, str(index.name)) not in there:
             connection.execute(CreateIndex(index))

@@ -235,5 +235,5 @@ def test_a_claim_waits_for_the_write_under_way(database):
             first._confirm_claim(connection)
             claiming = thread.submit(second.claim, "second try")
             with pytest.raises(TimeoutError):
-                claiming.result(timeout=0.2)
+                claiming.result(timeout=1)
         claiming.result(timeout=30)
