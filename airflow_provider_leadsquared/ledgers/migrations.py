@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, inspect, select, text
+from sqlalchemy import Column, Connection, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
@@ -46,8 +46,14 @@ class Migration:
     apply: Callable[[Connection, Tables], None]
 
 
+def _add_unchanged_rows(connection: Connection, tables: Tables) -> None:
+    _create_table(connection, tables, tables.unchanged)
+    for name in ("noted", "void"):
+        add_column(connection, tables, "counters", tables.counters.c[name])
+
+
 #: All steps, in order. A step is never changed once it was released.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (Migration(6, _add_unchanged_rows),)
 #: The version of the tables that this code reads and writes.
 SCHEMA_VERSION = FIRST_VERSION + len(MIGRATIONS)
 
@@ -133,15 +139,7 @@ def _version_by_catalogue(connection: Connection, tables: Tables) -> int | None:
 def _create(connection: Connection, tables: Tables, version: int) -> None:
     """Create what is missing; the version comes last, because it says that all is there."""
     for table in tables.all.sorted_tables:
-        there = set()
-        if _is_there(connection, tables, table.name):
-            found = inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
-            there = {index["name"] for index in found}
-        else:
-            connection.execute(CreateTable(table))
-        for index in sorted(table.indexes, key=lambda one: str(one.name)):
-            if catalogue_name(connection.dialect, str(index.name)) not in there:
-                connection.execute(CreateIndex(index))
+        _create_table(connection, tables, table)
     for name, query in tables.views.items():
         if not _is_there(connection, tables, name):
             shown = query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
@@ -149,6 +147,19 @@ def _create(connection: Connection, tables: Tables, version: int) -> None:
             connection.exec_driver_sql(f"CREATE VIEW {schema}{name} AS {shown}")
     _set(connection, tables, "salt", secrets.token_hex(32))
     _set(connection, tables, "version", version)
+
+
+def _create_table(connection: Connection, tables: Tables, table: Table) -> None:
+    """Create a table and its indexes, as far as they are missing."""
+    there = set()
+    if _is_there(connection, tables, table.name):
+        found = inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
+        there = {index["name"] for index in found}
+    else:
+        connection.execute(CreateTable(table))
+    for index in sorted(table.indexes, key=lambda one: str(one.name)):
+        if catalogue_name(connection.dialect, str(index.name)) not in there:
+            connection.execute(CreateIndex(index))
 
 
 def _set(connection: Connection, tables: Tables, name: str, content: object) -> None:

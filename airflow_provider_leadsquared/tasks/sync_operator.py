@@ -171,6 +171,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
                 return preview(self, run, hook, api=self.api_name) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
+            run.keep_unchanged()
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
@@ -238,6 +239,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
                     policies=policies,
                     rules=rules,
                     options=options,
+                    context={"policies": policies.as_text(), "fields": fields.as_text()},
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
             warn_of_email_keys(self.log, columns.email_keys)
