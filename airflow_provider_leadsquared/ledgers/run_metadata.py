@@ -1,4 +1,4 @@
-"""Small facts about a run, a sync or the tables, kept as JSON in the ledger's metadata table."""
+"""Which runs there are, and small facts about a run, a sync or the tables, kept as JSON in the metadata table."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def write_metadata(connection: Connection, table: Table, scope: str, metadata: M
     """Add or replace metadata of a scope."""
     rows = [{"scope": scope, "name": name, "content": json.dumps(content)} for name, content in metadata.items()]
     upsert(connection, table, rows)
+
+
+def note_run(connection: Connection, table: Table, line: Mapping[str, Any]) -> None:
+    """Add a run to the table of runs, unless it is there: a run begins with its first try."""
+    if connection.execute(select(table.c.scope).where(table.c.scope == line["scope"])).first() is None:
+        upsert(connection, table, [line])

@@ -150,6 +150,15 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredH
     )
 
 
+def open_database(address: LedgerAddress) -> Database:
+    """
+    Open the database of a ledger, whichever tasks wrote it.
+
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
+    """
+    return _database(address)
+
+
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
     """
     Return the hook of a SQL database.
