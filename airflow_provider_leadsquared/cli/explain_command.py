@@ -40,7 +40,7 @@ def explain(arguments: Namespace, output: Output) -> ExitCode:
         for line in _remembered_lines(known, time.time()):
             output.print_line(line)
     output.print_table(
-        ("When (UTC)", "DAG", "Run", "Task", "State", "Reason", "RequestId", "Lead", "Accepted", "Settled"),
+        ("Accepted or written (UTC)", "Settled", "Task", "Run", "State", "Reason", "RequestId", "Lead"),
         [_row(step) for step in history.steps],
     )
     output.print_line("Nights on which a sync found the row unchanged have no line.")
@@ -64,18 +64,17 @@ def _remembered_lines(known: Remembered, now: float) -> list[str]:
 
 def _row(step: Step) -> tuple[object, ...]:
     task = step.task
-    name = task.task_id if task.map_index < 0 else f"{task.task_id} [{task.map_index}]"
+    name = f"{task.dag_id}.{task.task_id}" + (f" [{task.map_index}]" if task.map_index >= 0 else "")
     return (
-        moment(step.written_at),
-        task.dag_id,
-        task.run_id,
+        # A row that was not sent was accepted by nobody: when its line was written.
+        moment(step.accepted_at or step.written_at),
+        moment(step.settled_at),
         name,
+        task.run_id,
         step.state.value,
         step.reason_class,
         step.request_id,
         step.lead_id,
-        moment(step.accepted_at),
-        moment(step.settled_at),
     )
 
 

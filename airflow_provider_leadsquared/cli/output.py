@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-#: Columns of the output where it goes to no terminal: wide enough not to break RequestIds.
-_WIDTH = 160
+#: Columns of the output where it goes to no terminal: no line is folded.
+_WIDTH = 1_000
 
 
 class Output:
@@ -30,8 +29,8 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self._has_printed_json = False
-        width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", _WIDTH))
-        self._console = Console(width=width, highlight=False, markup=False, soft_wrap=False)
+        width = None if sys.stdout.isatty() else _WIDTH
+        self._console = Console(width=width, highlight=False, markup=False)
         self._errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     def print_json(self, document: Any) -> None:
@@ -62,7 +61,10 @@ class Output:
             table.add_column(name.removeprefix("#"), justify="right" if is_number else "left", overflow="fold")
         for row in rows:
             table.add_row(*[Text(_cell(value)) for value in row])
-        self._console.print(table)
+        with self._console.capture() as drawn:
+            self._console.print(table)
+        lines = [line.rstrip() for line in drawn.get().splitlines()]
+        print("", *[line for line in lines if line], sep="\n")  # noqa: T201 - what the command is for
 
     def print_error(self, message: str) -> None:
         """Print why a command could not do what was asked."""

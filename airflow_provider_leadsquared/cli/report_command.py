@@ -89,6 +89,11 @@ def _print(night: Night, still_open: list[OpenOfTask], output: Output) -> None:
         ("State", "#Rows", "Means"),
         [(state.value, count, state.description.meaning) for state, count in night.counts.items()],
     )
+    if night.held:
+        output.print_line(
+            f"Beside these {night.held:,} rows that were rejected in an earlier run and have not changed since: they "
+            "are not sent again until they change or are replayed."
+        )
     if night.reasons:
         output.print_table(
             ("State", "Reason", "#Rows", "Such as", "What to do"),
@@ -123,6 +128,7 @@ def _document(night: Night, still_open: list[OpenOfTask]) -> dict[str, Any]:
         "began_at": night.began_at,
         "tasks": [asdict(run) for run in night.runs],
         "counts": {state.value: count for state, count in night.counts.items()},
+        "held": night.held,
         "reasons": [asdict(one) | {"next_step": next_step(one.state, one.reason_class)} for one in night.reasons],
         "open": [asdict(one) for one in still_open],
     }

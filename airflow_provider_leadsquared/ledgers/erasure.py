@@ -96,12 +96,17 @@ class Erasure:
         self._rows = row_lines(connection, tables, row_key, sorted(syncs))
         #: Of each account, the lines that say something of the row's leads.
         self._lines: dict[str, dict[str, Line]] = {}
-        self._sendings: dict[str, float] = {}
+        #: The ids of sendings without a verdict, each with its line in the result table.
+        self._sendings: dict[str, tuple[str, str]] = {}
+        #: When what has no verdict began, by line of the result table.
+        self._begun = {
+            (line.scope, line.entry_id): seconds_of(line.accepted_at or line.written_at)
+            for line in self._entries
+            if line.state in _UNDER_WAY
+        }
         for account_id, row in self._rows:
             self._lines.setdefault(account_id, {}).update(self._lines_of(account_id, row))
-        since = now - settle_timeout
-        begun = [seconds_of(line.accepted_at or line.written_at) for line in self._entries if line.state in _UNDER_WAY]
-        self._under_way = sorted((one for one in (*begun, *self._sendings.values()) if one > since), reverse=True)
+        self._under_way = sorted((one for one in self._begun.values() if one > now - settle_timeout), reverse=True)
 
     @property
     def kept(self) -> Kept:
@@ -143,7 +148,7 @@ class Erasure:
         it was sent with last.
         """
         connection, tables = self._connection, self._tables
-        self._sendings |= self._begun(set(row.unsettled))
+        self._read_sendings(row.unsettled)
         lines: dict[str, Line] = {row.line_id: row} | self._naming(account_id, row.line_id)
         ids = set() if row.success is None else {row.success.lead, *(key for _, key in row.success.match_keys)}
         for _ in range(2):  # the leads, then their match keys
@@ -160,12 +165,13 @@ class Erasure:
         )
         return {values[0]: read_line(tuple(values)) for values in self._connection.execute(query)}
 
-    def _begun(self, sending_ids: set[str]) -> dict[str, float]:
-        """Return when sendings without a verdict began."""
+    def _read_sendings(self, sending_ids: Sequence[str]) -> None:
+        """Note sendings without a verdict, and when they began."""
         unsettled = self._tables.unsettled
-        query = select(unsettled.c.sending_id, unsettled.c.accepted_at, unsettled.c.intended_at)
-        found = select_in(self._connection, query, unsettled.c.sending_id, sorted(sending_ids))
-        return {line.sending_id: seconds_of(line.accepted_at or line.intended_at) for line in found}
+        for line in select_in(self._connection, select(unsettled), unsettled.c.sending_id, list(sending_ids)):
+            entry = line.scope, line.entry_id
+            self._sendings[line.sending_id] = entry
+            self._begun[entry] = max(self._begun.get(entry, 0.0), seconds_of(line.accepted_at or line.intended_at))
 
     def _cut_kin(self, account_id: str, lines: dict[str, Line]) -> None:
         """Let other match keys forget that one lead may have them and those that are erased."""

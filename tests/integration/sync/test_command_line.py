@@ -33,10 +33,22 @@ def test_try(command, warehouse, sandbox, clock):
     warehouse.put(customer(3, "Agra"), customer(9, email="broken"))
     with pytest.raises(Exception):
         run_night(Night("n2"), clock, warehouse)
-    for args in (["report"], ["report", "--list"], ["report","--json"], ["explain","3"],["explain","3","--json"],["ledger","verify"],["ledger","migrate"],["erase","3"],["erase","3","--yes"],["explain","3"],["ledger","verify"]):
-        code,out,err=command(*args)
-        open("/tmp/h3/seen/out.txt","a").write(f"$ {args} {code}\n{out}\n{err}\n")
-    for args in (["check"],["metrics"],["status","x"],["check","--conn-id","nope"]):
-        code,out,err=command(*args,ledger=False)
-        open("/tmp/h3/seen/out.txt","a").write(f"$ {args} {code}\n{out}\n{err}\n")
+    for args in (
+        ["report"],
+        ["report", "--list"],
+        ["report", "--json"],
+        ["explain", "3"],
+        ["explain", "3", "--json"],
+        ["ledger", "verify"],
+        ["ledger", "migrate"],
+        ["erase", "3"],
+        ["erase", "3", "--yes"],
+        ["explain", "3"],
+        ["ledger", "verify"],
+    ):
+        code, out, err = command(*args)
+        open("/tmp/h3/seen/out.txt", "a").write(f"$ {args} {code}\n{out}\n{err}\n")
+    for args in (["check"], ["metrics"], ["status", "x"], ["check", "--conn-id", "nope"]):
+        code, out, err = command(*args, ledger=False)
+        open("/tmp/h3/seen/out.txt", "a").write(f"$ {args} {code}\n{out}\n{err}\n")
     assert 0

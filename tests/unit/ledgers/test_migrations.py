@@ -17,7 +17,13 @@ from sqlalchemy import Column, Connection, String, text
 
 from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
-from airflow_provider_leadsquared.ledgers.migrations import SCHEMA_VERSION, Migration, add_column
+from airflow_provider_leadsquared.ledgers.migrations import (
+    FIRST_VERSION,
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    Migration,
+    add_column,
+)
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from tests.unit.ledgers.stores import RUN, Database, by_identity, entry_of
@@ -81,7 +87,7 @@ SIZE = Migration(
 
 
 def _migrated(database: Database, migrations: Sequence[Migration]) -> SqlLedger:
-    return SqlLedger(database.open(migrations=migrations), run=RUN, clock=time)
+    return SqlLedger(database.open(migrations=[*MIGRATIONS, *migrations]), run=RUN, clock=time)
 
 
 def test_tables_with_data_are_brought_up_to_date_on_first_use(database):
@@ -108,7 +114,7 @@ def test_only_the_migrations_that_are_missing_run(database):
 def test_new_tables_need_no_migration(database):
     twice = Migration(SCHEMA_VERSION + 1, _add_colour_once)
     _migrated(database, [twice]).load()
-    assert database.open(migrations=[twice]).exists()
+    assert database.open(migrations=[*MIGRATIONS, twice]).exists()
 
 
 def test_processes_that_migrate_at_the_same_moment_find_one_new_column(database):
@@ -241,7 +247,7 @@ def test_every_use_of_tables_of_an_earlier_version_is_refused_and_changes_nothin
     assert (of_old_version.names(), _contents(of_old_version)) == (names, contents)
 
 
-@pytest.mark.parametrize("found", [0, SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+@pytest.mark.parametrize("found", [0, FIRST_VERSION - 1, SCHEMA_VERSION + 1])
 def test_tables_of_another_version_are_refused_with_the_remedy(database, found):
     database.ledger().load()
     database.run(f"UPDATE {{table}}_metadata SET content = '{found}' WHERE name = 'version'")
