@@ -49,8 +49,10 @@ def erase(arguments: Namespace, output: Output) -> ExitCode:
         raise CommandError("nothing was deleted: not confirmed; --yes confirms without a question", ExitCode.USAGE)
     with database.existing(writes=True) as connection:
         erasure = opened(connection)
-        _refuse_if_needed(erasure.kept, row_key, arguments.ledger_table)
-        erasure.erase()
+        kept = erasure.kept
+        if not kept.under_way:
+            erasure.erase()
+    _refuse_if_needed(kept, row_key, arguments.ledger_table)  # meanwhile it may have been sent
     output.print_json({"row_key": row_key, "deleted": asdict(kept)})
     output.print_line("Deleted.")
     return ExitCode.GOOD

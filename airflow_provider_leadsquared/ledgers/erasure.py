@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_of, timestamp
+from airflow_provider_leadsquared.ledgers.errors import LedgerError
 from airflow_provider_leadsquared.ledgers.memory_lines import ERASED, KeyLine, LeadLine, Line, RowLine
 from airflow_provider_leadsquared.ledgers.memory_rows import LINE_COLUMNS, line_values, read_line
 from airflow_provider_leadsquared.ledgers.statements import delete_in, next_numbers, select_in, upsert
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 #: States in which LeadSquared may be at work on a row.
 _UNDER_WAY = (State.IN_DOUBT.value, State.OPEN.value)
+
+
+class UnderWayError(LedgerError):
+    """A row cannot be erased: LeadSquared may be at work on it, and nobody would ask for the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +131,10 @@ class Erasure:
         """
         Delete all of it; durable when the transaction ends.
 
-        :raises ValueError: LeadSquared may be at work on a sending of the row.
+        :raises UnderWayError: LeadSquared may be at work on a sending of the row.
         """
         if self._under_way:
-            raise ValueError("a sending of this row is not settled")
+            raise UnderWayError("a sending of this row is not settled")
         connection, tables = self._connection, self._tables
         for account_id, lines in self._lines.items():
             number = next_numbers(connection, tables.counters, account_id, 1)  # makes other writers wait

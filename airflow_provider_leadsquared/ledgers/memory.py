@@ -184,7 +184,7 @@ class LeadMemory(KeyMoves):
         for line in route.lines:
             is_own = line.last is not None and (line.last.try_id, line.last.row_line) == (run.try_id, row.row_line)
             # What is not known any more may have been intended since; that was before it was erased.
-            if (line.no or erased) > run.started and not is_own:
+            if (line.no if line.touched else erased) > run.started and not is_own:
                 return None
         sending = Sending(
             sending_id,
