@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from airflow_provider_leadsquared.api.errors import NoSuchPathError, UnknownRequestError
+from airflow_provider_leadsquared.api.errors import ConfigurationError, NoSuchPathError, UnknownRequestError
 from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_account
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def check(arguments: Namespace, output: Output) -> ExitCode:
     """Check a connection, as Airflow's own test does."""
-    works, found = open_account(arguments).test_connection()
+    try:
+        works, found = open_account(arguments).test_connection()
+    except ConfigurationError as error:
+        works, found = False, str(error)
     output.print_json({"conn_id": arguments.conn_id, "works": works, "found": found})
     output.print_line(f"Connection {arguments.conn_id}: {'works' if works else 'does not work'}")
     output.print_line(found)

@@ -43,7 +43,7 @@ def report(arguments: Namespace, output: Output) -> ExitCode:
     _print(night, still_open, output)
     if arguments.out is not None:
         output.print_line(f"Written to {arguments.out}")
-    return ExitCode.ATTENTION if night.rejects else ExitCode.GOOD
+    return ExitCode.ATTENTION if night.rejects or night.held else ExitCode.GOOD
 
 
 def _night(connection: Connection, database: Database, arguments: Namespace) -> Night:
