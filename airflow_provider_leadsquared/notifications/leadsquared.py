@@ -72,7 +72,7 @@ class LeadSquaredNotifier(BaseNotifier):
         for target in self.to:
             try:
                 sender = self._sender(target, alert, context)
-                if inspect.isawaitable(sender):
+                if _is_pending(sender):
                     sender = asyncio.run(_awaited(sender))
                 if isinstance(sender, BaseNotifier):
                     prepared = _prepared(sender, alert, context)
@@ -86,7 +86,7 @@ class LeadSquaredNotifier(BaseNotifier):
         for target in self.to:
             try:
                 sender = await sync_to_async(self._sender)(target, alert, context)
-                if inspect.isawaitable(sender):
+                if _is_pending(sender):
                     sender = await sender
                 if isinstance(sender, BaseNotifier):
                     await _notified(_prepared(sender, alert, context))
@@ -147,6 +147,11 @@ async def _notified(notifier: BaseNotifier) -> None:
         await sync_to_async(notifier)(notifier.context)
     else:
         await notifier
+
+
+def _is_pending(sender: Any) -> bool:
+    """Tell whether an asynchronous function has returned this; notifiers can be awaited, too."""
+    return inspect.isawaitable(sender) and not isinstance(sender, BaseNotifier)
 
 
 async def _awaited(result: Any) -> Any:

@@ -122,7 +122,8 @@ class Night:
     @property
     def held(self) -> int:
         """Rows that were rejected in an earlier run and have not changed since, so that they were not sent."""
-        return max(self.noted.get("read", 0) - self.unchanged - sum(self.states.values()), 0)
+        without_line = self.noted.get("read", 0) - self.unchanged - sum(self.states.values())
+        return max(min(without_line, self.noted.get(State.REJECTED.value, 0)), 0)  # lines may have been pruned since
 
     @property
     def counts(self) -> dict[State, int]:
