@@ -39,12 +39,13 @@ class LeadSquaredNotifier(BaseNotifier):
     :param to: Who sends it, one or several. A notifier: its templates may say ``{{ leadsquared.text }}``,
         ``{{ leadsquared.title }}``, ``{{ leadsquared.counts.rejected }}`` and so on. A function: it is called with the
         :class:`~airflow_provider_leadsquared.tasks.alerts.Alert`, may be asynchronous, and may return a notifier, which
-        is then called. A text: the import path of such a function, which a deadline alert needs.
+        is then called. A text: the import path of such a function, which a deadline alert needs. Default: nobody, the
+        alert is in the log.
     :param title: The first line; templated. Default: which task, or which run, and how it ended.
     :param ledger_conn_id: The connection of the ledger's database, where the outcome is read from it; templated.
     :param ledger_table: The ledger table; templated.
     :param context: Airflow's own argument.
-    :raises ValueError: ``to`` is empty or no target.
+    :raises ValueError: ``to`` is no target.
     """
 
     template_fields: Sequence[str] = ("title", "ledger_conn_id", "ledger_table")
@@ -52,7 +53,7 @@ class LeadSquaredNotifier(BaseNotifier):
     def __init__(
         self,
         *,
-        to: Target | Sequence[Target],
+        to: Target | Sequence[Target] = (),
         title: str | None = None,
         ledger_conn_id: str | None = None,
         ledger_table: str = LEDGER_TABLE,
@@ -60,7 +61,7 @@ class LeadSquaredNotifier(BaseNotifier):
     ) -> None:
         super().__init__(context)
         self.to: list[Target] = list(to) if isinstance(to, (list, tuple)) else [cast("Target", to)]
-        if not self.to or not all(isinstance(one, (BaseNotifier, str)) or callable(one) for one in self.to):
+        if not all(isinstance(one, (BaseNotifier, str)) or callable(one) for one in self.to):
             raise ValueError("to must be a notifier, a function, the import path of a function, or a list of these")
         self.title = title
         self.ledger_conn_id = ledger_conn_id
@@ -68,7 +69,7 @@ class LeadSquaredNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Send the alert; see the class."""
-        alert = self._alert(context)
+        alert = self._logged_alert(context)
         for target in self.to:
             try:
                 sender = self._sender(target, alert, context)
@@ -82,7 +83,7 @@ class LeadSquaredNotifier(BaseNotifier):
 
     async def async_notify(self, context: Context) -> None:
         """Send the alert from a triggerer; see the class."""
-        alert = await sync_to_async(self._alert)(context)
+        alert = await sync_to_async(self._logged_alert)(context)
         for target in self.to:
             try:
                 sender = await sync_to_async(self._sender)(target, alert, context)
@@ -92,6 +93,12 @@ class LeadSquaredNotifier(BaseNotifier):
                     await _notified(_prepared(sender, alert, context))
             except Exception as error:
                 self._log_failure(target, error)
+
+    def _logged_alert(self, context: Context) -> Alert:
+        alert = self._alert(context)
+        if not self.to:
+            self.log.warning("%s", alert.text)
+        return alert
 
     def _alert(self, context: Context) -> Alert:
         """Build the alert; whatever goes wrong, there is one."""

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+import structlog
 from airflow.sdk import BaseNotifier
 
 from airflow_provider_leadsquared.delivery.entry import Entry
@@ -269,7 +270,14 @@ def test_a_target_that_is_away_is_logged_and_the_others_send(away, is_async, cap
     assert Chat.sent == ["LeadSquared: nightly.sync failed (run n1)"]
 
 
-@pytest.mark.parametrize("to", [[], None, 3, [3]])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_without_a_target_the_alert_is_in_the_log(is_async):
+    with structlog.testing.capture_logs() as logged:
+        notify(LeadSquaredNotifier(), is_async=is_async)
+    assert [one["event"] % one.get("positional_args", ()) for one in logged] == [alert_by().text]
+
+
+@pytest.mark.parametrize("to", [None, 3, [3]])
 def test_what_is_no_target_is_refused(to):
     with pytest.raises(ValueError, match="to must be"):
         LeadSquaredNotifier(to=to)
