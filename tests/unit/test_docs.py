@@ -25,7 +25,10 @@ from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
-PAGES = {name: (PROJECT / name).read_text() for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md")}
+PAGES = {
+    name: (PROJECT / name).read_text()
+    for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md", "docs/command-line.md")
+}
 EXAMPLES = "\n".join(path.read_text() for path in sorted((PROJECT / "dags_examples").glob("*.py")))
 NIGHTLY = PAGES["docs/nightly-sync.md"]
 
