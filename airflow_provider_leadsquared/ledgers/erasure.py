@@ -142,7 +142,10 @@ class Erasure:
             gone = delete(tables.lines).where(tables.lines.c.account_id == account_id)
             delete_in(connection, gone, tables.lines.c.line_id, sorted(lines))
             self._save(account_id, [LeadLine(ERASED, number, number, number)])
-        delete_in(connection, delete(tables.unsettled), tables.unsettled.c.sending_id, sorted(self._sendings))
+        ids = [row.line_id for _, row in self._rows]
+        for table in tables.all.sorted_tables:
+            if "row_line" in table.c:
+                delete_in(connection, delete(table), table.c.row_line, ids)
         connection.execute(delete(tables.entries).where(tables.entries.c.row_key == self._row_key))
 
     def _lines_of(self, account_id: str, row: RowLine) -> dict[str, Line]:
@@ -153,7 +156,7 @@ class Erasure:
         it was sent with last.
         """
         connection, tables = self._connection, self._tables
-        self._read_sendings(row.unsettled)
+        self._read_sendings(row)
         lines: dict[str, Line] = {row.line_id: row} | self._naming(account_id, row.line_id)
         ids = set() if row.success is None else {row.success.lead, *(key for _, key in row.success.match_keys)}
         for _ in range(2):  # the leads, then their match keys
@@ -170,10 +173,11 @@ class Erasure:
         )
         return {values[0]: read_line(tuple(values)) for values in self._connection.execute(query)}
 
-    def _read_sendings(self, sending_ids: Sequence[str]) -> None:
-        """Note sendings without a verdict, and when they began."""
+    def _read_sendings(self, row: RowLine) -> None:
+        """Note a row's sendings without a verdict, and when they began; also those that are not waited for any more."""
         unsettled = self._tables.unsettled
-        for line in select_in(self._connection, select(unsettled), unsettled.c.sending_id, list(sending_ids)):
+        mine = select(unsettled).where(unsettled.c.sync_id == row.sync_id, unsettled.c.row_line == row.line_id)
+        for line in self._connection.execute(mine):
             entry = line.scope, line.entry_id
             self._sendings[line.sending_id] = entry
             self._begun[entry] = max(self._begun.get(entry, 0.0), seconds_of(line.accepted_at or line.intended_at))

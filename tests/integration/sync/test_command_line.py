@@ -15,8 +15,9 @@ import pytest
 
 from airflow_provider_leadsquared.cli import running
 from airflow_provider_leadsquared.cli.main import main
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LedgerUnavailableError
 from airflow_provider_leadsquared.ledgers.migrations import SCHEMA_VERSION
+from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 from airflow_provider_leadsquared.sandbox import Sandbox
 from tests.integration.sync.nights import Night, customer, run_night, sync
 from tests.integration.tasks import connect_sqlite
@@ -96,6 +97,19 @@ def test_report_counts_rows_that_are_held(run, on_sqlite, sandbox, clock):
     document = json.loads(shown)
     assert (code, document["counts"], document["held"]) == (1, {"unchanged": 1}, 1)
     assert "1 rows that were rejected in an earlier run" in run("report", *ledger_of(on_sqlite))[1]
+
+
+def test_a_sync_does_not_fail_because_its_counts_cannot_be_kept(run, on_sqlite, sandbox, clock, monkeypatch, task_log):
+    def write(self: SyncLedger, entries: Any = (), *, metadata: Any = None) -> None:
+        if metadata:
+            raise LedgerUnavailableError("away")
+        kept(self, entries)
+
+    kept = SyncLedger.write
+    monkeypatch.setattr(SyncLedger, "write", write)
+    on_sqlite.fill(1)
+    sync(Night("n1"), on_sqlite)
+    assert "The counts are not kept for reports: away" in task_log()
 
 
 def test_report_shows_a_run_by_its_name_and_lists_all(run, on_sqlite, sandbox, clock):

@@ -57,6 +57,7 @@ def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
     ran = []
     monkeypatch.setattr(running, "run", lambda command, arguments: ran.append((command.name, arguments.as_json)) or 3)
     [group] = get_cli_commands()
+    assert isinstance(group, GroupCommand)
     [(parser, function)] = [(one, run) for name, one, run in of_airflow(group.subcommands) if name == "check"]
     with pytest.raises(SystemExit) as caught:
         function(parser.parse_args(["--json"]))
@@ -68,7 +69,7 @@ def test_every_command_names_a_function_that_is_there():
 
     commands = [one for command in COMMANDS for one in (command.commands if isinstance(command, Group) else [command])]
     assert all(isinstance(one, Command) for one in commands)
-    assert all(callable(getattr(import_module(one.function[0]), one.function[1])) for one in commands)  # type: ignore[union-attr]  # checked above
+    assert all(callable(getattr(import_module(one.function[0]), one.function[1])) for one in commands)
 
 
 def test_what_airflow_imports_at_each_of_its_commands_is_little():

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST
 from airflow_provider_leadsquared.ledgers.erasure import Erasure, Kept, UnderWayError
 from tests.unit.ledgers.stores import Database
 from tests.unit.ledgers.syncs import (
@@ -117,6 +118,15 @@ def test_a_row_in_doubt_is_not_erased_while_leadsquared_may_be_at_work_on_it(led
     assert (kept("k").under_way, kept("k").sendings) == ((), 1)
     erase("k")
     assert kept("k").is_empty
+
+
+def test_a_request_that_leadsquared_has_lost_is_not_asked_for_any_more(database, ledger, requests, time, erase, kept):
+    accepted(begun(ledger("1")), "k", "A")
+    judge(requests("1"), State.FAILED, reason_class=UNKNOWN_REQUEST)
+    time.now += SETTLE_TIMEOUT
+    assert kept("k").sendings == 1
+    erase("k")
+    assert (kept("k").is_empty, database.select("SELECT COUNT(*) FROM {table}_unsettled")) == (True, [(0,)])
 
 
 def test_a_captures_row_is_not_erased_while_its_request_is_open(database, time, kept):
