@@ -160,8 +160,11 @@ def _create(connection: Connection, tables: Tables, version: int) -> None:
 
 def _create_table(connection: Connection, tables: Tables, table: Table) -> None:
     """Create a table and its indexes, as far as they are missing."""
-    connection.execute(CreateTable(table, if_not_exists=True))
-    there = _index_names(connection, tables, table)
+    there: set[str | None] = set()
+    if _is_there(connection, tables, table.name):
+        there = _index_names(connection, tables, table)
+    else:
+        connection.execute(CreateTable(table))
     for index in sorted(table.indexes, key=lambda one: str(one.name)):
         if catalogue_name(connection.dialect, str(index.name)) not in there:
             connection.execute(CreateIndex(index))
