@@ -38,6 +38,8 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
+        "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
+        "notifications": [f"{_PACKAGE}.notifications.leadsquared.LeadSquaredNotifier"],
         "connection-types": [
             {
                 "connection-type": "leadsquared",

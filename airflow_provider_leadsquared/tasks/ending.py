@@ -11,13 +11,15 @@ from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, LedgerError, TaskError
+from airflow_provider_leadsquared.ledgers.runs import COUNTS
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.ledgers.base import Ledger
 
 #: How many rows an error or a log names one by one.
 NAMED_ROWS = 20
@@ -110,6 +112,14 @@ class TaskEnd:
 
     def _output(self) -> dict[str, Any]:
         return {"counts": self.counts.as_dict(), **self.output}
+
+
+def note_counts(ledger: Ledger, counts: Counts, log: Any) -> None:
+    """Keep the counts of a sync for reports. They are no part of the delivery, so a task does not fail for them."""
+    try:
+        ledger.write(metadata={COUNTS: counts.as_dict()})
+    except LedgerError as error:
+        log.warning("The counts are not kept for reports: %s", error)
 
 
 def update_no_asset(task: BaseOperator, why: str) -> None:

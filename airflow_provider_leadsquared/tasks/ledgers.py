@@ -177,6 +177,15 @@ def prune_ledger(ledger_conn_id: str, ledger_table: str = LEDGER_TABLE, *, reten
     return prune(database, retention=retention.total_seconds(), now=_now())
 
 
+def open_database(address: LedgerAddress) -> Database:
+    """
+    Open the database of a ledger, whichever tasks wrote it.
+
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
+    """
+    return _database(address)
+
+
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
     """
     Return the hook of a SQL database.

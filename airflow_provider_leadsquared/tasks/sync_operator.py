@@ -30,7 +30,7 @@ from airflow_provider_leadsquared.tasks.arguments import (
     warn_of_email_keys,
 )
 from airflow_provider_leadsquared.tasks.dry_run import preview
-from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, note_counts, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
@@ -175,6 +175,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                note_counts(ledger, run.counts(), self.log)
                 address = replace(address, number=ledger.last_number())
                 return self._conclude(context, run, address, stopped_by, held)
 

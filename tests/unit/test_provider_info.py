@@ -56,6 +56,12 @@ def test_it_names_every_module_with_a_transfer():
         import_module(module)
 
 
+def test_what_it_names_for_alerts_and_the_command_line_can_be_imported():
+    for name in (*INFO["cli"], *INFO["notifications"]):
+        module, _, what = name.rpartition(".")
+        assert callable(getattr(import_module(module), what))
+
+
 def test_its_connection_type_is_the_hooks():
     assert CONNECTION["hook-class-name"] == f"{LeadSquaredHook.__module__}.{LeadSquaredHook.__qualname__}"
     assert CONNECTION["connection-type"] == LeadSquaredHook.conn_type
