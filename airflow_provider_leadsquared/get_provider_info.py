@@ -41,6 +41,10 @@ def get_provider_info() -> dict[str, Any]:
             },
         ],
         "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
+        "extra-links": [
+            f"{_PACKAGE}.links.leadsquared.LeadLink",
+            f"{_PACKAGE}.links.leadsquared.ErrorLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "leadsquared",
