@@ -40,7 +40,14 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.csv_to_leadsquared",
             },
         ],
-        "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
+        "asset-uris": [
+            {
+                "schemes": ["leadsquared"],
+                "handler": f"{_PACKAGE}.assets.sanitize_uri",
+                "factory": f"{_PACKAGE}.assets.leads_asset",
+                "to_openlineage_converter": f"{_PACKAGE}.assets.to_openlineage",
+            }
+        ],
         "extra-links": [
             f"{_PACKAGE}.links.leadsquared.LeadLink",
             f"{_PACKAGE}.links.leadsquared.ErrorLink",

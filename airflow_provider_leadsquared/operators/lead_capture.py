@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
+from airflow_provider_leadsquared.tasks.lineage import lineage_of
 from airflow_provider_leadsquared.tasks.submit_operator import SubmitOperator
 
 if TYPE_CHECKING:
@@ -90,3 +91,7 @@ class LeadCaptureOperator(SubmitOperator):
         from airflow_provider_leadsquared.api.field_rules import FieldRules
 
         return FieldRules(hook.get_lead_fields()) if self.check_fields else None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self)

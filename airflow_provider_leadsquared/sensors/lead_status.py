@@ -23,6 +23,7 @@ from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, NAMED_ROWS, TaskEnd, failed_upstream
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
+from airflow_provider_leadsquared.tasks.lineage import lineage_of
 from airflow_provider_leadsquared.tasks.link_targets import noted_error
 
 if TYPE_CHECKING:
@@ -169,6 +170,10 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         with noted_error(self):
             self._report = Report.parse(event)
         return self.execute(context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self)
 
     def on_kill(self) -> None:
         """Ask for no further request. Airflow calls this in a signal handler, where nothing else is safe."""

@@ -12,7 +12,9 @@ from airflow.sdk.definitions.asset import BaseAsset
 from airflow_provider_leadsquared.delivery.counts import NO_REASON, Counts
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
+from airflow_provider_leadsquared.tasks.lineage import COUNTS
 from airflow_provider_leadsquared.tasks.link_targets import note_lead
+from airflow_provider_leadsquared.tasks.metrics import count_rows
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -52,9 +54,12 @@ class TaskEnd:
     web_url: str | None = None
 
     def __post_init__(self) -> None:
-        """Log the counts, and note the lead to link to."""
+        """Log the counts, and let all around have them: metrics, lineage, links."""
         self.task.log.info("Counts: %s", self.counts)
         note_lead(self.task, self.shown, self.web_url)
+        setattr(self.task, COUNTS, self.counts)
+        ti = self.context["ti"]
+        count_rows(self.counts, dag_id=ti.dag_id, task_id=ti.task_id)
 
     def succeed(self) -> dict[str, Any]:
         """Put the counts into the events of the task's assets, if it may have changed a lead, and return its output."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.tasks.lineage import file_read, lineage_of
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
 if TYPE_CHECKING:
@@ -72,3 +73,7 @@ class CsvToLeadSquaredOperator(SyncOperator):
                 if type(error) is not ValueError:
                     raise
                 raise ValueError(f"{self.path}: {error}") from None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self, lambda: file_read(self.path))

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.tasks.lineage import lineage_of, tables_read
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
 if TYPE_CHECKING:
@@ -102,3 +103,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
         from airflow_provider_leadsquared.tasks.row_sources.sql import read_query
 
         return read_query(sql_hook(self.conn_id, "conn_id"), self.sql, self.parameters)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self, lambda: tables_read(self))

@@ -79,7 +79,8 @@ def test_an_error_names_three_reasons_and_counts_the_rest(sandbox, clock):
 
 
 def test_the_log_of_a_capture_ends_with_what_failed_examples_and_the_next_step(sandbox, clock, task_log):
-    rows = [*leads(1), *({"id": f"bad{n}", "mx_City": "Pune"} for n in range(7)), {"id": "worse", "EmailAddress": ["x"]}]
+    bad = [{"id": f"bad{n}", "mx_City": "Pune"} for n in range(7)]
+    rows = [*leads(1), *bad, {"id": "worse", "EmailAddress": ["x"]}]
     with pytest.raises(LeadsNotDelivered):
         capture(Task(), rows)
     assert end_of(task_log) == [
