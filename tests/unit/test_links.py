@@ -17,7 +17,6 @@ from airflow_provider_leadsquared.links import documentation
 from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from airflow_provider_leadsquared.sync.policies import RunRefusedError
 from airflow_provider_leadsquared.tasks.link_targets import note_lead, noted_error
 from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
@@ -102,7 +101,6 @@ def test_an_error_of_a_users_own_class_links_to_the_public_one_above_it():
         pass
 
     assert link_of(ErrorLink(), ended_by(Own("…"))).endswith("#leadsunsent")
-    assert link_of(ErrorLink(), ended_by(RunRefusedError("too_long", "", "…"))).endswith("#runrefusederror")
 
 
 @pytest.mark.usefixtures("published")
