@@ -10,6 +10,7 @@ from importlib.metadata import entry_points, version
 from importlib.resources import files
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,6 +21,10 @@ import airflow_provider_leadsquared
 from airflow_provider_leadsquared.api.regions import REGIONS
 from airflow_provider_leadsquared.get_provider_info import get_provider_info
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
+from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
+from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 
 INFO = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
@@ -55,6 +60,20 @@ def test_it_names_every_module_with_a_transfer():
     assert named == {name for name in there if not name.rpartition(".")[2].startswith("_")}
     for module in named:
         import_module(module)
+
+
+def test_every_class_and_function_that_it_names_exists():
+    uris = INFO["asset-uris"][0]
+    for path in (*INFO["extra-links"], uris["handler"], uris["factory"], uris["to_openlineage_converter"]):
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(import_module(module), name))
+
+
+def test_it_names_every_link_of_a_task():
+    """Airflow shows no link of a class that it does not know."""
+    operators = (LeadCaptureOperator, LeadStatusSensor, SqlToLeadSquaredOperator, CsvToLeadSquaredOperator)
+    links = {type(link) for operator in operators for link in operator.operator_extra_links}
+    assert {f"{link.__module__}.{link.__qualname__}" for link in links} == set(INFO["extra-links"])
 
 
 def test_its_connection_type_is_the_hooks():
@@ -95,6 +114,7 @@ def test_the_form_shows_the_port_without_which_airflows_test_refuses():
 
 
 def test_the_form_that_airflow_draws_has_all_that_the_metadata_says():
+    drawn: Any
     (drawn,) = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "leadsquared"]
     assert {name: field["schema"]["title"] for name, field in drawn.extra_fields.items()} == {
         name: field["label"] for name, field in CONNECTION["conn-fields"].items()
@@ -118,7 +138,7 @@ def wtforms(monkeypatch):
     module, validators = ModuleType("wtforms"), ModuleType("wtforms.validators")
     for name in ("PasswordField", "StringField"):
         setattr(module, name, type(name, (_Field,), {}))
-    validators.any_of = list
+    setattr(validators, "any_of", list)  # noqa: B010 - a module made for the test has no such attribute
     monkeypatch.setitem(sys.modules, "wtforms", module)
     monkeypatch.setitem(sys.modules, "wtforms.validators", validators)
 
