@@ -25,7 +25,7 @@ from airflow_provider_leadsquared.api.errors import (
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
-from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
+from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
@@ -168,14 +168,13 @@ class LeadSquaredHook(BaseHook):
         request = requests.get_status(self.account, row, request_id)
         return self._get(responses.read_status, request, request_id, row)
 
-    def get_api_host(self) -> str:
+    def get_account_facts(self) -> responses.AccountFacts:
         """
-        Ask which synchronous host serves the account; any host of LeadSquared's responds.
+        Ask whose the key pair is, and which synchronous host serves the account; any host of LeadSquared's responds.
 
-        :return: A bare host name.
         :raises ApiError: It could not be asked, after some tries.
         """
-        return self._get(responses.read_api_host, requests.identify_user(self.account))
+        return self._get(responses.read_account_facts, requests.identify_user(self.account))
 
     def get_queue_metrics(self, *, api: str = LEAD_CAPTURE.name) -> responses.QueueMetrics:
         """
@@ -204,15 +203,20 @@ class LeadSquaredHook(BaseHook):
         return self._get(responses.read_lead_fields, request)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
+        """
+        Check which of hosts, key pair and async key work, and say what account they lead to.
+
+        Only reads, never raises, shows no key and nothing personal.
+
+        :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
+            clock is from this machine's, else what is wrong.
+        """
         try:
-            problems = [*key_pair_problems(self), *async_key_problems(self)]
+            found = ConnectionCheck(self)
         except Exception as error:
             shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
             return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
-        if problems:
-            return False, "; ".join(problems)
-        return True, "Hosts, key pair and async API key are accepted."
+        return not found.problems, "; ".join(found.problems) or found.text()
 
     def submit_many(
         self,

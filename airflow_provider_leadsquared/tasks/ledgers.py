@@ -213,7 +213,7 @@ def _run_of_capture(address: LedgerAddress) -> RunOfTask:
 
 def _database(address: LedgerAddress) -> Database:
     # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
-    from airflow_provider_leadsquared.ledgers.database import Database
+    from airflow_provider_leadsquared.tasks.timed_database import TimedDatabase
 
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
     if (store := _column_store(hook)) is not None:
@@ -222,7 +222,7 @@ def _database(address: LedgerAddress) -> Database:
             "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
             "SQLite. The rows to send may come from any database"
         )
-    return Database(hook.get_conn, table=address.ledger_table)
+    return TimedDatabase(hook.get_conn, table=address.ledger_table)
 
 
 def _column_store(hook: DbApiHook) -> str | None:
