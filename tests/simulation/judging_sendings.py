@@ -18,8 +18,13 @@ SETTLE_TIMEOUT = 36_570.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
 #: readings of the ladder.
 POLLS_OF_A_REQUEST = 44
+#: As many more if another request never ends: that one is asked for every 15 minutes, and those behind it are its
+#: queue's sample.
+POLLS_BESIDE_A_LOST_REQUEST = 41
 #: The same of a request that is not known, or by a worker whose clock is wrong: in growing intervals.
 POLLS_OF_AN_UNKNOWN_REQUEST = 150
+#: Calls at most that meet a fault on their way: 77 polls in growing intervals, each of which is made four times.
+TROUBLED_CALLS = 308
 
 
 class SendingJudge:
@@ -120,6 +125,8 @@ class SendingJudge:
         worker, request = sent.worker, sent.request
         if request is None or request.state is not Real.SUCCEEDED or not sent.is_receipt_delivered:
             return False
+        if worker in self._simulation.ledger.refused:
+            return False  # its receipt may be in no ledger
         known_at = self._simulation.wire.known_at.get(request.id, at)
         return known_at < at and not worker.is_dead and worker.ended_at is not None and worker.ended_at < at
 
@@ -127,12 +134,17 @@ class SendingJudge:
         """Demand that no task polls a request more often than the plan has it."""
         wire = self._simulation.wire
         is_on_time = "clocks" not in self._simulation.plan.parts
+        lost = [sent for sent in wire.sent if sent.request is not None and _never_ends(sent.request)]
         for (asked, task), polls in wire.polls_of.items():
             request = self._simulation.account.queue.request(asked)
-            is_lost = request is None or request.state is Real.LOST or request.planned.hidden_polls > 0
-            most = POLLS_OF_A_REQUEST if is_on_time and not is_lost else POLLS_OF_AN_UNKNOWN_REQUEST
+            most = POLLS_OF_A_REQUEST + (POLLS_BESIDE_A_LOST_REQUEST if lost else 0)
+            if not is_on_time or request is None or _never_ends(request):
+                most = POLLS_OF_AN_UNKNOWN_REQUEST
             if polls > most:
                 self._fail(f"A9 {task} polled {asked} {polls} times")
+        for (asked, task), polls in wire.troubled_polls_of.items():
+            if polls > TROUBLED_CALLS:
+                self._fail(f"A9 {task} polled {asked} {polls} times, and met a fault each time")
 
     def _check_attempts(self) -> None:
         """Demand that the result table counts each sending that was accepted, where one try was all there was."""
@@ -148,6 +160,7 @@ class SendingJudge:
                 and sent.request is not None
                 and sent.worker.ended_at is not None
                 and not sent.worker.is_dead
+                and sent.worker not in simulation.ledger.refused
             ):
                 received[run, str(row)] += 1
         sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
@@ -158,6 +171,11 @@ class SendingJudge:
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
+
+
+def _never_ends(request: Any) -> bool:
+    """Tell whether LeadSquared lost a request, or does not show it at first."""
+    return request.state is Real.LOST or request.planned.hidden_polls > 0
 
 
 def _key(name: str, lead: dict[str, Any]) -> str | None:

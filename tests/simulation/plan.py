@@ -112,6 +112,9 @@ class _Drawing:
             "phone_spelling": rng.choice(("normalise", "compare")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
+            "metrics": "metrics" in self._parts,
+            "metrics_need_keys": rng.random() < 0.3,
+            "metrics_rate_key": rng.choice(("ProcessingRatePerMinute", "ProcessingratePerMinute")),
         }
         if "plain phones" in self._parts:
             chosen["unique_fields"] = ("EmailAddress",)
@@ -197,6 +200,7 @@ class _Drawing:
                 "close_after": rng.choice((None, None, 600.0)),
                 "retries": rng.choice(self._theme.retries),
                 "concurrency": rng.choice((1, 2, 8)),
+                "deferrable": self._is_deferrable(),
             }
             if "refresh" in parts and rng.random() < 0.4:
                 facts["full_refresh"] = True
@@ -213,6 +217,7 @@ class _Drawing:
                 "close_after": None,
                 "retries": 1,
                 "concurrency": rng.choice((1, 4)),
+                "deferrable": self._is_deferrable(),
             }
             self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 12 * HOUR)), "run", facts))
         for _ in range(rng.randint(*(self._theme.changes if self._customers < 15 else (0, 20)))):
@@ -226,6 +231,9 @@ class _Drawing:
             self._events.append(Event(at + DAY * rng.random(), "ledger lost"))
         if "pruned" in parts and rng.random() < 0.5:
             self._events.append(Event(at + DAY * rng.random(), "prune"))
+
+    def _is_deferrable(self) -> bool:
+        return "deferrable" in self._parts and self._rng.random() < 0.7
 
     def _capture(self, night: int, at: float) -> None:
         rng = self._rng
@@ -243,6 +251,7 @@ class _Drawing:
             "concurrency": rng.choice((1, 4)),
             "store": rng.choice(("sql", "sql", "task state")),
             "on_clear": rng.choice(("resume", "resend")),
+            "deferrable": self._is_deferrable(),
         }
         self._events.append(Event(at, "capture", facts))
         if "cleared" in self._parts and rng.random() < 0.5:

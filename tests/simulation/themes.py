@@ -39,6 +39,9 @@ PARTS = {
     "cleared": 0.15,
     "unkeyed": 0.3,
     "many": 0.03,
+    "deferrable": 0.3,
+    "metrics": 0.5,
+    "lying metrics": 0.2,
 }
 #: Steps of a worker at which it may be killed or paused, and how many of a kind a run has.
 STEPS = (
@@ -114,7 +117,15 @@ class Theme:
     sensors: tuple[float | None, ...] = (0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)
     retries: tuple[int, ...] = (0, 1, 2, 2)
     steps: tuple[tuple[str, int], ...] = STEPS
-    tasks: tuple[tuple[str, int], ...] = (("send", 1), ("send", 1), ("send", 2), ("wait", 1))
+    tasks: tuple[tuple[str, int], ...] = (
+        ("send", 1),
+        ("send", 1),
+        ("send", 1),
+        ("send", 2),
+        ("wait", 1),
+        ("wait", 2),
+        ("trigger", 1),
+    )
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
@@ -179,6 +190,15 @@ THEMES = {
         fault_starts=(-60.0,),
         fault_seconds=(HOUR, 10 * HOUR),
         settings={"queue_delay": (1.0, 1.0, 30.0)},
+    ),
+    "triggers": Theme(
+        parts={"deferrable": 1.0, "crashes": 0.7, "pauses": 0.5, "queue": 0.7, "calls": 0.3, "captures": 0.3},
+        customers=(1, 2, 3, 5),
+        changes=(1, 4),
+        sensors=(0.0, 0.0, 600.0),
+        steps=(("any", 40), ("any", 200), ("await", 60), ("response", 10), ("commit", 4)),
+        tasks=(("trigger", 1), ("trigger", 1), ("trigger", 2), ("wait", 1), ("wait", 2)),
+        pauses=(100.0, 1_000.0, HOUR, 12 * HOUR),
     ),
     "in doubt": Theme(
         parts={"calls": 1.0, "swaps": 0.5, "crashes": 0.3, "pauses": 0.3, "cleared": 0.3, "captures": 0.3},

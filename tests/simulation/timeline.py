@@ -172,6 +172,10 @@ class Worker:
         self.steps: Counter[str] = Counter()
         self.at_step: dict[tuple[str, int], Callable[[Worker], None]] = {}
         self.on_death: list[Callable[[], None]] = []
+        #: Called when a process that was killed is gone, with all its strands.
+        self.on_gone: list[Callable[[], None]] = []
+        #: What happens when it is not heard of for so long that others take its place.
+        self.give_up: Callable[[], None] = lambda: None
         #: Whether it was paused between its last check and the socket, which nothing can fence.
         self.is_at_socket = False
         self.was_paused_at_socket = False
@@ -236,3 +240,5 @@ class Worker:
             if strand.greenlet:  # one that has not begun never will
                 self.timeline.enter(strand, Killed)
         self.strands.clear()
+        for act in self.on_gone:
+            act()

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from tests.simulation.seams import RUNNING
 from tests.simulation.timeline import Killed, Worker
+from tests.simulation.triggering import Triggering
 
 if TYPE_CHECKING:
     from tests.simulation.episode import Simulation
@@ -56,6 +57,9 @@ class TaskInstance:
     worker: Worker | None = None
     store: Store = field(default_factory=Store)
     tries_left: int = 0
+    #: How many triggers it has had, and the event with which it is resumed.
+    triggers: int = 0
+    event: Any = None
     #: Ends of tries: when, and how.
     ended_at: float = 0.0
     error: BaseException | None = None
@@ -70,16 +74,17 @@ class TaskInstance:
         self.state, self.output = "running", None
         simulation = self.simulation
         self.worker = worker = simulation.worker(self.run, self.task, self.part, self.try_number)
-        worker.on_death.append(
-            lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, lambda: self.lost(worker))
-        )
+        worker.give_up = lambda: self.lost(worker)
+        worker.on_death.append(lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, worker.give_up))
         ti = _Ti(self)
         context: Any = {
             "ti": ti,
             "dag_run": SimpleNamespace(clear_number=self.clears),
             "task_state_store": self.store,
             "outlet_events": {},
+            "event": self.event,
         }
+        self.event = None
 
         def body() -> None:
             state, output = "success", None
@@ -88,6 +93,8 @@ class TaskInstance:
                 output = self.act(context)
             except Killed:
                 raise
+            except TaskDeferred as deferral:
+                state, output = "deferred", deferral
             except AirflowSkipException:
                 state = "skipped"
             except (AirflowFailException, AirflowSensorTimeout) as raised:
@@ -95,10 +102,21 @@ class TaskInstance:
             except Exception as raised:
                 state, error = "retry", raised
             worker.ended_at = simulation.timeline.now
-            given = output if state == "success" else ti.pushed
+            given = output if state in ("success", "deferred") else ti.pushed
             simulation.timeline.at(simulation.timeline.now, lambda: self.ended(worker, state, given, error))
 
         worker.start(body)
+
+    def resume(self, event: Any) -> None:
+        """Go on with the event of the trigger."""
+        self.event = event
+        self.begin_try()
+
+    def fail_deferred(self) -> None:
+        """End a try that has waited in vain for its trigger."""
+        self.state = "running"
+        if self.worker is not None:
+            self.ended(self.worker, "retry", None, None)
 
     def lost(self, worker: Worker) -> None:
         """Give a worker up."""
@@ -111,6 +129,11 @@ class TaskInstance:
             self.simulation.tell(f"{worker.name}, given up before, ends: {state} {error or ''}")
             return
         simulation = self.simulation
+        if state == "deferred":
+            simulation.tell(f"{worker.name} is deferred")
+            self.state = state
+            Triggering(self, output)
+            return
         self.output, self.error, self.ended_at = output, error, simulation.timeline.now
         simulation.tell(f"{worker.name}: {state} {(output or {}).get('counts', '')} {error or ''}")
         simulation.auditor.task_ended(self, worker, state, output, error)
