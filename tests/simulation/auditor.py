@@ -152,10 +152,10 @@ class Auditor:
             right = _VERDICTS[request.state]
             if state == "failed" and ("ERROR" in request.planned.flap_statuses or self._began_late(request)):
                 continue  # its status said so after the last retry, too
-            if state in ("open", "failed") and request.polls <= request.planned.hidden_polls:
+            if state in ("open", "failed") and 0 < request.polls <= request.planned.hidden_polls:
                 continue  # no poll has found it yet
             if state == "open" and 0 < request.polls <= request.planned.flap_polls:
-                continue  # whatever was asked, LeadSquared has not shown the verdict yet
+                continue  # no poll was shown the verdict yet
             if state not in right:
                 self._fail(f"A2 {row_key}, request {request_id}: {state}, but it is {request.state.value}")
             if state in _YES and lead_id != request.lead_id:

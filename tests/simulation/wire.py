@@ -211,9 +211,9 @@ class Wire:
         return response, sent
 
     def note_verdict(self, request_id: str | None) -> None:
-        """Note that a worker got a status, if LeadSquared had decided."""
+        """Note that a worker got a status, if it was a verdict."""
         request = self.account.queue.request(request_id or "")
-        if request is not None and request.settled_at is not None:
+        if request is not None and request.settled_at is not None and request.polls > request.planned.flap_polls:
             self.known_at.setdefault(request.id, self.timeline.now)
 
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
