@@ -14,6 +14,7 @@ from tests.simulation.others import Others
 from tests.simulation.plan import CALM_NIGHTS, DAY, HOUR, Event, Plan
 from tests.simulation.runs import Read, Runs, sync_arguments
 from tests.simulation.seams import RUNNING
+from tests.simulation.themes import EVERYTHING, THEMES
 from tests.simulation.timeline import START, Hanging, Timeline, Worker
 from tests.simulation.tries import HEARTBEAT, TaskInstance
 from tests.simulation.troubles import Troubles
@@ -71,6 +72,7 @@ class Simulation:
         self.account = WatchedAccount(settings, (), TimelineClock(self.timeline))
         self.wire = Wire(self.timeline, self.account, self._faults.of_call)
         self.wire.names_failures = "named failures" in plan.parts
+        self.wire.unseen = THEMES.get(plan.theme, EVERYTHING).unseen
         self.wire.metrics_lie = "lying metrics" in plan.parts
         RUNNING.timeline, RUNNING.rng, RUNNING.wire = self.timeline, random_of(plan.seed, "ids"), self.wire
         RUNNING.account = Account.from_settings(
@@ -189,7 +191,7 @@ class Simulation:
         def pause(worker: Worker) -> None:
             step = f"step {event.facts['step']} ({event.facts['kind']})"
             self.tell(f"{worker.name} is paused at {step} for {event.facts['seconds']} s")
-            worker.pause(event.facts["seconds"])
+            worker.pause(event.facts["seconds"], is_suspended=event.facts["suspended"])
             if event.facts["given_up"]:
                 self.timeline.at(self.timeline.now + HEARTBEAT, lambda: worker.give_up())
 

@@ -40,7 +40,7 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9, A12 and A13.
+        Judge A4, A5, A9, A12, A13 and A14.
 
         :raises Violation: A promise was not kept.
         """
@@ -114,11 +114,34 @@ class SendingJudge:
             group = groups.name(f"row {row}")
             earlier = last.get(group)
             if earlier is not None and not self._is_certain(earlier, read_at):
+                if group not in doubtful and self._should_have_waited(sent, earlier):
+                    self._fail(f"A14 {sent.worker.name} sends {sent.lead} while {earlier.lead} is open at its lead")
                 doubtful.add(group)
             is_same = earlier is not None and (earlier.lead, _sync(earlier)) == (sent.lead, _sync(sent))
             if is_same and earlier is not None and group not in doubtful:
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
             last[group] = sent
+
+    def _should_have_waited(self, sent: Sent, earlier: Sent) -> bool:
+        """Tell whether a row was sent while another one's request to the lead that both reach was open."""
+        simulation, request = self._simulation, earlier.request
+        if {"behaviour", "search by", "clear"} & simulation.plan.parts or _row(sent) == _row(earlier):
+            return False
+        if request is None or not earlier.is_receipt_delivered or earlier.worker in simulation.ledger.refused:
+            return False
+        is_open = (request.settled_at or sent.at + 1.0) > sent.at and sent.at - earlier.at < SETTLE_TIMEOUT - 100
+        leads = [self._known_lead(one, earlier.at) for one in (sent, earlier)]
+        return is_open and not sent.is_from_pause and leads[0] is not None and leads[0] == leads[1]
+
+    def _known_lead(self, sent: Sent, at: float) -> str | None:
+        """Return the lead that a sync last reached by the match keys of a sending, None if it did not."""
+        found: str | None = None
+        keys = _keys(sent)
+        for one in self._simulation.wire.sent:
+            request = one.request
+            if one.at < at and request is not None and _keys(one) == keys and request.lead_id:
+                found = request.lead_id
+        return found
 
     def _is_certain(self, sent: Sent, at: float) -> bool:
         """Tell whether at a time the sync knew that LeadSquared had taken the row, and that the CRM had said yes."""
@@ -128,6 +151,8 @@ class SendingJudge:
         if worker in self._simulation.ledger.refused:
             return False  # its receipt may be in no ledger
         known_at = self._simulation.wire.known_at.get(request.id, at)
+        if known_at - sent.at > SETTLE_TIMEOUT - 100:
+            return False  # nobody waited for it any more
         return known_at < at and not worker.is_dead and worker.ended_at is not None and worker.ended_at < at
 
     def _check_calls(self) -> None:
@@ -181,6 +206,14 @@ def _never_ends(request: Any) -> bool:
 def _key(name: str, lead: dict[str, Any]) -> str | None:
     value = lead.get(name)
     return None if not value else f"{name} {value[-10:] if name == 'Phone' else value}"
+
+
+def _keys(sent: Sent) -> tuple[str | None, ...]:
+    return tuple(_key(name, sent.lead) for name in ("EmailAddress", "Phone"))
+
+
+def _row(sent: Sent) -> str:
+    return str(sent.lead.get("mx_City")).partition(".")[0]
 
 
 def _sync(sent: Sent) -> bool:

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.themes import CALL_FAULTS, DAY, EVERYTHING, HOUR, THEMES
+from tests.simulation.themes import DAY, EVERYTHING, HOUR, THEMES
 
 #: Nights without faults and changes that follow at most: until in so many of them in a row nothing is sent.
 CALM_NIGHTS, STILL_NIGHTS = 14, 3
@@ -86,7 +86,7 @@ class _Drawing:
     def plan(self) -> Plan:
         rng = self._rng
         settings = self._settings()
-        nights = rng.randint(3, 6)
+        nights = rng.randint(*self._theme.nights)
         for customer in range(self._customers):
             if rng.random() < 0.8:
                 self._put(0.0, customer, is_new=True)
@@ -151,9 +151,18 @@ class _Drawing:
             phone = rng.choice([*self._phones, None])
         else:
             email, phone = None, None
+        if "split keys" in self._parts:
+            email, phone = self._split(customer)
         self._versions[customer] = top
         self._rows[customer] = email, phone, version
         self._add_put(at, customer)
+
+    def _split(self, customer: int) -> tuple[str | None, str | None]:
+        """Return match keys of one lead of which each of two rows has one, after the first had both."""
+        email, phone = (keys[customer // 2 % len(keys)] for keys in (self._emails, self._phones))
+        if customer % 2:
+            return None, phone
+        return email, None if customer in self._former else phone
 
     def _add_put(self, at: float, customer: int) -> None:
         email, phone, version = row = self._rows[customer]
@@ -263,7 +272,9 @@ class _Drawing:
         rng, parts, theme = self._rng, self._parts, self._theme
         if "calls" in parts:
             for _ in range(rng.randint(1, 3)):
-                self._window(end, "call", {"what": rng.choice(CALL_FAULTS), "share": rng.choice((0.1, 0.3, 0.7, 1.0))})
+                self._window(
+                    end, "call", {"what": rng.choice(theme.call_faults), "share": rng.choice((0.1, 0.3, 0.7, 1.0))}
+                )
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(
@@ -286,6 +297,7 @@ class _Drawing:
                     **self._place(runs),
                     "seconds": round(seconds),
                     "given_up": rng.random() < self._theme.given_up,
+                    "suspended": rng.random() < 0.3,
                 }
                 self._events.append(Event(0.0, "pause", facts))
         if "clocks" in parts:
@@ -318,7 +330,7 @@ class _Drawing:
         rng = self._rng
         start = HOUR + rng.random() * (end - HOUR)
         runs = [event.at for event in self._events if event.kind in ("run", "capture")]
-        if rng.random() < 0.7 and runs:
+        if rng.random() < self._theme.aimed and runs:
             start = rng.choice(runs) + rng.choice(self._theme.fault_starts) * rng.random()
         seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))

@@ -148,6 +148,7 @@ class Runs:
             sensor = SimulatedSensor(
                 task_id="wait", request_ids=given, deferrable=facts.get("deferrable", False), **arguments
             )
+            sensor.upstream_task_ids.add("send")
             sensor_of["now"] = sensor
             event = context["event"]
             result = sensor.execute(context) if event is None else sensor.execute_complete(context, event)

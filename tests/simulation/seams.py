@@ -58,10 +58,11 @@ class _Time:
         return worker.time()
 
     def monotonic(self) -> float:
-        return self._simulation.timeline.now - START
+        return self._simulation.worker.monotonic()
 
     def clock_gettime(self, clock: int) -> float:
-        return self._simulation.timeline.now - START
+        is_monotonic = clock == self.CLOCK_MONOTONIC
+        return self.monotonic() if is_monotonic else self._simulation.timeline.now - START
 
     def sleep(self, seconds: float) -> None:
         worker = self._simulation.worker

@@ -60,6 +60,8 @@ class TaskInstance:
     #: How many triggers it has had, and the event with which it is resumed.
     triggers: int = 0
     event: Any = None
+    #: RequestIds whose verdicts are in that event.
+    reported: list[str] = field(default_factory=list)
     #: Ends of tries: when, and how.
     ended_at: float = 0.0
     error: BaseException | None = None
@@ -107,9 +109,9 @@ class TaskInstance:
 
         worker.start(body)
 
-    def resume(self, event: Any) -> None:
+    def resume(self, event: Any, reported: list[str]) -> None:
         """Go on with the event of the trigger."""
-        self.event = event
+        self.event, self.reported = event, reported
         self.begin_try()
 
     def fail_deferred(self) -> None:
@@ -122,6 +124,7 @@ class TaskInstance:
         """Give a worker up."""
         if worker is self.worker and self.state == "running" and worker.ended_at is None:
             self.simulation.tell(f"{worker.name} is given up")
+            worker.is_given_up = True
             self.ended(worker, "retry", None, None)
 
     def ended(self, worker: Worker, state: str, output: Any, error: BaseException | None) -> None:
@@ -129,6 +132,9 @@ class TaskInstance:
             self.simulation.tell(f"{worker.name}, given up before, ends: {state} {error or ''}")
             return
         simulation = self.simulation
+        if error is None:
+            for request_id in self.reported:
+                simulation.wire.known_at.setdefault(request_id, simulation.timeline.now)
         if state == "deferred":
             simulation.tell(f"{worker.name} is deferred")
             self.state = state
@@ -155,9 +161,15 @@ class _Ti:
         self.run_id, self.task_id = instance.run, instance.task
         self.map_index, self.try_number = instance.map_index, instance.try_number
         self.pushed: Any = None
+        self._simulation = instance.simulation
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed = value
 
-    def get_task_states(self, **_: Any) -> dict[str, dict[str, str]]:
-        return {}
+    def get_task_states(self, *, run_ids: list[str], task_ids: list[str], **_: Any) -> dict[str, dict[str, str]]:
+        states = {
+            one.task if one.map_index < 0 else f"{one.task}_{one.map_index}": one.state
+            for one in self._simulation.instances
+            if one.run in run_ids and one.task in task_ids
+        }
+        return {run_ids[0]: states}

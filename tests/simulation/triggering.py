@@ -60,6 +60,7 @@ class Triggering:
     def _take_over(self, worker: Worker) -> None:
         if worker is self._worker and worker.ended_at is None and not self._is_over:
             self._instance.simulation.tell(f"{worker.name} is given up")
+            worker.is_given_up = True
             self._begin()
 
     def _fire(self, worker: Worker, payload: str) -> None:
@@ -67,7 +68,7 @@ class Triggering:
         instance.simulation.tell(f"{worker.name} fires {payload[:100]}")
         if not self._is_over:
             self._is_over = True
-            instance.resume(json.loads(payload))
+            instance.resume(json.loads(payload), worker.seen)
 
     def _time_out(self) -> None:
         if not self._is_over:

@@ -130,6 +130,8 @@ class Wire:
         self.known_at: dict[str, float] = {}
         #: Whether a status between retries is a failure with the system error's name.
         self.names_failures = False
+        #: Share of the requests without an attempt left that are applied all the same.
+        self.unseen = 0.5
         #: Whether queue metrics are sometimes wrong.
         self.metrics_lie = False
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
@@ -199,7 +201,11 @@ class Wire:
             sent.is_from_pause = is_paused
             sent.lead = dict(call.endpoint.read_lead(call.body) or {})
             self.sent.append(sent)
-            if request is not None and request.planned.system_errors >= EVERY_ATTEMPT and worker.rng.random() < 0.5:
+            if (
+                request is not None
+                and request.planned.system_errors >= EVERY_ATTEMPT
+                and worker.rng.random() < self.unseen
+            ):
                 self._apply_unseen(request, worker)
         elif call.endpoint.action is Action.STATUS:
             self.polls += 1
@@ -210,11 +216,14 @@ class Wire:
                 response = _named_failure(account.queue.request(asked), response)
         return response, sent
 
-    def note_verdict(self, request_id: str | None) -> None:
-        """Note that a worker got a status, if it was a verdict."""
+    def note_verdict(self, worker: Worker, request_id: str | None) -> None:
+        """Note that a worker got a status, if it was a verdict and the worker writes it down."""
         request = self.account.queue.request(request_id or "")
         if request is not None and request.settled_at is not None and request.polls > request.planned.flap_polls:
-            self.known_at.setdefault(request.id, self.timeline.now)
+            if ".trigger." in worker.name:
+                worker.seen.append(request.id)
+            elif not worker.is_given_up:
+                self.known_at.setdefault(request.id, self.timeline.now)
 
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
@@ -321,7 +330,7 @@ class WireConnections:
             if sent is not None and sent.request is not None:
                 sent.is_receipt_delivered = True
             if endpoint.action is Action.STATUS and response.status is not None:
-                wire.note_verdict(response.request_id)
+                wire.note_verdict(worker, response.request_id)
             yield _Response(response, wire.account)
 
 
