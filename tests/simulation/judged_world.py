@@ -1,4 +1,4 @@
-"""A small world for tests of the judge: the real sandbox, network and ledger, and workers whose acts the test makes up."""
+"""A small world for tests of the judge: real sandbox, network and ledger, and workers whose acts a test makes up."""
 
 from __future__ import annotations
 
