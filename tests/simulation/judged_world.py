@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+from aiohttp import ClientError
+
+from airflow_provider_leadsquared.sandbox.endpoints import Endpoint
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from tests.simulation.auditor import Auditor
-from tests.simulation.call_faults import Trouble, sandbox_fault
+from tests.simulation.call_faults import RESET_BEFORE, Trouble, sandbox_fault
 from tests.simulation.judging_crm import CrmJudge
 from tests.simulation.judging_sendings import SendingJudge
 from tests.simulation.ledger import TABLE, LedgerServer
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.runs import Read
 from tests.simulation.timeline import Timeline, Worker
 from tests.simulation.wire import Sent, TimelineClock, WatchedAccount, Wire, random_of
 
 EMAIL, PHONE = "asha@example.org", "+91-9000000001"
 HOUR = 3_600.0
+HOST = "asyncapi-in21.leadsquared.com"
 FLAPS = sandbox_fault("flap", polls=6)
 JSON = {"content-type": "application/json"}
 
@@ -47,11 +54,26 @@ class World:
 
     def send(self, worker: Worker, lead: dict[str, str], trouble: Trouble | None = None) -> Sent:
         """Submit a lead; the receipt reaches the worker."""
-        body = json.dumps([{"Attribute": name, "Value": value} for name, value in lead.items()]).encode()
-        sent = self._call("capture", {}, worker, body, trouble)
+        sent = self._call("capture", {}, worker, _body(lead), trouble)
         assert sent is not None
         sent.is_receipt_delivered = True
         return sent
+
+    def lose(self, worker: Worker, lead: dict[str, str]) -> None:
+        """Submit a lead over a connection that is reset before the request arrives."""
+        endpoint = self._endpoint("capture")
+
+        async def call() -> None:
+            trouble = Trouble(RESET_BEFORE, RESET_BEFORE)
+            url = f"https://{HOST}{endpoint.path}"
+            await self.wire.deliver(worker, endpoint, trouble, url, {}, _body(lead))
+
+        def act() -> None:
+            with asyncio.Runner(loop_factory=lambda: VirtualLoop(self.timeline)) as runner, suppress(ClientError):
+                runner.run(call())
+
+        worker.start(act)
+        self.timeline.run(self.timeline.now + 1.0)
 
     def poll(self, worker: Worker, sent: Sent, trouble: Trouble | None = None) -> None:
         """Ask for a request."""
@@ -60,13 +82,15 @@ class World:
         if trouble is None:
             self.wire.note_verdict(worker, sent.request.id)
 
+    def _endpoint(self, name: str) -> Endpoint:
+        return next(one for one in self.wire._endpoints.values() if one.name == name)
+
     def _call(
         self, name: str, query: dict[str, str], worker: Worker, body: bytes, trouble: Trouble | None
     ) -> Sent | None:
         settings = self.account.settings
-        endpoint = next(one for one in self.wire._endpoints.values() if one.name == name)
         keys = {"accesskey": settings.access_key, "secretkey": settings.secret_key}
-        call = Call(endpoint, {**keys, **query}, {"x-api-key": settings.api_key, **JSON}, body)
+        call = Call(self._endpoint(name), {**keys, **query}, {"x-api-key": settings.api_key, **JSON}, body)
         self.account.run_due()
         return self.wire._receive(call, worker, trouble, False)[1]
 
@@ -103,6 +127,10 @@ class World:
     def crm(self) -> None:
         """Judge A3 and A6."""
         CrmJudge(self).judge()  # type: ignore[arg-type]
+
+
+def _body(lead: dict[str, str]) -> bytes:
+    return json.dumps([{"Attribute": name, "Value": value} for name, value in lead.items()]).encode()
 
 
 def lead(city: str, email: str | None = EMAIL, phone: str | None = None) -> dict[str, str]:

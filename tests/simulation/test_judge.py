@@ -207,6 +207,7 @@ def sent_twice(
     is_given_up: bool = False,
     seconds: float = HOUR,
     trouble: Trouble | None = None,
+    lost: dict[str, str] | None = None,
 ) -> None:
     """Let two runs send the same row with the same values."""
     for run in ("n1", "n2"):
@@ -221,6 +222,8 @@ def sent_twice(
             sensor.is_given_up = is_given_up
             world.poll(sensor, sent)
         world.later()
+        if lost is not None:
+            world.lose(worker, lost)
 
 
 def test_a_row_that_is_sent_again_although_its_sending_was_confirmed_is_found():
@@ -256,6 +259,12 @@ def test_a_row_that_is_sent_again_after_a_poll_of_a_worker_that_was_given_up_is_
 def test_a_row_that_is_sent_again_after_a_verdict_that_nobody_waited_for_any_more_is_no_finding():
     world = World()
     sent_twice(world, seconds=11 * HOUR)
+    world.sendings()
+
+
+def test_a_row_that_got_its_former_values_back_after_others_were_lost_on_their_way_is_no_finding():
+    world = World()
+    sent_twice(world, lost=lead("0.2"))
     world.sendings()
 
 

@@ -65,7 +65,7 @@ class Landing:
 
 @dataclass(slots=True)
 class Sent:
-    """A submission as the sandbox received it, and what its sender can know of it."""
+    """A submission as the sandbox received it, or as it was lost on its way, and what its sender can know of it."""
 
     number: int
     at: float
@@ -171,6 +171,8 @@ class Wire:
 
         def arrive() -> None:
             if kind == RESET_BEFORE:
+                if call.endpoint.action is Action.SUBMIT:
+                    self._note_sent(call, worker, trouble, is_paused, None)  # its sender is in doubt
                 settle(aiohttp.ServerDisconnectedError())
                 return
             sent = self._receive(call, worker, trouble, is_paused)
@@ -196,11 +198,7 @@ class Wire:
         sent: Sent | None = None
         if call.endpoint.action is Action.SUBMIT:
             request = account.queue.request(response.request_id) if response.request_id else None
-            sent = Sent(len(self.sent), self.timeline.now, worker, call.body, request)
-            sent.fault = trouble.name if trouble else None
-            sent.is_from_pause = is_paused
-            sent.lead = dict(call.endpoint.read_lead(call.body) or {})
-            self.sent.append(sent)
+            sent = self._note_sent(call, worker, trouble, is_paused, request)
             if (
                 request is not None
                 and request.planned.system_errors >= EVERY_ATTEMPT
@@ -215,6 +213,16 @@ class Wire:
             if self.names_failures:
                 response = _named_failure(account.queue.request(asked), response)
         return response, sent
+
+    def _note_sent(
+        self, call: Call, worker: Worker, trouble: Trouble | None, is_paused: bool, request: Request | None
+    ) -> Sent:
+        sent = Sent(len(self.sent), self.timeline.now, worker, call.body, request)
+        sent.fault = trouble.name if trouble else None
+        sent.is_from_pause = is_paused
+        sent.lead = dict(call.endpoint.read_lead(call.body) or {})
+        self.sent.append(sent)
+        return sent
 
     def note_verdict(self, worker: Worker, request_id: str | None) -> None:
         """Note that a worker got a status, if it was a verdict and the worker writes it down."""
