@@ -148,10 +148,20 @@ class Simulation:
                 self.runs.wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)
         for night in range(CALM_NIGHTS):
             self.auditor.night_begins()
-            runs = [f"calm{night}", *([f"scalm{night}"] if "second sync" in self.plan.parts else [])]
-            for run in runs:
-                quiet = {"sensor": 0.0, "close_after": None, "retries": 0, "concurrency": 4}
-                self.runs.do_run(Event(0.0, "run", {"run": run, **of_last, **quiet}))
+            self.runs.do_run(
+                Event(
+                    0.0,
+                    "run",
+                    {
+                        "run": f"calm{night}",
+                        **of_last,
+                        "sensor": 0.0,
+                        "close_after": None,
+                        "retries": 0,
+                        "concurrency": 4,
+                    },
+                )
+            )
             self.timeline.run(self.timeline.now + DAY)
             self.auditor.night_ends()
             self.nights += 1
