@@ -185,7 +185,7 @@ class Auditor:
         """
         Return the runs that ended without an output and have no later run that asks for what they left open.
 
-        These are captures, behind which the sensor fails at once, and runs of the second sync, which has no calm nights.
+        These are captures, behind which the sensor fails at once, and runs of the second sync: it has no calm nights.
         """
         return {one.run for one in self._simulation.instances if one.run[0] in "ks" and one.output is None}
 
