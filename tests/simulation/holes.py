@@ -81,7 +81,7 @@ LIBRARIES = (
 )
 #: Seconds for one patch: a fault may be an endless loop.
 PATCH_TIMEOUT = 3_600
-_FOUND = re.compile(r"^seed (\d+): (\S+) .*after (\d+) nights", re.MULTILINE)
+_FOUND = re.compile(r"^seed (\d+): (\S+) .*?after (\d+) nights$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
