@@ -10,6 +10,8 @@
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
+#   make docs         build the documentation as a site in build/docs; warnings are errors
+#   make package      build wheel and sdist in dist, install the wheel in .venv-package and check all of it
 #   make lint         check style, spelling and types
 #   make constraints  pin the dependencies anew; needs uv
 #   make clean        remove .venv, .venv-… and what tools have left
@@ -20,7 +22,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -30,6 +32,8 @@ FLOORS_PYTHON := .venv-floors/bin/python
 FLOORS_STAMP := .venv-floors/complete
 MARIADB_PYTHON := .venv-mariadb/bin/python
 MARIADB_STAMP := .venv-mariadb/complete
+PACKAGE_PYTHON := .venv-package/bin/python
+PACKAGE_STAMP := .venv-package/complete
 # Runs, is a version that this project and Airflow support, and can make environments.
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 
@@ -44,7 +48,7 @@ help:
 setup: $(STAMP)
 	@:
 
-# Fill an environment: 1 its folder, 2 the interpreters to try, 3 the constraints, 4 the extra to install.
+# Fill an environment: 1 its folder, 2 the interpreters to try, 3 the constraints, 4 what to install.
 #
 # A stamp that is there but too old marks a complete environment, good for an update. Without one, an install may have
 # been interrupted, and the environment is made anew.
@@ -63,18 +67,21 @@ define fill
 	else \
 		echo "Filling $(1) with $$("$$python" --version); this takes a minute, once"; "$$python" -m venv --clear $(1); \
 	fi && \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(3) -e '.[$(4)]' && \
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(3) $(4) && \
 	touch $@
 endef
 
 $(STAMP): pyproject.toml constraints.txt
-	$(call fill,.venv,$(CANDIDATES),constraints.txt,dev)
+	$(call fill,.venv,$(CANDIDATES),constraints.txt,-e '.[dev]')
 
 $(FLOORS_STAMP): pyproject.toml constraints-floors.txt
-	$(call fill,.venv-floors,$(FLOORS_CANDIDATES),constraints-floors.txt,test)
+	$(call fill,.venv-floors,$(FLOORS_CANDIDATES),constraints-floors.txt,-e '.[test]')
 
 $(MARIADB_STAMP): pyproject.toml constraints.txt
-	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,dev-mysql)
+	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,-e '.[dev-mysql]')
+
+$(PACKAGE_STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv-package,$(CANDIDATES),constraints.txt,'build>=1.2.2' 'twine>=6.1')
 
 # A relative file is one where the caller stands, also with `make -C`.
 demo: setup
@@ -110,6 +117,18 @@ NIGHTS := 1000
 simulate: setup
 	@$(VENV_PYTHON) -m tests.simulation --seeds $(SEEDS) --nights $(NIGHTS) --processes 2 $(ARGS)
 
+docs: setup
+	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	@echo "The site is in build/docs/index.html"
+
+package: $(PACKAGE_STAMP)
+	@rm -rf dist
+	@$(PACKAGE_PYTHON) -m build --outdir dist . >/dev/null
+	@$(PACKAGE_PYTHON) -m twine check --strict dist/*
+	@$(PACKAGE_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --force-reinstall --no-deps dist/*.whl
+	@$(PACKAGE_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt dist/*.whl
+	@$(PACKAGE_PYTHON) .ci/check_package.py dist
+
 # The same as .pre-commit-config.yaml has.
 lint: setup
 	$(VENV_PYTHON) -m ruff check .
@@ -128,6 +147,6 @@ constraints: setup
 	rm -f .floors.txt
 
 clean:
-	rm -rf .venv .venv-floors .venv-mariadb .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-floors .venv-mariadb .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,6 +14,15 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# Databases sync each commit to the disk, which takes longer than most tests. In memory that is a moment, and what a
+# killed process has written stays there too.
+MEMORY = Path("/dev/shm")  # noqa: S108 - only folders with random names are made in it
+if "TMPDIR" not in os.environ and sys.platform == "linux" and os.access(MEMORY, os.W_OK):
+    found = os.statvfs(MEMORY)
+    if found.f_bavail * found.f_frsize > 4 * 2**30 and not found.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
 
 # Airflow reads its environment when it is first imported, and writes into its home.
 for name in [name for name in os.environ if name.startswith("AIRFLOW")]:

@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
@@ -83,6 +84,11 @@ class LeadSquaredHook(BaseHook):
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
         return self._account_of(self.get_connection(self.leadsquared_conn_id))
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """The pace of many calls at once, submissions and status calls alike."""
+        return Pace(self.account.max_requests_per_second)
 
     async def load_account(self) -> None:
         """
@@ -242,12 +248,9 @@ class LeadSquaredHook(BaseHook):
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = template.with_body(payload.body)
-            response = await send_async(
-                connections,
-                request,
-                may_repeat=row.may_repeat(payload),
-                may_send=None if may_send is None else partial(may_send, name),
-            )
+            may_begin = None if may_send is None else partial(may_send, name)
+            may_repeat = row.may_repeat(payload)
+            response = await send_async(connections, request, may_repeat=may_repeat, may_send=may_begin)
             return read(responses.read_receipt, request, response)
 
         async def probe(connections: Connections) -> None:
@@ -321,6 +324,7 @@ class LeadSquaredHook(BaseHook):
                 partial(call, connections),
                 concurrency=concurrency,
                 probe=None if probe is None else partial(probe, connections),
+                pace=self._pace,
                 log=self.log,
                 **arguments,
             )

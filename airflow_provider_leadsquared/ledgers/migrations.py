@@ -133,10 +133,12 @@ def _version_by_catalogue(connection: Connection, tables: Tables) -> int | None:
 def _create(connection: Connection, tables: Tables, version: int) -> None:
     """Create what is missing; the version comes last, because it says that all is there."""
     for table in tables.all.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        there = {
-            index["name"] for index in inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
-        }
+        there = set()
+        if _is_there(connection, tables, table.name):
+            found = inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
+            there = {index["name"] for index in found}
+        else:
+            connection.execute(CreateTable(table))
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
             if catalogue_name(connection.dialect, str(index.name)) not in there:
                 connection.execute(CreateIndex(index))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,8 +20,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
+from airflow_provider_leadsquared.api import requests
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
-from airflow_provider_leadsquared.hooks._connections import SENDING
+from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.clock import Clock
@@ -307,6 +309,15 @@ class WireConnections:
     def session(self, *, may_repeat: bool) -> WireConnections:
         return self
 
+    def begin(self, request: requests.Request, may_begin: Callable[[], bool] | None) -> Sending:
+        return Sending(request, READ_TIMEOUT, math.inf, may_begin)
+
+    def end(self, sending: Sending) -> None:
+        pass
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return headers
+
     @asynccontextmanager
     async def request(
         self, method: str, url: Any, *, headers: Mapping[str, str], data: bytes | None, allow_redirects: bool
@@ -324,7 +335,9 @@ class WireConnections:
             sending = SENDING.get()
             if sending is not None:
                 if sending.may_begin is not None and not sending.may_begin():
-                    raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
+                    raise SendingExpiredError(
+                        f"{sending.request.label}: not sent, because the time to send it had passed"
+                    )
                 sending.has_begun = True
             worker.is_at_socket = True
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sqlite3
 import time
@@ -20,12 +21,16 @@ from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
+from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
-PAGES = {name: (PROJECT / name).read_text() for name in ("README.md", "docs/nightly-sync.md", "docs/reliability.md")}
+PAGES = {
+    str(path.relative_to(PROJECT)): path.read_text()
+    for path in (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md")))
+}
 EXAMPLES = "\n".join(path.read_text() for path in sorted((PROJECT / "dags_examples").glob("*.py")))
 NIGHTLY = PAGES["docs/nightly-sync.md"]
 
@@ -54,7 +59,7 @@ def test_there_is_something_to_test():
     assert len(STATEMENTS) >= 12
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/nightly-sync.md"])
+@pytest.mark.parametrize("page", ["docs/verdicts.md", "docs/nightly-sync.md"])
 def test_every_state_is_explained(page: str):
     explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", PAGES[page], re.MULTILINE))))
 
@@ -64,6 +69,14 @@ def test_every_state_is_explained(page: str):
 def test_every_rule_and_transform_is_explained():
     for word in (*_CHOICES, *TRANSFORMS):
         assert f"`{word}`" in NIGHTLY
+
+
+def test_the_page_on_leadsquared_names_switches_that_exist_and_all_that_play_another_reading():
+    rows = re.findall(r"^\|.*\| (.*) \|$", PAGES["docs/leadsquared.md"], re.MULTILINE)
+    named = {name for cell in rows if "fault" not in cell for name in re.findall(r"`(\w+)`", cell)}
+    switches = {switch.name for switch in dataclasses.fields(Settings)}
+    assert named <= switches
+    assert switches - named == {"access_key", "secret_key", "api_key", "repeated_attribute"}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -17,6 +17,8 @@ from airflow.sdk import BaseHook
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers import database as database_module
+from airflow_provider_leadsquared.ledgers import migrations
 from airflow_provider_leadsquared.ledgers.base import Ledger
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerTakenError, LedgerUnavailableError
@@ -282,6 +284,34 @@ def write_first(database: LedgerDatabase, index: int) -> int:
 @with_every_connection
 def test_threads_that_create_the_tables_at_the_same_moment_all_get_them(ledger_database: LedgerDatabase):
     assert together(*[lambda n=n: write_first(ledger_database, n) for n in range(6)]) == [1] * 6
+
+
+def test_a_task_waits_while_another_creates_the_tables(ledger_database: LedgerDatabase, monkeypatch):
+    first_has_begun, second_has_come, second_has_begun = threading.Event(), threading.Event(), threading.Event()
+    create, bring_up_to_date = migrations._create, database_module.bring_up_to_date
+
+    def come(*arguments: Any) -> None:
+        if first_has_begun.is_set():
+            second_has_come.set()
+        bring_up_to_date(*arguments)
+
+    def begin(*arguments: Any) -> None:
+        if first_has_begun.is_set():
+            second_has_begun.set()
+        else:
+            first_has_begun.set()
+            second_has_come.wait(0.2 if ledger_database.kind == "sqlite" else 30)  # on SQLite it waits before
+            second_has_begun.wait(1)
+        create(*arguments)
+
+    monkeypatch.setattr(database_module, "bring_up_to_date", come)
+    monkeypatch.setattr(migrations, "_create", begin)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(write_first, ledger_database, 1)
+        assert first_has_begun.wait(30)
+        second = threads.submit(write_first, ledger_database, 2)
+        assert (first.result(), second.result()) == (1, 1)
+    assert not second_has_begun.is_set()
 
 
 def test_processes_that_create_the_tables_at_the_same_moment_all_get_them(ledger_database: LedgerDatabase):

@@ -31,8 +31,13 @@ def test_a_creation_that_was_killed_half_way_is_finished(sqlite):
     assert len(sqlite.ledger().load().entries) == 1
 
 
-@pytest.mark.parametrize("_", range(4))
-def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(database, _):
+def test_a_creation_that_was_killed_before_its_last_step_is_finished(database):
+    database.ledger().write([entry_of(0)])
+    database.run("DELETE FROM {table}_metadata WHERE name = 'version'")
+    assert len(database.ledger().load().entries) == 1
+
+
+def test_tasks_that_create_the_tables_at_the_same_moment_all_get_them(database):
     together = Barrier(8, timeout=30)
 
     def write(map_index: int) -> int:

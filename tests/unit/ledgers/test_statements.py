@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from sqlalchemy import Table, delete, select
@@ -93,7 +94,10 @@ def test_who_draws_a_number_waits_until_the_transaction_before_has_ended(databas
     ledger = database.open()
     ledger.salt()
 
+    has_begun = Event()
+
     def draw() -> int:
+        has_begun.set()
         with ledger.writing() as other:
             return statements.next_numbers(other, ledger.tables.counters, ACCOUNT, 1)
 
@@ -101,8 +105,9 @@ def test_who_draws_a_number_waits_until_the_transaction_before_has_ended(databas
         with ledger.writing() as connection:
             statements.next_numbers(connection, ledger.tables.counters, ACCOUNT, 1)
             waiting = thread.submit(draw)
+            assert has_begun.wait(30)
             with pytest.raises(TimeoutError):
-                waiting.result(timeout=0.2)
+                waiting.result(timeout=1)
         assert waiting.result(timeout=30) == 2
 
 

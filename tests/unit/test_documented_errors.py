@@ -1,4 +1,4 @@
-"""Every public error is in the README's table of red tasks, and can be imported from one module."""
+"""Every public error is in the documentation's table of red tasks, and can be imported from one module."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 from airflow_provider_leadsquared import exceptions
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-TABLE = README.partition("## A task is red")[2].partition("\n## ")[0]
+TABLE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 #: Bases that are never raised themselves, and what a task turns into another error before a user sees it.
 NOT_RAISED = {"ApiError", "LeadSquaredError", "LedgerError", "TaskError", "RunRefusedError"}
 
