@@ -74,6 +74,16 @@ NOT_SHOWN = {
     **dict.fromkeys(
         (
             "calls-connections-never-kept",
+            "calls-not-slowed-down",
+            "calls-rate-ignored",
+            "calls-rate-of-each-kind",
+            "calls-slow-for-ever",
+            "calls-slowed-down-by-each",
+            "calls-turn-during-trouble",
+            "calls-wait-too-long-for-a-turn",
+            "intent-groups-fixed",
+            "intent-groups-of-unrepeatable-grow",
+            "intent-too-old-handed-out",
             "calls-hold-not-counted",
             "calls-hold-lengthened",
             "calls-hold-unbounded",
@@ -141,7 +151,17 @@ NOT_SHOWN = {
         ("reading-202", "reading-message-type", "reading-request-id-unfit", "reading-number-ids"),
         _FORMS,
     ),
-    **dict.fromkeys(("calls-connections-kept-on", "calls-unkeyed-on-kept-connections"), _SOCKETS),
+    **dict.fromkeys(
+        (
+            "calls-connections-kept-on",
+            "calls-cut-off-is-complete",
+            "calls-dripping-lasts",
+            "calls-never-cut-off",
+            "calls-unkeyed-on-kept-connections",
+        ),
+        _SOCKETS,
+    ),
+    "memory-line-not-loaded": "takes away a check of other code of ours, which is right as it is",
     **dict.fromkeys(
         (
             "memory-overwritten-by-another-sync",
