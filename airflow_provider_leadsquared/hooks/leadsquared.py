@@ -25,8 +25,9 @@ from airflow_provider_leadsquared.api.errors import (
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
-from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
+from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
@@ -84,6 +85,11 @@ class LeadSquaredHook(BaseHook):
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
         return self._account_of(self.get_connection(self.leadsquared_conn_id))
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """The pace of many calls at once, submissions and status calls alike."""
+        return Pace(self.account.max_requests_per_second)
 
     async def load_account(self) -> None:
         """
@@ -162,14 +168,13 @@ class LeadSquaredHook(BaseHook):
         request = requests.get_status(self.account, row, request_id)
         return self._get(responses.read_status, request, request_id, row)
 
-    def get_api_host(self) -> str:
+    def get_account_facts(self) -> responses.AccountFacts:
         """
-        Ask which synchronous host serves the account; any host of LeadSquared's responds.
+        Ask whose the key pair is, and which synchronous host serves the account; any host of LeadSquared's responds.
 
-        :return: A bare host name.
         :raises ApiError: It could not be asked, after some tries.
         """
-        return self._get(responses.read_api_host, requests.identify_user(self.account))
+        return self._get(responses.read_account_facts, requests.identify_user(self.account))
 
     def get_queue_metrics(self, *, api: str = LEAD_CAPTURE.name) -> responses.QueueMetrics:
         """
@@ -198,15 +203,20 @@ class LeadSquaredHook(BaseHook):
         return self._get(responses.read_lead_fields, request)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
+        """
+        Check which of hosts, key pair and async key work, and say what account they lead to.
+
+        Only reads, never raises, shows no key and nothing personal.
+
+        :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
+            clock is from this machine's, else what is wrong.
+        """
         try:
-            problems = [*key_pair_problems(self), *async_key_problems(self)]
+            found = ConnectionCheck(self)
         except Exception as error:
             shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
             return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
-        if problems:
-            return False, "; ".join(problems)
-        return True, "Hosts, key pair and async API key are accepted."
+        return not found.problems, "; ".join(found.problems) or found.text()
 
     def submit_many(
         self,
@@ -243,12 +253,9 @@ class LeadSquaredHook(BaseHook):
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = template.with_body(payload.body)
-            response = await send_async(
-                connections,
-                request,
-                may_repeat=row.may_repeat(payload),
-                may_send=None if may_send is None else partial(may_send, name),
-            )
+            may_begin = None if may_send is None else partial(may_send, name)
+            may_repeat = row.may_repeat(payload)
+            response = await send_async(connections, request, may_repeat=may_repeat, may_send=may_begin)
             return read(responses.read_receipt, request, response)
 
         async def probe(connections: Connections) -> None:
@@ -321,6 +328,7 @@ class LeadSquaredHook(BaseHook):
                 partial(call, connections),
                 concurrency=concurrency,
                 probe=None if probe is None else partial(probe, connections),
+                pace=self._pace,
                 log=self.log,
                 **arguments,
             )

@@ -27,22 +27,29 @@ def run_values(run: RunOfTask, generation: int) -> dict[str, Any]:
     }
 
 
-def entry_values(entry: Entry) -> dict[str, Any]:
-    """Return the columns that hold an entry's own fields."""
+def outcome_values(entry: Entry) -> dict[str, Any]:
+    """Return the columns that hold what a sending changes of an entry (``Batch.record`` and ``Batch.withdraw``)."""
     return {
-        "row_no": entry.row,
         "state": entry.state.value,
-        "row_key": entry.row_key,
-        "fingerprint": entry.fingerprint,
-        "copy_no": entry.copy,
         "request_id": entry.request_id,
         "accepted_at": timestamp(entry.accepted_at),
         "settled_at": timestamp(entry.settled_at),
-        "lead_id": entry.lead_id,
         "reason_class": entry.reason_class,
         "reason": entry.reason,
         "attempts": entry.attempts,
         "doubted_at": timestamp(entry.doubted_at),
+    }
+
+
+def entry_values(entry: Entry) -> dict[str, Any]:
+    """Return the columns that hold an entry's own fields."""
+    return {
+        **outcome_values(entry),
+        "row_no": entry.row,
+        "row_key": entry.row_key,
+        "fingerprint": entry.fingerprint,
+        "copy_no": entry.copy,
+        "lead_id": entry.lead_id,
         "api": entry.api,
         "unknown_since": timestamp(entry.unknown_since),
         "asked_at": timestamp(entry.asked_at),

@@ -1,4 +1,4 @@
-"""Small facts about a run, a sync or the tables, kept as JSON in the ledger's metadata table."""
+"""Which runs there are, and small facts about a run, a sync or the tables, kept as JSON in the metadata table."""
 
 from __future__ import annotations
 
@@ -69,3 +69,9 @@ class PollMetadata:
             reading = fuller_reading(shared.get(LADDER_READING), own.pop(LADDER_READING), now)
             write_metadata(connection, self._table, self._account_scope, {LADDER_READING: reading})
         write_metadata(connection, self._table, self._scope, own)
+
+
+def note_run(connection: Connection, table: Table, line: Mapping[str, Any]) -> None:
+    """Add a run to the table of runs, unless it is there: a run begins with its first try."""
+    if connection.execute(select(table.c.scope).where(table.c.scope == line["scope"])).first() is None:
+        upsert(connection, table, [line])

@@ -18,10 +18,19 @@ from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
 from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream, skipped_upstream
+from airflow_provider_leadsquared.tasks.ending import (
+    NAMED_REASONS,
+    NAMED_ROWS,
+    TaskEnd,
+    failed_upstream,
+    skipped_upstream,
+)
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
+from airflow_provider_leadsquared.tasks.lineage import lineage_of
+from airflow_provider_leadsquared.tasks.link_targets import noted_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -99,6 +108,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         "leadsquared_conn_id",
     )
     argument_checks = {"allowed_rejects": parse_allowed_rejects}
+    operator_extra_links = (LeadLink(), ErrorLink())
     ui_color = "#e8eef7"
 
     def __init__(
@@ -137,6 +147,10 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; see the class."""
+        with noted_error(self):
+            return self._poke(context)
+
+    def _poke(self, context: Context) -> PokeReturnValue:
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         awaited = self._awaited(context)
         if self.has_default_timeout:
@@ -159,8 +173,13 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         """
         from airflow_provider_leadsquared.tasks.trigger_messages import Report
 
-        self._report = Report.parse(event)
+        with noted_error(self):
+            self._report = Report.parse(event)
         return self.execute(context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self)
 
     def on_kill(self) -> None:
         """Ask for no further request. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -283,7 +302,8 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     def _conclude(self, context: Context, awaited: Awaited, result: PollResult) -> dict[str, Any]:
         """Count the requests, name rejects, and fail if there are more than allowed."""
         rejects = awaited.rejects(result)
-        end = self._end(context, awaited, result, rejects)
+        others = [entry for entry in result.entries if not entry.state.is_reject]
+        end = self._end(context, awaited, result, [*rejects, *others])
         for entry in rejects[:NAMED_ROWS]:
             reason = ", ".join(filter(None, (entry.state.value, entry.reason_class, entry.reason)))
             self.log.warning("%s (request %s): %s", entry.name, entry.request_id, reason)
@@ -293,33 +313,37 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         end.fail_above(
             self.allowed_rejects,
             f"The CRM did not confirm {end.counts.rejects:,} of {end.counts.read:,} requests "
-            f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
-            f"{awaited.where_reasons_are}",
+            f"({end.counts.reasons_text(NAMED_REASONS)})",
+            f"Correct these rows and send them again, or set allowed_rejects: {awaited.where_reasons_are}",
         )
         failed = failed_upstream(self, context)
         if failed:
             end.fail(
                 LeadsNotDelivered,
                 f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which rows "
-                "were not sent, and why. Clear that task, with those downstream of it, once the cause is corrected",
+                "were not sent, and why",
+                "Clear that task, with those downstream of it, once the cause is corrected",
             )
         if awaited.missing > len(skipped_upstream(self, context)):
             end.fail(
                 LeadsNotDelivered,
                 f"All that was accepted is decided, but {awaited.missing:,} of {awaited.outputs:,} outputs in "
-                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why. "
+                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why",
                 "Clear it, with those downstream of it, once the cause is corrected",
             )
         return end.succeed()
 
     def _fail_as_still_open(self, context: Context, awaited: Awaited, result: PollResult) -> NoReturn:
         notes = sorted({entry.reason_class for entry in result.open if entry.reason_class})
-        self._end(context, awaited, result, result.open).fail(
+        self._end(context, awaited, result, result.entries).fail(
             LeadsStillOpen,
             f"{len(result.open):,} of {len(result.entries):,} requests are still open after {self.timeout:,.0f} s"
-            f"{' (' + ', '.join(notes) + ')' if notes else ''}. LeadSquared may still decide them: clear this task "
-            "with a longer timeout to continue polling, and do not send them again",
+            f"{' (' + ', '.join(notes) + ')' if notes else ''}",
+            "LeadSquared may still decide them: clear this task with a longer timeout to continue polling, and do not "
+            "send them again",
+            rows=result.open,
         )
 
-    def _end(self, context: Context, awaited: Awaited, result: PollResult, rejects: Sequence[Entry]) -> TaskEnd:
-        return TaskEnd(self, context, awaited.counts(result), awaited.output(result), rejects)
+    def _end(self, context: Context, awaited: Awaited, result: PollResult, shown: Sequence[Entry]) -> TaskEnd:
+        web_url = self._hook.account.web_url
+        return TaskEnd(self, context, awaited.counts(result), awaited.output(result), shown, web_url=web_url)

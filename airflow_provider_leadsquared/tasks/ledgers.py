@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.async_apis import KEEPING_BEHAVIORS
 from airflow_provider_leadsquared.ledgers.base import Ledger
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
-from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -156,6 +157,35 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredH
     )
 
 
+def prune_ledger(ledger_conn_id: str, ledger_table: str = LEDGER_TABLE, *, retention: timedelta) -> int:
+    """
+    Delete lines of a ledger's result table that are older than some time, but for those that its memory needs.
+
+    May run while syncs and captures do.
+
+    :param ledger_conn_id: The connection of the ledger's database.
+    :param ledger_table: The ledger's table.
+    :param retention: How long lines are kept, 8 days at least: as long as runs may be cleared and run again, and as
+        somebody may ask what became of a row.
+    :return: How many lines were deleted.
+    :raises ValueError: ``retention`` is too short, the connection has no ``common.sql`` hook or leads to a column
+        store, or the table is no name.
+    """
+    from airflow_provider_leadsquared.ledgers.pruning import prune
+
+    database = _database(LedgerAddress(ledger_conn_id, ledger_table))
+    return prune(database, retention=retention.total_seconds(), now=_now())
+
+
+def open_database(address: LedgerAddress) -> Database:
+    """
+    Open the database of a ledger, whichever tasks wrote it.
+
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
+    """
+    return _database(address)
+
+
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
     """
     Return the hook of a SQL database.
@@ -183,7 +213,7 @@ def _run_of_capture(address: LedgerAddress) -> RunOfTask:
 
 def _database(address: LedgerAddress) -> Database:
     # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
-    from airflow_provider_leadsquared.ledgers.database import Database
+    from airflow_provider_leadsquared.tasks.timed_database import TimedDatabase
 
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
     if (store := _column_store(hook)) is not None:
@@ -192,7 +222,7 @@ def _database(address: LedgerAddress) -> Database:
             "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
             "SQLite. The rows to send may come from any database"
         )
-    return Database(hook.get_conn, table=address.ledger_table)
+    return TimedDatabase(hook.get_conn, table=address.ledger_table)
 
 
 def _column_store(hook: DbApiHook) -> str | None:

@@ -25,6 +25,7 @@ from airflow_provider_leadsquared.delivery.status_judging import (
 from airflow_provider_leadsquared.ledgers.base import Records, VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
 from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, is_decided
+from airflow_provider_leadsquared.tasks.metrics import count_poll
 from airflow_provider_leadsquared.tasks.planning import (
     ask_for_metrics,
     asked_first,
@@ -101,6 +102,8 @@ class _Poll:
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unknown: list[tuple[str, UnknownRequestError]] = []
+        #: Seconds from acceptance to verdict, of what this poll showed to be decided.
+        self._waits: list[float] = []
         self._path_works = False
         self._known = known
         self._plan = self._make_plan()
@@ -126,6 +129,7 @@ class _Poll:
         finally:
             self._note_asked()
             self._write(self._new_metadata(is_made=is_made))
+            count_poll(self._plan.asked, self._waits)
         return self._known.result(asked=self._plan.asked, next_at=self._next_at(), trouble=self._trouble)
 
     async def _ask(self) -> None:
@@ -232,6 +236,8 @@ class _Poll:
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
         if judged != entry:
             self._known.update(request_id, judged)
+            if judged.state.is_final:
+                self._waits.append(max(now - self._known.accepted_at(entry), 0.0))
 
     def _next_at(self) -> float | None:
         """Return when to poll next, on LeadSquared's clock; soon if some requests could not be asked for."""
