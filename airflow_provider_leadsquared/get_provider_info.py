@@ -52,6 +52,8 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.leadsquared.LeadLink",
             f"{_PACKAGE}.links.leadsquared.ErrorLink",
         ],
+        "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
+        "notifications": [f"{_PACKAGE}.notifications.leadsquared.LeadSquaredNotifier"],
         "connection-types": [
             {
                 "connection-type": "leadsquared",

@@ -32,6 +32,8 @@ class Account:
     :param async_api_key: The tenant's ``x-api-key`` for the async host. Never shown.
     :param paths: By name of an asynchronous API, the paths that differ from the documented ones.
     :param retry_intervals: LeadSquared's retry ladder on its own clock.
+    :param max_requests_per_second: The most calls a second of those that are made many at once, None for no limit. Each
+        process keeps to it by itself.
     :param sandbox_speed: How many of the server's seconds pass in one of ours. 1, but for a sped-up sandbox.
     """
 
@@ -43,6 +45,7 @@ class Account:
     paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     retry_intervals: RetryLadder = RetryLadder()
     sandbox_speed: float = 1.0
+    max_requests_per_second: float | None = None
 
     def url(self, host: Host) -> str:
         """Return scheme and host of one of the two hosts."""
@@ -98,7 +101,7 @@ class Account:
         :param port: The port of a host that is not LeadSquared's own. 443, and 0, which Airflow's form may store, say
             nothing of the port.
         :param extra: ``async_api_key``; and as needed ``region``, ``sync_host``, ``paths``, ``retry_intervals``,
-            ``allow_other_hosts``, ``sandbox_speed``.
+            ``allow_other_hosts``, ``max_requests_per_second``, ``sandbox_speed``.
         :raises ConfigurationError: A field is missing or wrong. The text names it and the remedy, never its value.
         """
         extra = extra or {}
@@ -119,6 +122,7 @@ class Account:
             paths=_paths(extra.get("paths")),
             retry_intervals=_retry_intervals(extra.get("retry_intervals")),
             sandbox_speed=_speed(extra, async_url),
+            max_requests_per_second=_per_second(extra.get("max_requests_per_second")),
         )
         if account.secret_key.startswith("u$r") and not account.access_key.startswith("u$r"):
             _refuse("login and password look swapped: the access key, which begins 'u$r', belongs into login")
@@ -245,6 +249,18 @@ def _seconds(item: object) -> float:
     if isinstance(item, bool) or not isinstance(item, (int, float, str)):
         raise TypeError
     return float(item)
+
+
+def _per_second(given: Any) -> float | None:
+    if given is None or given == "":
+        return None
+    try:
+        number = _seconds(given)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.0
+    if not 0.1 <= number <= 10_000:
+        _refuse("extra 'max_requests_per_second' must be a number from 0.1 to 10000; leave it out for no limit")
+    return number
 
 
 def _speed(extra: dict[str, Any], async_url: str) -> float:

@@ -311,11 +311,15 @@ def read_account_facts(request: Request, response: Response) -> AccountFacts:
 def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Sequence[str]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
-    values = values_of(unpacked(task.get("requestbody")))
+
+    def failure(state: RequestState, text: str, kind: str | None) -> RequestStatus:
+        values = values_of(unpacked(task.get("requestbody")))
+        return _failure(request_id, state, text, values, keys, kind)
+
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
         if is_error(inner):
             reason = error_text_in(inner)
-            return _failure(request_id, RequestState.FAILED, reason, values, keys, exception_type_in(inner))
+            return failure(RequestState.FAILED, reason, exception_type_in(inner))
         confirmation = api.read_confirmation(inner)
         if confirmation is not None:
             return RequestStatus(request_id, state, confirmation)
@@ -327,7 +331,7 @@ def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Seque
         texts = [_text_in(task.get("statusreason")), _text_in(inner)]
         # The reason's documented place is StatusReason; a message that names an exception says more.
         first, second = reversed(texts) if kind else texts
-        return _failure(request_id, state, first or second, values, keys, kind)
+        return failure(state, first or second, kind)
     return RequestStatus(request_id, state)
 
 

@@ -27,6 +27,7 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
 from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name")
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_StatusCall = tuple[requests.Request, "AsyncApi"]
 
 
 class LeadSquaredHook(BaseHook):
@@ -83,6 +85,11 @@ class LeadSquaredHook(BaseHook):
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
         return self._account_of(self.get_connection(self.leadsquared_conn_id))
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """The pace of many calls at once, submissions and status calls alike."""
+        return Pace(self.account.max_requests_per_second)
 
     async def load_account(self) -> None:
         """
@@ -246,18 +253,16 @@ class LeadSquaredHook(BaseHook):
 
         async def submit(connections: Connections, name: _Name, payload: Payload) -> responses.Receipt:
             request = template.with_body(payload.body)
-            response = await send_async(
-                connections,
-                request,
-                may_repeat=row.may_repeat(payload),
-                may_send=None if may_send is None else partial(may_send, name),
-            )
+            may_begin = None if may_send is None else partial(may_send, name)
+            may_repeat = row.may_repeat(payload)
+            response = await send_async(connections, request, may_repeat=may_repeat, may_send=may_begin)
             return read(responses.read_receipt, request, response)
 
         async def probe(connections: Connections) -> None:
             # An invented RequestId is unknown; what counts is that LeadSquared says so.
             with suppress(UnknownRequestError):
-                await self._get_status(connections, str(uuid.uuid4()), row)
+                request_id = str(uuid.uuid4())
+                await _get_status(connections, request_id, (requests.get_status(account, row, request_id), row))
 
         return self._many(
             payloads,
@@ -287,25 +292,23 @@ class LeadSquaredHook(BaseHook):
         :raises ApiError: As for :meth:`submit_many`.
         :raises ValueError: There is no such API.
         """
-        account = self.account
-        asked = [(request_id, account.api(api)) for request_id, api in request_ids]
+        asked = list(request_ids)
+        rows = [self.account.api(name) for name in {api for _, api in asked}]
+        calls = {row.name: (requests.get_status(self.account, row, ""), row) for row in rows}
 
-        async def named() -> AsyncIterator[tuple[str, AsyncApi]]:
-            for item in asked:
-                yield item
+        async def named() -> AsyncIterator[tuple[str, _StatusCall]]:
+            for request_id, api in asked:
+                template, row = calls[api]
+                yield request_id, (template.with_last_value(request_id), row)
 
         return self._many(
             named(),
-            self._get_status,
+            _get_status,
             may_repeat=lambda _: True,
             concurrency=concurrency,
             give_up_after=give_up_after,
             is_stopping=is_stopping,
         )
-
-    async def _get_status(self, connections: Connections, request_id: str, row: AsyncApi) -> responses.RequestStatus:
-        request = requests.get_status(self.account, row, request_id)
-        return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
     async def _many(
         self,
@@ -325,6 +328,7 @@ class LeadSquaredHook(BaseHook):
                 partial(call, connections),
                 concurrency=concurrency,
                 probe=None if probe is None else partial(probe, connections),
+                pace=self._pace,
                 log=self.log,
                 **arguments,
             )
@@ -340,6 +344,11 @@ class LeadSquaredHook(BaseHook):
                 return read(reader, request, send(session, request, self.timeout), *arguments)
 
         return repeated(once, self.log)
+
+
+async def _get_status(connections: Connections, request_id: str, call: _StatusCall) -> responses.RequestStatus:
+    request, row = call
+    return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
 
 def _user_agent() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.configuration import conf
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from pendulum import duration, from_timestamp
+from pendulum import duration
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
@@ -20,7 +20,13 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
-from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, NAMED_ROWS, TaskEnd, failed_upstream
+from airflow_provider_leadsquared.tasks.ending import (
+    NAMED_REASONS,
+    NAMED_ROWS,
+    TaskEnd,
+    failed_upstream,
+    skipped_upstream,
+)
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
 from airflow_provider_leadsquared.tasks.lineage import lineage_of
@@ -86,7 +92,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
         A mapped sensor gets Airflow's own defaults for this and for ``retries``: name them in ``partial``.
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
-        right before this one failed. Not retried.
+        right before this one failed, or handed in no output and was not skipped. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
@@ -214,10 +220,12 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.polling import poll
 
         with stops_held_back() as held:
+            requests, records = awaited.load()
             result = poll(
                 self._hook,
                 awaited.ledger,
-                awaited.requests(),
+                requests,
+                records=records,
                 clock=time.time,
                 is_stopping=lambda: self._stopping or held.has_come(),
             )
@@ -242,7 +250,8 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
         report, self._report = self._report, None
-        known = KnownRequests(awaited.ledger, awaited.requests(), time.time)
+        requests, records = awaited.load()
+        known = KnownRequests(records, requests, time.time)
         if report is None and known.by_request:
             raise self._deferral(awaited, known)
         error = None if report is None else report.error
@@ -285,17 +294,10 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""
+        from airflow_provider_leadsquared.tasks.progress import log_poll
+
         self.poke_interval = max(min(result.next_at or until, until) - now, SHORTEST_WAIT)
-        if result.trouble is not None:
-            self.log.warning("LeadSquared could not be asked: %s", result.trouble)
-        self.log.info(
-            "Asked for %s of %s requests, %s are open. Next poll at %s, in %.0f s",
-            f"{result.asked:,}",
-            f"{len(result.entries):,}",
-            f"{len(result.open):,}",
-            from_timestamp(time.time() + self.poke_interval).isoformat(timespec="seconds"),
-            self.poke_interval,
-        )
+        log_poll(self.log, result, self.poke_interval)
 
     def _conclude(self, context: Context, awaited: Awaited, result: PollResult) -> dict[str, Any]:
         """Count the requests, name rejects, and fail if there are more than allowed."""
@@ -321,6 +323,13 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
                 f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which rows "
                 "were not sent, and why",
                 "Clear that task, with those downstream of it, once the cause is corrected",
+            )
+        if awaited.missing > len(skipped_upstream(self, context)):
+            end.fail(
+                LeadsNotDelivered,
+                f"All that was accepted is decided, but {awaited.missing:,} of {awaited.outputs:,} outputs in "
+                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why",
+                "Clear it, with those downstream of it, once the cause is corrected",
             )
         return end.succeed()
 

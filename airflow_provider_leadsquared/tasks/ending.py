@@ -11,8 +11,9 @@ from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_leadsquared.delivery.counts import NO_REASON, Counts
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, TaskError
-from airflow_provider_leadsquared.tasks.lineage import COUNTS
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsUnsent, LedgerError, TaskError
+from airflow_provider_leadsquared.ledgers.runs import COUNTS
+from airflow_provider_leadsquared.tasks.lineage import COUNTS_ATTRIBUTE
 from airflow_provider_leadsquared.tasks.link_targets import note_lead
 from airflow_provider_leadsquared.tasks.metrics import count_rows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.delivery.entry import Entry
+    from airflow_provider_leadsquared.ledgers.base import Ledger
 
 #: How many rows an error or a log names one by one.
 NAMED_ROWS = 20
@@ -57,7 +59,7 @@ class TaskEnd:
         """Log the counts, and let all around have them: metrics, lineage, links."""
         self.task.log.info("Counts: %s", self.counts)
         note_lead(self.task, self.shown, self.web_url)
-        setattr(self.task, COUNTS, self.counts)
+        setattr(self.task, COUNTS_ATTRIBUTE, self.counts)
         ti = self.context["ti"]
         count_rows(self.counts, dag_id=ti.dag_id, task_id=ti.task_id)
 
@@ -149,6 +151,14 @@ class TaskEnd:
         return {"counts": self.counts.as_dict(), **self.output}
 
 
+def note_counts(ledger: Ledger, counts: Counts, log: Any) -> None:
+    """Keep the counts of a sync for reports. They are no part of the delivery, so a task does not fail for them."""
+    try:
+        ledger.write(metadata={COUNTS: counts.as_dict()})
+    except LedgerError as error:
+        log.warning("The counts are not kept for reports: %s", error)
+
+
 def log_failure(log: Logger, problem: str, parts: Iterable[str], next_step: str) -> None:
     """
     End a log with a short list, for a person who opens it at its end.
@@ -199,12 +209,24 @@ def failed_upstream(task: BaseOperator, context: Context) -> list[str]:
 
     A DAG run has the state of its last tasks, so a task that runs after a failure and succeeds makes the run succeed.
     """
+    states = _states_upstream(task, context)
+    return sorted(name for name, state in states.items() if state in ("failed", "upstream_failed"))
+
+
+def skipped_upstream(task: BaseOperator, context: Context) -> list[str]:
+    """Return the tasks right before this one that were skipped."""
+    return sorted(name for name, state in _states_upstream(task, context).items() if state == "skipped")
+
+
+def _states_upstream(task: BaseOperator, context: Context) -> dict[str, str | None]:
     if not task.upstream_task_ids:
-        return []
+        return {}
     ti: Any = context["ti"]
     upstream = sorted(task.upstream_task_ids)
-    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(ti.run_id, {})
+    states: dict[str, str | None] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=upstream).get(
+        ti.run_id, {}
+    )
     # Instances of a mapped task are named task_0, task_1 and so on. Behind the instance of the same number, only that
     # one counts.
     own = {f"{task_id}_{ti.map_index}" for task_id in upstream} & states.keys()
-    return sorted(name for name in own or states if states[name] in ("failed", "upstream_failed"))
+    return {name: states[name] for name in own or states}

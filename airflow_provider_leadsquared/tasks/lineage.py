@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.delivery.counts import Counts
 
 #: The attribute of a task that holds its counts. OpenLineage asks in the task's process, when it has ended.
-COUNTS = "leadsquared_counts"
+COUNTS_ATTRIBUTE = "leadsquared_counts"
 #: The facet with the rows by state.
 ROWS_FACET = "leadsquared_rows"
 
@@ -34,7 +34,7 @@ def lineage_of(task: Any, inputs: Callable[[], Sequence[Any]] = list) -> Any:
     output = OutputDataset(
         namespace=f"leadsquared://{task.leadsquared_conn_id}",
         name="leads",
-        outputFacets=_facets(getattr(task, COUNTS, None)),
+        outputFacets=_facets(getattr(task, COUNTS_ATTRIBUTE, None)),
     )
     return OperatorLineage(inputs=list(inputs()), outputs=[output])
 

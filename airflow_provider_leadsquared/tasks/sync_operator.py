@@ -30,7 +30,14 @@ from airflow_provider_leadsquared.tasks.arguments import (
     warn_of_email_keys,
 )
 from airflow_provider_leadsquared.tasks.dry_run import preview
-from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, TaskEnd, log_failure, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.ending import (
+    NAMED_REASONS,
+    TaskEnd,
+    log_failure,
+    may_skip,
+    note_counts,
+    update_no_asset,
+)
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
@@ -182,9 +189,11 @@ class SyncOperator(CheckedArguments, BaseOperator):
                 return preview(self, run, hook, api=self.api_name) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
+            run.keep_unchanged()
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                note_counts(ledger, run.counts(), self.log)
                 address = replace(address, number=ledger.last_number())
                 return self._conclude(context, run, address, stopped_by, held, hook.account.web_url)
 
@@ -249,6 +258,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
                     policies=policies,
                     rules=rules,
                     options=options,
+                    context={"policies": policies.as_text(), "fields": fields.as_text()},
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
             warn_of_email_keys(self.log, columns.email_keys)

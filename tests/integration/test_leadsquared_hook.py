@@ -26,6 +26,7 @@ from airflow_provider_leadsquared.api.errors import (
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
 from airflow_provider_leadsquared.hooks._connection_test import place_of
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect, define_connection
 
@@ -229,6 +230,26 @@ def test_the_connection_test_never_raises():
     assert (works, "'nowhere'" in message) == (False, True)
 
 
+class CallsUnderWay:
+    """Counts how many status calls are under way, as each begins."""
+
+    def __init__(self, monkeypatch):
+        self.of_status_calls = []
+        count = 0
+        get_status = LeadSquaredHook._get_status
+
+        async def counted(hook, *args):
+            nonlocal count
+            count += 1
+            self.of_status_calls.append(count)
+            try:
+                return await get_status(hook, *args)
+            finally:
+                count -= 1
+
+        monkeypatch.setattr(LeadSquaredHook, "_get_status", counted)
+
+
 # ---- many at once ------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +283,54 @@ def test_no_more_calls_than_allowed_are_under_way(sandbox):
     times = sorted(post["at_real"] for post in sandbox.posts())
     assert ended is None
     assert all(times[index + 3] - times[index] >= 0.04 for index in range(len(times) - 3))
+
+
+def test_a_server_that_is_slow_for_one_call_in_a_hundred_holds_up_no_other(sandbox):
+    for skip in (99, 198, 297):
+        sandbox.fault("slow", seconds=0.5, skip=skip, calls=1)
+    outcomes, ended = submit(400)
+    assert ended is None
+    assert {type(outcome) for outcome in outcomes.values()} == {Receipt}
+    assert len(sandbox.posts()) == 400
+    # More leads than are called at a time overtook a slow one.
+    assert max(position - number for position, number in enumerate(outcomes)) > 16
+
+
+def test_submissions_and_status_calls_take_turns_of_one_pace(sandbox, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"max_requests_per_second": 1_000})
+    hook, turns, turn = LeadSquaredHook(), [], Pace.turn
+    monkeypatch.setattr(Pace, "turn", lambda pace, now: turns.append(pace) or turn(pace, now))
+
+    async def numbered():
+        for number in range(15):
+            yield number, LEAD
+
+    async def run():
+        receipts = [outcome async for _, outcome in hook.submit_many(numbered())]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts]
+        return [outcome async for _, outcome in hook.get_request_statuses(asked)]
+
+    assert len(asyncio.run(run())) == 15
+    assert turns == [turns[0]] * 30
+
+
+def test_trouble_of_submissions_slows_status_calls_down(sandbox, no_waits, monkeypatch):
+    sandbox.fault("unavailable", endpoint="capture", skip=3, calls=1)
+    hook = LeadSquaredHook()
+
+    async def numbered():
+        for number in range(8):
+            yield number, LEAD
+
+    async def run():
+        receipts = [outcome async for _, outcome in hook.submit_many(numbered(), concurrency=8)]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts]
+        sandbox.fault("slow", seconds=0.02)
+        return [outcome async for _, outcome in hook.get_request_statuses(asked, concurrency=8)]
+
+    under_way = CallsUnderWay(monkeypatch)
+    assert len(asyncio.run(run())) == 8
+    assert max(under_way.of_status_calls) < 8
 
 
 def test_all_calls_share_one_back_off(sandbox, no_waits):

@@ -62,6 +62,12 @@ def test_it_names_every_module_with_a_transfer():
         import_module(module)
 
 
+def test_what_it_names_for_alerts_and_the_command_line_can_be_imported():
+    for name in (*INFO["cli"], *INFO["notifications"]):
+        module, _, what = name.rpartition(".")
+        assert callable(getattr(import_module(module), what))
+
+
 def test_every_class_and_function_that_it_names_exists():
     uris = INFO["asset-uris"][0]
     for path in (*INFO["extra-links"], uris["handler"], uris["factory"], uris["to_openlineage_converter"]):

@@ -213,6 +213,23 @@ WRONG = {
     "speed_below_one": ({"extra": {"sandbox_speed": 0.5}}, "'sandbox_speed' must be a number", "1 to 100000"),
     "speed_beyond_reason": ({"extra": {"sandbox_speed": 10**400}}, "'sandbox_speed' must be a number", "1 to 100000"),
     "speed_nan": ({"extra": {"sandbox_speed": "nan"}}, "'sandbox_speed' must be a number", "1 to 100000"),
+    **{
+        f"calls_a_second_{name}": (
+            {"extra": {"max_requests_per_second": value}},
+            "extra 'max_requests_per_second' must be a number",
+            "leave it out",
+        )
+        for name, value in {
+            "zero": 0,
+            "negative": -1,
+            "text": "many",
+            "boolean": True,
+            "list": [5],
+            "nan": "nan",
+            "infinite": float("inf"),
+            "beyond_any_float": 10**400,
+        }.items()
+    },
     "allow_is_no_truth": ({"extra": {"allow_other_hosts": "yes"}}, "'allow_other_hosts' must be", "true or false"),
     "paths_is_text": ({"extra": {"paths": "/lead/status"}}, "extra 'paths' must be an object", "lead_capture"),
     "paths_is_a_list": ({"extra": {"paths": ["/lead/status"]}}, "extra 'paths' must be an object", "lead_capture"),
@@ -379,6 +396,11 @@ def test_retry_intervals_are_the_accounts_own(given):
 def test_without_retry_intervals_the_documented_ladder_counts(given):
     account = _account(extra={"retry_intervals": given})
     assert (account.ladder, account.settle_timeout) == (RetryLadder(), 36_570)
+
+
+@pytest.mark.parametrize(("given", "limit"), [(5, 5), ("2.5", 2.5), (None, None), ("", None)])
+def test_the_calls_a_second_are_as_many_as_the_connection_says(given, limit):
+    assert _account(extra={"max_requests_per_second": given}).max_requests_per_second == limit
 
 
 def test_the_settle_timeout_follows_from_the_retry_intervals():
