@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.memory_keys import KeyMoves
 from airflow_provider_leadsquared.ledgers.memory_lines import (
+    ERASED,
     Intent,
     LeadLine,
     MemoryRow,
@@ -188,9 +189,11 @@ class LeadMemory(KeyMoves):
         :return: None if something that concerns the row was intended since the try began.
         """
         route = self._route(row)
+        erased = self.lines[ERASED].no if ERASED in self.lines else 0
         for line in route.lines:
             is_own = line.last is not None and (line.last.try_id, line.last.row_line) == (run.try_id, row.row_line)
-            if line.no > run.started and not is_own:
+            # What is not known any more may have been intended since; that was before it was erased.
+            if (line.no if line.touched else erased) > run.started and not is_own:
                 return None
         sending = Sending(
             sending_id,

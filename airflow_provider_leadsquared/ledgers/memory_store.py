@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.ledgers.memory_lines import Line, MatchKey, Sending
+from airflow_provider_leadsquared.ledgers.memory_lines import ERASED, Line, MatchKey, Sending
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
 from airflow_provider_leadsquared.ledgers.memory_rows import (
     LINE_COLUMNS,
@@ -123,7 +123,7 @@ class MemoryStore:
         unsettled = {sending.sending_id: sending for sending in sendings}
         stored: dict[str, Sequence[Any]] = {}
         looked_up: set[str] = set()
-        wanted = set(ids)
+        wanted = {*ids, ERASED}
         while wanted:
             looked_up |= wanted
             found = self._lines(connection, wanted)

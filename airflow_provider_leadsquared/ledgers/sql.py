@@ -19,10 +19,10 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
-from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry, run_values
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, outcome_values, read_entry, run_values
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
-from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, upsert
+from airflow_provider_leadsquared.ledgers.run_metadata import note_run, read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, update_rows, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -43,8 +43,9 @@ class SqlLedger:
     :param clock: Tells the time in seconds since the epoch.
     """
 
-    #: The sync that the entries belong to, None for those of a plain capture.
+    #: The sync that the entries belong to, and its name; None for those of a plain capture.
     _sync_id: str | None = None
+    _sync: str | None = None
 
     def __init__(self, database: Database, *, run: RunOfTask, clock: Callable[[], float]) -> None:
         self._database, self._tables = database, database.tables
@@ -83,6 +84,7 @@ class SqlLedger:
         """Make ``holder`` the only writer of intents, once transactions of the one before have ended."""
         with self._database.writing() as connection:
             self._set_metadata(connection, {"holder": holder})
+            note_run(connection, self._tables.runs, self._run_line(self._present_generation(connection)))
         self._holder = holder
 
     def start_over(self) -> None:
@@ -91,6 +93,7 @@ class SqlLedger:
             self._confirm_claim(connection)
             generation = _generation(self._metadata(connection, lock=True)) + 1
             self._set_metadata(connection, {"generation": generation})
+            note_run(connection, self._tables.runs, self._run_line(generation))
         self._generation = generation
 
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
@@ -121,8 +124,9 @@ class SqlLedger:
             is_taken = not self._holds_claim(connection)
             if is_taken:
                 self._write_late_receipts(connection, entries)
-            else:
+            elif not (are_outcomes and self._update(connection, entries)):
                 self._write_entries(connection, entries)
+            if not is_taken:
                 self._set_metadata(connection, metadata)
             if entries:
                 self._remember(connection, entries)
@@ -214,8 +218,23 @@ class SqlLedger:
             "sync_id": self._sync_id,
             "written_at": timestamp(self._clock()),
         }
-        rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
-        upsert(connection, self._tables.entries, rows)
+        rows = [{"entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
+        upsert(connection, self._tables.entries, rows, common=whose)
+
+    def _update(self, connection: Connection, entries: Sequence[Entry]) -> bool:
+        """Write what an outcome changes of the entries' lines; return whether all lines were there."""
+        if not entries:
+            return True
+        whose = {"scope": self._scope(self._present_generation(connection)), "written_at": timestamp(self._clock())}
+        rows = {
+            (entry_id := self._entry_id(entry)): {"entry_id": entry_id, **outcome_values(entry)} for entry in entries
+        }
+        return update_rows(connection, self._tables.entries, list(rows.values()), common=whose)
+
+    def _run_line(self, generation: int) -> dict[str, Any]:
+        """Return the line of the run in the table of runs."""
+        whose = {"sync_id": self._sync_id, "sync": self._sync, "began_at": timestamp(self._clock())}
+        return {**run_values(self._run, generation), **whose}
 
     def _present_generation(self, connection: Connection) -> int:
         if self._generation is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -12,10 +12,7 @@ from sqlalchemy import (
     Dialect,
     Select,
     Table,
-    and_,
-    bindparam,
     case,
-    delete,
     func,
     insert,
     select,
@@ -25,31 +22,49 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import insert as insert_on_mysql
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgres
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
-from sqlalchemy.sql import Executable
-from sqlalchemy.types import BigInteger, DateTime, Integer, TypeEngine
+
+from airflow_provider_leadsquared.ledgers.row_writes import UPDATES, UPSERTS, replace_rows
 
 #: Values in one list: fewer than the proven databases take (SQLite 32,766, Postgres 65,535); some others take 1,000.
 _IDS, _IDS_ON_OTHERS = 10_000, 1_000
 
+#: By the name of the dialect.
+_UPSERTS, _UPDATES = UPSERTS, UPDATES
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    common: Mapping[str, Any] | None = None,
+) -> None:
     """
     Insert rows, each in the place of the one that has its primary key.
 
-    :param rows: All columns of each; no primary key twice.
+    :param rows: The columns of each, but for those that are common: the same in all. No primary key twice.
+    :param common: Columns that have one value in all rows.
     """
     if not rows:
         return
-    keys = [column.name for column in table.primary_key]
+    common = common or {}
     # Sorted, so that concurrent writers lock the rows in the same order (no deadlock).
-    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in keys))
-    if connection.dialect.name not in _UPSERTS:
-        connection.execute(_deletion(table), [{f"key_{name}": row[name] for name in keys} for row in ordered])
-    statement = _upsert(connection.dialect.name, table)
-    if connection.dialect.name == "postgresql":
-        connection.execute(statement, {one.name: [row[one.name] for row in ordered] for one in table.columns})
-    else:
-        connection.execute(statement, ordered)
+    ordered = sorted(rows, key=itemgetter(*[column.name for column in table.primary_key if column.name not in common]))
+    _UPSERTS.get(connection.dialect.name, replace_rows)(connection, table, ordered, common)
+
+
+def update_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, common: Mapping[str, Any]
+) -> bool:
+    """
+    Set some columns of rows that are there.
+
+    :param rows: The primary key, and the columns to set, of each.
+    :param common: Columns of these that have one value in all rows.
+    :return: Whether all were there. If not, or if this takes many statements on the database, write whole rows.
+    """
+    update = _UPDATES.get(connection.dialect.name)
+    return update is not None and update(connection, table, rows, common) == len(rows)
 
 
 def select_in(connection: Connection, statement: Select[Any], column: Any, ids: Sequence[str]) -> list[Any]:
@@ -154,68 +169,6 @@ def lock_number(connection: Connection, counters: Table, account_id: str) -> int
     return int(found.scalar_one_or_none() or 0)
 
 
-@lru_cache(maxsize=100)
-def _upsert(dialect: str, table: Table) -> Executable:
-    build: Callable[[Table], Executable] = _UPSERTS.get(dialect, insert)
-    return build(table)
-
-
-def _upsert_on_sqlite(table: Table) -> Executable:
-    base = insert_on_sqlite(table)
-    others = {column.name: base.excluded[column.name] for column in table.columns if not column.primary_key}
-    return base.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
-
-
-def _upsert_on_postgres(table: Table) -> Executable:
-    """
-    Return the statement for Postgres, whose parameters are the columns as arrays.
-
-    So any number of rows is one round trip, whichever the driver: of many rows psycopg 2 makes many statements, and
-    psycopg 3 waits several times.
-    """
-    names = [column.name for column in table.columns]
-    arrays = ", ".join(f"CAST(:{column.name} AS {_array_type(column.type)}[])" for column in table.columns)
-    others = ", ".join(f"{column.name} = excluded.{column.name}" for column in table.columns if not column.primary_key)
-    keys = ", ".join(column.name for column in table.primary_key)
-    return text(
-        f"INSERT INTO {table.fullname} ({', '.join(names)}) SELECT * FROM unnest({arrays}) "  # noqa: S608 - plain names
-        f"ON CONFLICT ({keys}) DO UPDATE SET {others}"
-    )
-
-
-def _array_type(kind: TypeEngine[Any]) -> str:
-    """Return Postgres's name for the type of a column; all texts are ``text`` until they are stored."""
-    if isinstance(kind, BigInteger):
-        return "bigint"
-    if isinstance(kind, Integer):
-        return "integer"
-    return "timestamp" if isinstance(kind, DateTime) else "text"
-
-
-def _upsert_on_mysql(table: Table) -> Executable:
-    """
-    Return the statement for MySQL and MariaDB.
-
-    Written out, because drivers send rows in one statement only if it has this form, which SQLAlchemy's own has not.
-    """
-    names = [column.name for column in table.columns]
-    others = ", ".join(f"{column.name} = VALUES({column.name})" for column in table.columns if not column.primary_key)
-    return text(
-        f"INSERT INTO {table.fullname} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)}) "  # noqa: S608 - plain names
-        f"ON DUPLICATE KEY UPDATE {others}"
-    ).bindparams(*[bindparam(column.name, type_=column.type) for column in table.columns])
-
-
-@lru_cache(maxsize=100)
-def _deletion(table: Table) -> Executable:
-    return delete(table).where(and_(*[column == bindparam(f"key_{column.name}") for column in table.primary_key]))
-
-
-_UPSERTS: dict[str, Callable[[Table], Executable]] = {
-    "sqlite": _upsert_on_sqlite,
-    "postgresql": _upsert_on_postgres,
-    "mysql": _upsert_on_mysql,
-}
 _NUMBERS = {
     "sqlite": _draw_on_conflict(insert_on_sqlite),
     "postgresql": _draw_on_conflict(insert_on_postgres),

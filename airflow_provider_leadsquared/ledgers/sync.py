@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Rows that are not sent are written so many at a time.
 _GROUP_ROWS = 1_000
+#: Characters of a sync's name that the table of runs holds.
+_NAME_LENGTH = 250
 #: The reason class of a row that waits because something was sent for its lead since this run began.
 OTHER_RUN = "OtherRun"
 _OTHER_RUN = (
@@ -86,7 +88,7 @@ class SyncLedger(SqlLedger):
     ) -> None:
         super().__init__(database, run=run, clock=clock)
         self._identity = identity
-        self._sync_id = digest(identity.sync)
+        self._sync_id, self._sync = digest(identity.sync), identity.sync[:_NAME_LENGTH]
         self._memory = MemoryStore(
             database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
         )

@@ -86,7 +86,7 @@ def test_lines_of_captures_go_once_they_have_a_verdict(database, time):
 
 def test_each_line_is_looked_at_once_also_if_most_are_kept(database, time, nights, monkeypatch):
     monkeypatch.setattr(pruning, "_BATCH", 2)
-    examined = []
+    examined: list = []
     needed = pruning._needed
 
     def noting(connection, tables, lines):

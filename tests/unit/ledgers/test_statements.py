@@ -132,8 +132,19 @@ def test_on_mysql_moments_keep_their_microseconds():
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("entries", {"scope, state", "sync_id, state", "state, written_at", "dag_id, written_at", "request_id"}),
+        (
+            "entries",
+            {
+                "scope, state, row_key",
+                "sync_id, state",
+                "state, written_at",
+                "dag_id, written_at",
+                "request_id",
+                "row_key",
+            },
+        ),
         ("unsettled", {"sync_id, state"}),
+        ("runs", {"began_at", "dag_id, began_at", "dag_id, run_id"}),
     ],
 )
 def test_what_is_asked_each_night_has_an_index(table, columns):
