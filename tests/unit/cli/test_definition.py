@@ -64,6 +64,13 @@ def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
     assert (caught.value.code, ran) == (3, [("check", True)])
 
 
+def test_the_module_is_a_program():
+    shown = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-m", "airflow_provider_leadsquared", "--help"], check=True, capture_output=True, text=True
+    )
+    assert "Exit codes: 0 all is well" in shown.stdout
+
+
 def test_every_command_names_a_function_that_is_there():
     from importlib import import_module
 

@@ -27,6 +27,13 @@ from tests.unit.ledgers.syncs import (
 )
 
 
+@pytest.fixture(params=["sqlite", "on_postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Return an empty database; every driver is tested in tests/integration/ledgers."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def kept(database: Database, time) -> Callable[[str], Kept]:
     """Return a function that returns what the ledger keeps of a row key."""
