@@ -6,9 +6,12 @@ comes; the figures are medians, the shares are of bare aiohttp's leads per CPU-s
 of the client's process with all its threads; Postgres' own work is not in it.
 
     python -m benchmarks.sending [--leads 5000] [--rounds 5] [--concurrency 16] [--way capture] [--profile]
+    python -m benchmarks.sending --latency 50 --latency 150 [--rounds 3] [--way capture]
 
-exits with 1 if a goal is missed: the hook's submit_many 90 %, a capture without ledger 60 %, with SQLite 50 %, with
-Postgres 40 % of bare aiohttp's leads per CPU-second.
+The first exits with 1 if a goal is missed: the hook's submit_many 90 %, a capture without ledger 60 %, with SQLite
+50 %, with Postgres 40 % of bare aiohttp's leads per CPU-second. The second lets the server respond after so many
+milliseconds and asks whether anything keeps calls from being under way: it exits with 1 if a capture sends less than
+95 % of concurrency / latency, with 16 and 64 calls at a time; each submits 60 leads for each call at a time.
 """
 
 from __future__ import annotations
@@ -37,9 +40,16 @@ BARE, SESSION = "bare aiohttp", "requests.Session"
 #: Least share of bare aiohttp's leads per CPU-second.
 GOALS = {"submit_many": 0.9, "capture": 0.6, "capture, SQLite": 0.5, "capture, Postgres": 0.4}
 
-#: Accepts every submission; a process of its own, so that its CPU is not the client's.
+#: Least share of concurrency / latency.
+PACE_GOAL = 0.95
+#: Calls at a time, and leads for each of them, where latency is measured.
+CONCURRENCIES, LEADS_A_CALL = (16, 64), 60
+
+#: Accepts every submission, so many seconds later; a process of its own, so that its CPU is not the client's.
 SERVER = """
-import asyncio, itertools, sys
+import asyncio, itertools, os, sys
+
+latency = float(sys.argv[1])
 
 class Accepting(asyncio.Protocol):
     numbers = itertools.count()
@@ -55,12 +65,16 @@ class Accepting(asyncio.Protocol):
             if len(rest) < length:
                 return
             self.received = rest[length:]
-            id = f"00000000-0000-4000-8000-{next(self.numbers):012x}"
+            id = f"{os.getpid():08x}-0000-4000-8000-{next(self.numbers):012x}"
             body = f'{{"Status":"Request accepted","RequestID":"{id}"}}'.encode()
-            self.transport.write(
+            response = (
                 b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nDate: Sun, 01 Mar 2026 00:00:00 GMT\\r\\n"
                 b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body)
             )
+            if latency:
+                asyncio.get_running_loop().call_later(latency, self.transport.write, response)
+            else:
+                self.transport.write(response)
 
 async def serve():
     server = await asyncio.get_running_loop().create_server(Accepting, "127.0.0.1", 0)
@@ -74,10 +88,11 @@ asyncio.run(serve())
 Way = Callable[[list[dict[str, Any]], int], Callable[[], None]]
 
 
-def connect(stack: ExitStack) -> str:
-    """Start the server, point Airflow's default connection at it, and return its address."""
+def connect(stack: ExitStack, latency: float = 0.0) -> str:
+    """Start a server that takes so many seconds, point Airflow's default connection at it, and return its address."""
+    command = [sys.executable, "-c", SERVER, str(latency)]
     process = stack.enter_context(
-        subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     )
     stack.callback(process.kill)
     url = f"http://127.0.0.1:{int(process.stdout.readline() if process.stdout else '')}"
@@ -180,24 +195,75 @@ def _payloads(leads: list[dict[str, Any]]) -> list[Payload]:
     return [encode_lead(one) for one in leads]
 
 
-def ways(folder: Path, stack: ExitStack) -> dict[str, Way]:
+def ways(url: str, opened: dict[str, Any]) -> dict[str, Way]:
     """Return all ways of sending, by name."""
-    from benchmarks.durability_cost import ledgers
+    return {BARE: bare_aiohttp(url), SESSION: session_loop(url), "submit_many": submit_many(), **captures(opened)}
 
-    url, opened = connect(stack), ledgers(folder, stack)
-    return {
-        BARE: bare_aiohttp(url),
-        SESSION: session_loop(url),
-        "submit_many": submit_many(),
-        "capture": capture(opened["none"]),
-        "capture, SQLite": capture(opened["SQLite"]),
-        "capture, Postgres": capture(opened["Postgres"]),
-    }
+
+def captures(opened: dict[str, Any]) -> dict[str, Way]:
+    """Return a capture with each ledger, by name."""
+    return {f"capture, {name}".removesuffix(", none"): capture(open_ledger) for name, open_ledger in opened.items()}
 
 
 def _accepted(sign: object) -> None:
     if not sign:
         raise RuntimeError("a lead was not accepted")
+
+
+def leads_of(count: int) -> list[dict[str, Any]]:
+    """Return leads of four attributes."""
+    return [
+        {"mx_Id": n, "EmailAddress": f"lead{n}@example.org", "FirstName": "Asha", "mx_City": "Pune"}
+        for n in range(count)
+    ]
+
+
+def measure_cpu(all_ways: dict[str, Way], leads: list[dict[str, Any]], rounds: int, concurrency: int) -> bool:
+    """Measure CPU per lead in each way, print, and return whether a goal is missed."""
+    cpu: dict[str, list[float]] = {name: [] for name in all_ways}
+    rates: dict[str, list[float]] = {name: [] for name in all_ways}
+    for way in all_ways.values():
+        way(leads[:500], concurrency)()  # warms up both sides
+    for _ in range(rounds):
+        for name, way in all_ways.items():
+            send = way(leads, concurrency)
+            began, began_cpu = time.perf_counter(), time.process_time()
+            send()
+            cpu[name].append((time.process_time() - began_cpu) / len(leads))
+            rates[name].append(len(leads) / (time.perf_counter() - began))
+    missed = False
+    print(f"{'':20}{'leads/s':>10}{'CPU µs a lead':>16}{'of bare aiohttp':>18}{'goal':>8}")
+    for name, used in cpu.items():
+        share = statistics.median(one / mine for one, mine in zip(cpu[BARE], used, strict=True))
+        goal = GOALS.get(name)
+        missed |= goal is not None and share < goal
+        print(
+            f"{name:20}{statistics.median(rates[name]):10,.0f}{statistics.median(used) * 1e6:16.0f}{share:18.0%}"
+            f"{'' if goal is None else f'{goal:.0%}':>8}"
+        )
+    return missed
+
+
+def measure_pace(all_ways: dict[str, Way], latency: float, rounds: int) -> bool:
+    """Measure leads a second against a server that takes some seconds, print, and return whether the goal is missed."""
+    missed = False
+    for concurrency in CONCURRENCIES:
+        leads, most = leads_of(LEADS_A_CALL * concurrency), concurrency / latency
+        rates: dict[str, list[float]] = {name: [] for name in all_ways}
+        for _ in range(rounds):
+            for name, way in all_ways.items():
+                send = way(leads, concurrency)
+                began = time.perf_counter()
+                send()
+                rates[name].append(len(leads) / (time.perf_counter() - began))
+        for name, found in rates.items():
+            rate = statistics.median(found)
+            missed |= rate < PACE_GOAL * most
+            print(
+                f"{latency * 1e3:4g} ms{concurrency:8}  {name:22}{rate:10,.0f}{most:10,.0f}{rate / most:8.1%}",
+                flush=True,
+            )
+    return missed
 
 
 def main() -> int:
@@ -206,47 +272,35 @@ def main() -> int:
     parser.add_argument("--leads", type=int, default=5_000, help="leads a round (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=16, help="calls at a time (default %(default)s)")
-    parser.add_argument("--way", action="append", choices=[*GOALS, SESSION], help="only this one; may be given again")
+    parser.add_argument("--latency", type=float, action="append", help="milliseconds; may be given again")
+    names = [*GOALS, "capture, task state", SESSION]
+    parser.add_argument("--way", action="append", choices=names, help="only this one; may be given again")
     parser.add_argument("--profile", action="store_true", help="print where the time of the ways goes instead")
     options = parser.parse_args()
-    leads = [
-        {"mx_Id": n, "EmailAddress": f"lead{n}@example.org", "FirstName": "Asha", "mx_City": "Pune"}
-        for n in range(options.leads)
-    ]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sending-")))
         os.environ["AIRFLOW_HOME"] = str(folder)
-        chosen = [BARE, *(options.way or [*GOALS, SESSION])]
-        all_ways = {name: way for name, way in ways(folder, stack).items() if name in chosen}
-        if options.profile:
-            with cProfile.Profile() as profile:
-                for name in chosen[1:]:
-                    all_ways[name](leads, options.concurrency)()
-            pstats.Stats(profile).sort_stats("tottime").print_stats(40)
-            return 0
-        cpu: dict[str, list[float]] = {name: [] for name in all_ways}
-        rates: dict[str, list[float]] = {name: [] for name in all_ways}
-        for way in all_ways.values():
-            way(leads[:500], options.concurrency)()  # warms up both sides
-        for _ in range(options.rounds):
-            for name, way in all_ways.items():
-                send = way(leads, options.concurrency)
-                began, began_cpu = time.perf_counter(), time.process_time()
-                send()
-                cpu[name].append((time.process_time() - began_cpu) / len(leads))
-                rates[name].append(len(leads) / (time.perf_counter() - began))
-    bare = cpu[BARE]
-    missed = False
-    print(f"{'':20}{'leads/s':>10}{'CPU µs a lead':>16}{'of bare aiohttp':>18}{'goal':>8}")
-    for name, used in cpu.items():
-        share = statistics.median(one / mine for one, mine in zip(bare, used, strict=True))
-        goal = GOALS.get(name)
-        missed |= goal is not None and share < goal
-        print(
-            f"{name:20}{statistics.median(rates[name]):10,.0f}{statistics.median(used) * 1e6:16.0f}{share:18.0%}"
-            f"{'' if goal is None else f'{goal:.0%}':>8}"
-        )
-    return int(missed)
+        from benchmarks.durability_cost import ledgers
+
+        opened = ledgers(folder, stack)
+        if options.latency:
+            print(f"latency  calls  {'':22}{'leads/s':>10}{'at most':>10}{'share':>8}")
+            missed = False
+            for latency in options.latency:
+                connect(stack, latency / 1e3)
+                chosen = {name: way for name, way in captures(opened).items() if name in (options.way or names)}
+                missed |= measure_pace(chosen, latency / 1e3, options.rounds)
+            return int(missed)
+        all_ways = ways(connect(stack), opened)
+        all_ways = {name: way for name, way in all_ways.items() if name in (BARE, *(options.way or names))}
+        leads = leads_of(options.leads)
+        if not options.profile:
+            return int(measure_cpu(all_ways, leads, options.rounds, options.concurrency))
+        with cProfile.Profile() as profile:
+            for name in all_ways.keys() - {BARE}:
+                all_ways[name](leads, options.concurrency)()
+        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
+        return 0
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ _ENVELOPE_LEVELS = 4
 _ENCODINGS = 3
 #: Keys whose object may come as JSON text.
 _MAY_BE_TEXT = ("message", "taskstatus")
+_decode = json.JSONDecoder().decode
 #: Words of an envelope's status that mean an error; the synchronous API says ``Error``.
 _ERROR_WORDS = ("ERROR", "FAILURE", "FAILED")
 
@@ -62,19 +63,28 @@ def read_envelope(request: Request, response: Response) -> Any:
 
 def _read(request: Request, response: Response) -> tuple[Any, Any]:
     """Return the parsed body, and the same with lowered keys."""
-    what = f"{request.label}: HTTP {response.status_code}"
     is_success = 200 <= response.status_code < 300
     try:
-        data = unpacked(json.loads(response.body))
+        data = unpacked(_parsed(response.body))
     except (ValueError, RecursionError):
-        _raise_for_code(request, what, response, "", readable=False)
+        _raise_for_code(request, _what(request, response), response, "", readable=False)
     keys = lower_keys(data)
     reports_error = isinstance(data, dict) and is_error(keys)
     if reports_error and _is_leadsquareds(data, keys):
-        _raise_reported(request, what, response, exception_type_in(keys), error_text_in(keys))
+        _raise_reported(request, _what(request, response), response, exception_type_in(keys), error_text_in(keys))
     if reports_error or not is_success:
-        _raise_for_code(request, what, response, error_text_in(keys))
+        _raise_for_code(request, _what(request, response), response, error_text_in(keys))
     return data, keys
+
+
+def _what(request: Request, response: Response) -> str:
+    return f"{request.label}: HTTP {response.status_code}"
+
+
+def _parsed(body: bytes) -> Any:
+    if body.startswith(b'{"'):  # nearly all; there is no encoding to be found out
+        return _decode(body.decode("utf-8", "surrogatepass"))
+    return json.loads(body)
 
 
 def _is_leadsquareds(data: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
@@ -154,11 +164,12 @@ def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
     """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text."""
     if not isinstance(data, dict) or not levels:
         return data
-    lowered = {str(key).lower(): value for key, value in data.items()}
-    for name in _MAY_BE_TEXT:
-        if name in lowered:
-            lowered[name] = unpacked(lowered[name])
-    return {key: lower_keys(value, levels - 1) for key, value in lowered.items()}
+    lowered = {}
+    for key, value in data.items():
+        name = str(key).lower()
+        inner = unpacked(value) if name in _MAY_BE_TEXT else value
+        lowered[name] = lower_keys(inner, levels - 1) if isinstance(inner, dict) else inner
+    return lowered
 
 
 def unpacked(value: Any) -> Any:

@@ -10,7 +10,10 @@ from functools import lru_cache
 
 def header(headers: Mapping[str, str], name: str) -> str:
     """Return a header's value without blanks around it, empty where there is none. Names have no case."""
-    return next((value.strip() for key, value in headers.items() if key.lower() == name.lower()), "")
+    value = headers.get(name)
+    if value is None:
+        value = next((value for key, value in headers.items() if key.lower() == name.lower()), "")
+    return value.strip()
 
 
 @lru_cache(maxsize=16)  # many responses of one second have the same

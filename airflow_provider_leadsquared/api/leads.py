@@ -96,8 +96,13 @@ def encode_lead(
         texts["SearchBy"] = _SEARCH_BY_ID
     if rules is not None:
         rules.check(texts)
-    match_keys = _match_keys(texts)
-    invisible = {name: sign for name, value in texts.items() if (sign := _invisible_in(value))}
+    spelled = _spelled(texts, search_by)
+    match_keys = _match_keys(texts, spelled)
+    invisible = {
+        name: sign
+        for name, value in texts.items()
+        if not (isinstance(value, str) and value.isprintable()) and (sign := _invisible_in(value))
+    }
     for name, _ in match_keys:
         if name in invisible:
             raise InvalidLeadError(
@@ -110,9 +115,8 @@ def encode_lead(
             largest, "too_large", f"the lead is {len(body):,} bytes, the limit is {LARGEST_BODY:,}; shorten this value"
         )
     texts.pop("SearchBy", None)  # by what the lead is found does not change what is stored
-    canonical = _CANONICAL.encode([texts, dict(parameters or {})]).encode()
-    searched = dict.fromkeys((*_MATCH_ATTRIBUTES, str(search_by)))
-    cleared = tuple(name for name in searched if name in texts and not _in_one_spelling(name, texts))
+    canonical = _CANONICAL.encode([texts, dict(parameters) if parameters else {}]).encode()
+    cleared = tuple(name for name, value in spelled.items() if not value)
     return Payload(body, match_keys, hashlib.sha256(canonical).hexdigest()[:32], tuple(invisible), cleared)
 
 
@@ -185,12 +189,13 @@ def _objects_in(given: object) -> list[dict[str, Any]]:
 
 def _attributes(lead: object) -> Iterable[tuple[str, Any]]:
     """Read both forms of a lead as names and values."""
+    pairs: Iterable[tuple[Any, Any]]
     if isinstance(lead, Mapping):
-        if set(lead) == {"Attribute", "Value"}:
+        if len(lead) == 2 and set(lead) == {"Attribute", "Value"}:
             raise InvalidLeadError(
                 "", "shape", "is a single attribute/value pair; a lead in that form is a list of pairs"
             )
-        pairs = list(lead.items())
+        pairs = lead.items()
     elif isinstance(lead, Sequence) and not isinstance(lead, (str, bytes)):
         pairs = [_read_pair(pair) for pair in lead]
     else:
@@ -256,13 +261,19 @@ def _breach_of(shape: tuple[tuple[str, tuple[str, ...] | None], ...]) -> tuple[s
     return where, str(error.validator), "is an empty field set; leave it out"
 
 
-def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str], ...]:
+def _spelled(texts: Mapping[str, str | dict[str, str]], search_by: str | None) -> dict[str, str]:
+    """Return the attributes that LeadSquared may match by, each in one spelling, those that are sent."""
+    names = (*_MATCH_ATTRIBUTES, search_by) if search_by and search_by not in _MATCH_ATTRIBUTES else _MATCH_ATTRIBUTES
+    return {name: _in_one_spelling(name, texts) for name in names if name in texts}
+
+
+def _match_keys(texts: Mapping[str, str | dict[str, str]], spelled: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """
     Return by what LeadSquared will match: the order of its page, SearchBy alone unless all three are there.
 
     Behind SearchBy's attribute come those that LeadSquared matches other leads by: this lead gets them.
     """
-    present = [name for name in _MATCH_ATTRIBUTES if name in texts and _in_one_spelling(name, texts)]
+    present = [(name, text) for name in _MATCH_ATTRIBUTES if (text := spelled.get(name))]
     wanted = texts.get("SearchBy")
     if wanted:
         name = "ProspectID" if wanted == _SEARCH_BY_ID else str(wanted)
@@ -270,12 +281,12 @@ def _match_keys(texts: dict[str, str | dict[str, str]]) -> tuple[tuple[str, str]
             shown = repr(name) if name in _SYSTEM_NAMES.values() or name.startswith("mx_") else "an attribute"
             raise InvalidLeadError("SearchBy", "search_by", f"names {shown}, which the lead does not have")
         if len(present) < len(_MATCH_ATTRIBUTES):
-            others = [other for other in present if other != name]
-            present = [name, *others] if _in_one_spelling(name, texts) else []
-    return tuple((name, _in_one_spelling(name, texts)) for name in present)
+            text = _in_one_spelling(name, texts)
+            present = [(name, text), *(one for one in present if one[0] != name)] if text else []
+    return tuple(present)
 
 
-def _in_one_spelling(name: str, texts: dict[str, str | dict[str, str]]) -> str:
+def _in_one_spelling(name: str, texts: Mapping[str, str | dict[str, str]]) -> str:
     """
     Return a value in the one spelling in which it is compared; empty where there is nothing to match by.
 

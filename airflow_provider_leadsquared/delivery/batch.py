@@ -183,8 +183,8 @@ class Batch:
         :param now: Seconds since the epoch, for a receipt that does not tell LeadSquared's time.
         """
         entry = self.entries[row]
-        # One sending was counted when it was intended.
-        entry = replace(entry, attempts=entry.attempts + outcome.sendings - 1)
+        if outcome.sendings != 1:  # one was counted when it was intended
+            entry = replace(entry, attempts=entry.attempts + outcome.sendings - 1)
         if isinstance(outcome, (Receipt, RejectedError)) and outcome.after_doubt:
             entry = replace(entry, doubted_at=now)
         if isinstance(outcome, Receipt):
@@ -261,8 +261,10 @@ class Batch:
         counts: Counter[Identity] = Counter()
         for row in self.payloads:
             entry = self.entries[row]
-            self.entries[row] = replace(entry, copy=counts[entry.identity])
-            counts[entry.identity] += 1
+            identity = entry.identity
+            if number := counts[identity]:
+                self.entries[row] = replace(entry, copy=number)
+            counts[identity] = number + 1
 
 
 def check_match_key(payload: Payload, api: AsyncApi) -> None:

@@ -1,8 +1,9 @@
-"""The connections of many calls at once."""
+"""The connections of many calls at once, and the time that a call on them may take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,25 +11,53 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp.connector import Connection
+from multidict import CIMultiDict
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from yarl import URL
 
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
+from airflow_provider_leadsquared.api.requests import Request
+
+#: How often it is checked, at least, whether a call has taken too long.
+_LONGEST_CHECK = 1.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sending:
     """
     The sending of one request.
 
-    :param label: The name of the call, for the message.
+    :param request: The request, for messages.
+    :param timeout: Seconds to wait for each part of the response.
+    :param ends_at: When the whole call has taken too long, on the event loop's clock.
     :param may_begin: Asked when there is a connection, as the last thing before the request is written.
-    :param has_begun: Something may have been written.
     """
 
-    label: str
+    request: Request
+    timeout: float
+    ends_at: float
     may_begin: Callable[[], bool] | None = None
+    #: Something may have been written.
     has_begun: bool = False
+    #: The call took too long, and its connection was cut.
+    is_cut_off: bool = False
+    _due: float = 0.0
+    _transport: asyncio.Transport | None = None
+
+    def begin(self, transport: asyncio.Transport | None, now: float) -> None:
+        """Note that the request is about to be written to a connection."""
+        self.has_begun, self._transport = True, transport
+        self.expect(now)
+
+    def expect(self, now: float) -> None:
+        """Note that the next part of the response has to come within the timeout from now on."""
+        self._due = min(now + self.timeout, self.ends_at)
+
+    def check(self, now: float) -> None:
+        """Cut the connection if what is waited for has not come in time."""
+        if now >= self._due and self._transport is not None and not self.is_cut_off:
+            self.is_cut_off = True
+            self._transport.abort()
 
 
 #: The sending that the present task is about; aiohttp hands a connector nothing of the caller's.
@@ -43,14 +72,18 @@ class Connector(aiohttp.TCPConnector):
         Return a connection for one request.
 
         :raises SendingExpiredError: The request may not be sent any more.
+        :raises TimeoutError: Its call has taken too long already.
         """
         connection = await super().connect(*args, **options)
         sending = SENDING.get()
         if sending is not None:
             if sending.may_begin is not None and not sending.may_begin():
                 connection.release()
-                raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
-            sending.has_begun = True
+                raise SendingExpiredError(f"{sending.request.label}: not sent, because the time to send it had passed")
+            if sending.is_cut_off:  # aiohttp makes a GET once more whose connection has ended
+                connection.release()
+                raise TimeoutError
+            sending.begin(connection.transport, self._loop.time())
         return connection
 
 
@@ -74,8 +107,11 @@ class Connections:
         self.are_kept = True
         self._limit, self._user_agent = limit, user_agent
         self._proxy = _proxy_for(url)
-        self._timeout = aiohttp.ClientTimeout(total=2 * timeout, sock_connect=timeout, sock_read=timeout)
+        self._timeout = timeout
         self._kept, self._of_one_call = self._session(force_close=False), self._session(force_close=True)
+        self._under_way: set[Sending] = set()
+        self._checking: asyncio.Task[None]
+        self._headers: tuple[Mapping[str, str], CIMultiDict[str]] = ({}, CIMultiDict())
 
     def session(self, *, may_repeat: bool) -> aiohttp.ClientSession:
         """
@@ -85,19 +121,54 @@ class Connections:
         """
         return self._kept if may_repeat and self.are_kept else self._of_one_call
 
+    def begin(self, request: Request, may_begin: Callable[[], bool] | None) -> Sending:
+        """
+        Return a new sending, whose connection is cut when a part of its response does not come in time.
+
+        :param request: What is sent.
+        :param may_begin: As for :class:`Sending`.
+        """
+        ends_at = asyncio.get_running_loop().time() + 2 * self._timeout
+        sending = Sending(request, self._timeout, ends_at, may_begin)
+        self._under_way.add(sending)
+        return sending
+
+    def end(self, sending: Sending) -> None:
+        """Forget a sending."""
+        self._under_way.discard(sending)
+
+    def headers(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
+        """Return headers as aiohttp takes them; those of the call before are not read again."""
+        if self._headers[0] is not headers:
+            self._headers = headers, CIMultiDict(headers)
+        return self._headers[1]
+
     async def __aenter__(self) -> Self:
         """Return the connections."""
+        self._checking = asyncio.create_task(self._check())
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Close them."""
+        self._checking.cancel()
         await self._kept.close()
         await self._of_one_call.close()
+
+    async def _check(self) -> None:
+        """Cut connections on which nothing comes any more; aiohttp itself would set three timers for each call."""
+        loop, pause = asyncio.get_running_loop(), min(_LONGEST_CHECK, self._timeout / 4)
+        while True:
+            await asyncio.sleep(pause)
+            now = loop.time()
+            for sending in self._under_way:
+                sending.check(now)
 
     def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=Connector(limit=self._limit, force_close=force_close),
-            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # What comes after that is checked here.
+            timeout=aiohttp.ClientTimeout(total=None, connect=2 * self._timeout, sock_connect=self._timeout),
             headers={"User-Agent": self._user_agent},
             proxy=self._proxy,  # with trust_env, aiohttp would look for it before each call, in a thread
         )

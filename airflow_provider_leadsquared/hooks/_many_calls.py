@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import sleep
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from time import monotonic
@@ -21,6 +22,7 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.responses import Receipt
 from airflow_provider_leadsquared.hooks._backoff import Backoff
+from airflow_provider_leadsquared.hooks._pace import Pace
 
 Name = TypeVar("Name")
 Item = TypeVar("Item")
@@ -55,6 +57,7 @@ class ManyCalls(Generic[Name, Item, Result]):
     :param probe: Makes a call that changes nothing; raises :class:`ApiError` if it failed. It is made before an item is
         risked after a failure that left one in doubt. Default: there is no such call.
     :param is_stopping: Once it returns True, no further call is made; asked once a second at least.
+    :param pace: How fast calls are made. Default: as many as may be under way.
     :param log: Where pauses are logged.
     """
 
@@ -67,18 +70,27 @@ class ManyCalls(Generic[Name, Item, Result]):
         give_up_after: float,
         probe: Callable[[], Awaitable[object]] | None = None,
         is_stopping: Callable[[], bool] | None = None,
+        pace: Pace | None = None,
         log: Any = None,
     ) -> None:
-        self._call, self._may_repeat, self._concurrency = call, may_repeat, concurrency
+        self._pace = pace or Pace()
+        self._call, self._may_repeat, self._concurrency = call, may_repeat, self._pace.most_waiting(concurrency)
         self._probe, self._is_stopping = probe, is_stopping or (lambda: False)
         self._log = log or logging.getLogger(__name__)
         self._backoff = Backoff(give_up_after)
-        self._outcomes: asyncio.Queue[tuple[Name, Result | ApiError] | None] = asyncio.Queue()
-        # Bounds what is under way or not yet taken by the caller, and with it what a crash leaves in doubt.
-        self._slots = asyncio.Semaphore(2 * concurrency)
+        self._under_way = 0
+        self._call_ended = asyncio.Event()
+        self._outcomes: deque[tuple[Name, Result | ApiError]] = deque()
+        # Set when there are outcomes or no more will come; one wait serves all that have come meanwhile.
+        self._is_due = asyncio.Event()
+        # Items under way or not yet taken by the caller, twice as many as calls at most: a crash leaves them in doubt.
+        self._not_given = 0
+        self._given = asyncio.Event()
         self._taking = asyncio.Lock()
         # Held by the one that tries, while calls are made one at a time.
         self._trying = asyncio.Lock()
+        # Held by the one whose turn is next, where the pace is limited: so no turn is taken that is not used.
+        self._pacing = asyncio.Lock()
         self._repeatable_waiting = 0
         self._stopped_by: Exception | None = None
         self._any_success = False
@@ -92,10 +104,16 @@ class ManyCalls(Generic[Name, Item, Result]):
             Items without an outcome were not called.
         """
         workers = asyncio.create_task(self._work_all(items))
+        workers.add_done_callback(lambda _: self._is_due.set())
+        outcomes, is_due = self._outcomes, self._is_due
         try:
-            while (outcome := await self._outcomes.get()) is not None:
-                yield outcome
-                self._slots.release()
+            while outcomes or not workers.done():
+                await is_due.wait()
+                is_due.clear()
+                while outcomes:
+                    yield outcomes.popleft()
+                    self._not_given -= 1
+                    self._given.set()
             await workers
         finally:
             workers.cancel()
@@ -108,16 +126,16 @@ class ManyCalls(Generic[Name, Item, Result]):
         return self._stopped_by is not None or self._is_stopping()
 
     async def _work_all(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
-                    group.create_task(self._work(items))
-        finally:
-            self._outcomes.put_nowait(None)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._concurrency):
+                group.create_task(self._work(items))
 
     async def _work(self, items: AsyncIterator[tuple[Name, Item]]) -> None:
         while not self._has_ended:
-            await self._slots.acquire()
+            while self._not_given >= 2 * self._concurrency:
+                self._given.clear()
+                await self._given.wait()
+            self._not_given += 1
             try:
                 async with self._taking:
                     # Another call may have ended the run while this one waited.
@@ -131,7 +149,8 @@ class ManyCalls(Generic[Name, Item, Result]):
             outcome = await self._outcome(name, item)
             if outcome is None:
                 return
-            self._outcomes.put_nowait((name, outcome))
+            self._outcomes.append((name, outcome))
+            self._is_due.set()
 
     async def _outcome(self, name: Name, item: Item) -> Result | ApiError | None:
         """Call one item until there is an outcome that stays; None if it was not called."""
@@ -140,7 +159,8 @@ class ManyCalls(Generic[Name, Item, Result]):
         sendings = 0
         while True:
             try:
-                result = await self._call_in_turn(name, item)
+                is_free = self._pace.is_full and not self._backoff.is_trying
+                result = await (self._call_now if is_free else self._call_in_turn)(name, item)
             except _NotCalledError:
                 break
             except RejectedError as error:
@@ -164,20 +184,27 @@ class ManyCalls(Generic[Name, Item, Result]):
 
     async def _call_in_turn(self, name: Name, item: Item) -> Result:
         """
-        Call an item; alone, after all waiting, while LeadSquared has not shown that it responds.
+        Call an item as soon as the pace allows; alone, after all waiting, until LeadSquared has shown that it responds.
 
         :raises _NotCalledError: The run ended before.
         """
         may_repeat = self._may_repeat(item)
-        while self._backoff.is_trying:
-            self._repeatable_waiting += may_repeat
-            async with self._trying:
-                self._repeatable_waiting -= may_repeat
-                # If the call fails, an item that may be repeated is not left in doubt.
-                is_next = may_repeat or not self._repeatable_waiting
-                if self._backoff.is_trying and is_next and await self._may_try():
-                    return await self._call_now(name, item)
-        return await self._call_now(name, item)
+        while True:
+            while self._backoff.is_trying:
+                self._repeatable_waiting += may_repeat
+                async with self._trying:
+                    self._repeatable_waiting -= may_repeat
+                    # If the call fails, an item that may be repeated is not left in doubt.
+                    is_next = may_repeat or not self._repeatable_waiting
+                    if self._backoff.is_trying and is_next and await self._may_try():
+                        await self._wait_for_turn()
+                        return await self._call_now(name, item)
+            async with self._pacing:
+                await self._wait_for_room()
+                await self._wait_for_turn()
+                if self._backoff.is_trying:  # others have failed meanwhile
+                    continue
+            return await self._call_now(name, item)
 
     async def _may_try(self) -> bool:
         """
@@ -189,6 +216,7 @@ class ManyCalls(Generic[Name, Item, Result]):
         error = self._backoff.last_error
         if self._probe is None or error is None or not error.in_doubt:
             return True
+        await self._wait_for_turn()
         begun = self._backoff.begin()
         try:
             await self._probe()
@@ -218,14 +246,34 @@ class ManyCalls(Generic[Name, Item, Result]):
         if self._has_ended:
             raise _NotCalledError
         begun = self._backoff.begin()
+        self._under_way += 1
         try:
             result = await self._call(name, item)
         except ApiError as error:
             self._note_failure(error, begun)
             raise
+        finally:
+            self._under_way -= 1
+            self._call_ended.set()
         self._any_success = True
-        self._note_success(begun)
+        if not self._pace.is_full:
+            self._pace.speed_up(self._concurrency)
+        if self._backoff.is_trying:
+            self._note_success(begun)
         return result
+
+    async def _wait_for_turn(self) -> None:
+        """Wait as long as the calls a second are limited to."""
+        left = self._pace.turn(monotonic())
+        while left > 0 and not self._has_ended:
+            await sleep(min(left, _LONGEST_SLEEP))
+            left -= _LONGEST_SLEEP
+
+    async def _wait_for_room(self) -> None:
+        """Wait until fewer calls are under way than may be."""
+        while self._under_way >= self._pace.room(self._concurrency) and not self._has_ended:
+            self._call_ended.clear()
+            await self._call_ended.wait()
 
     def _is_trouble(self, error: ApiError) -> bool:
         """Tell whether a failure may pass, and meanwhile other calls may fail as well."""
@@ -235,6 +283,8 @@ class ManyCalls(Generic[Name, Item, Result]):
     def _note_failure(self, error: ApiError, begun: int) -> None:
         if self._is_trouble(error):
             now = monotonic()
+            if begun == self._backoff.begin():  # once for all calls that were under way
+                self._pace.slow_down(self._concurrency)
             self._backoff.failed(error, begun, now)
             self._stop_if_exhausted(now)
         elif isinstance(error, _OF_ONE_ITEM):

@@ -7,12 +7,15 @@ by one of ours, without its cause.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
@@ -26,7 +29,7 @@ from airflow_provider_leadsquared.api.requests import Request, Response
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-    from airflow_provider_leadsquared.hooks._connections import Connections
+    from airflow_provider_leadsquared.hooks._connections import Connections, Sending
     from airflow_provider_leadsquared.hooks._session import SingleCallSession
 
 Result = TypeVar("Result")
@@ -110,37 +113,45 @@ async def send_async(
     """
     import aiohttp
 
-    from airflow_provider_leadsquared.hooks._connections import SENDING, Sending, parsed_url
+    from airflow_provider_leadsquared.hooks._connections import SENDING, parsed_url
 
-    sending = Sending(request.label, may_send)
+    sending = connections.begin(request, may_send)
     token = SENDING.set(sending)
     try:
         async with connections.session(may_repeat=may_repeat).request(
             request.endpoint.method,
             parsed_url(request.url),
-            headers=request.headers,
+            headers=connections.headers(request.headers),
             data=request.body,
             allow_redirects=False,
         ) as response:
-            result = _response(request, response.status, await _body_of(response), response.headers)
+            result = _response(request, response.status, await _body_of(response, sending), response.headers)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: no address of a proxy
         kind = type(error).__name__
-        if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+        is_closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+        if sending.has_begun and is_closed and not sending.is_cut_off:
             connections.are_kept = False
     else:
-        return result
+        # A body without a stated length that was cut off looks like a complete one.
+        if not sending.is_cut_off:
+            return result
+        kind = ""
     finally:
         SENDING.reset(token)
-    raise _failure(request, sent=sending.has_begun, kind=kind)
+        connections.end(sending)
+    raise _failure(request, sent=sending.has_begun, kind="TimeoutError" if sending.is_cut_off else kind)
 
 
-async def _body_of(response: ClientResponse) -> bytes:
+async def _body_of(response: ClientResponse, sending: Sending) -> bytes:
     """Return the body, cut off if it is too long."""
+    loop = asyncio.get_running_loop()
+    sending.expect(loop.time())
     # What is compressed may be longer than it says.
     if (response.content_length or LARGEST_RESPONSE) <= _PART and "Content-Encoding" not in response.headers:
         return await response.read()
     parts, size = [], 0
     async for part in response.content.iter_chunked(_PART):
+        sending.expect(loop.time())
         parts.append(part)
         size += len(part)
         if size > LARGEST_RESPONSE:
@@ -169,19 +180,21 @@ def _response(request: Request, status_code: int, body: bytes, headers: Mapping[
             f"{request.label}: HTTP {status_code} with more than {LARGEST_RESPONSE:,} bytes, cut off; "
             "check the connection's hosts"
         )
-    media_type = headers.get("Content-Type", "").partition(";")[0].strip()
-    return Response(
-        status_code,
-        body,
-        media_type if _MEDIA_TYPE.fullmatch(media_type) else "",
-        {name: headers[name] for name in _KEPT_HEADERS if name in headers},
-    )
+    kept = {name: value for name in _KEPT_HEADERS if (value := headers.get(name)) is not None}
+    return Response(status_code, body, _media_type(headers.get("Content-Type", "")), kept)
+
+
+@lru_cache(maxsize=16)  # the responses of a run have the same
+def _media_type(content_type: str) -> str:
+    media_type = content_type.partition(";")[0].strip()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else ""
 
 
 def _failure(request: Request, *, sent: bool, kind: str) -> NoResponseError | NoConnectionError:
+    host = urlsplit(request.url).netloc  # no key can be in it: an account's host is nothing but a name and a port
     if sent:
-        return NoResponseError(f"{request.label}: sent, but no complete response came back ({kind})")
-    return NoConnectionError(f"{request.label}: no connection ({kind}); check host, network and proxy")
+        return NoResponseError(f"{request.label}: sent, but no complete response came back from {host} ({kind})")
+    return NoConnectionError(f"{request.label}: no connection to {host} ({kind}); check host, network and proxy")
 
 
 class QueryFilter(logging.Filter):

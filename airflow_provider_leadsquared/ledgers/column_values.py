@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, overload
 
 
+@lru_cache(maxsize=8_192, typed=True)  # a row's is needed for its intent and for its outcome
 def digest(*parts: Any) -> str:
     """Return an id made of what identifies something; 32 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -59,7 +59,10 @@ class Routes:
         keys = [self._key(key) for _, key in row.match_keys]
         for line in (known, *keys):
             self._sweep(line)
-        leads = list({key.lead: self._lead(key.lead) for key in keys if key.lead is not None}.values())
+        found = [key.lead for key in keys if key.lead is not None]
+        if not row.moves_keys and known.success is not None and known.success.match_keys == row.match_keys:
+            found.append(known.success.lead)  # its match keys need not lead there
+        leads = [self._lead(lead) for lead in dict.fromkeys(found)]
         for lead in leads:
             self._sweep(lead)
         lines: list[Line] = [known, *leads]

@@ -46,6 +46,12 @@ class Migration:
     apply: Callable[[Connection, Tables], None]
 
 
+def _add_unchanged_rows(connection: Connection, tables: Tables) -> None:
+    _create_table(connection, tables, tables.unchanged)
+    for name in ("noted", "void"):
+        add_column(connection, tables, "counters", tables.counters.c[name])
+
+
 def _add_runs(connection: Connection, tables: Tables) -> None:
     """Add the table of runs with the runs that are known, and the indexes for a row key's lines and a run's rejects."""
     entries = tables.entries
@@ -62,7 +68,7 @@ def _add_runs(connection: Connection, tables: Tables) -> None:
 
 
 #: All steps, in order. A step is never changed once it was released.
-MIGRATIONS: tuple[Migration, ...] = (Migration(6, _add_runs),)
+MIGRATIONS: tuple[Migration, ...] = (Migration(6, _add_unchanged_rows), Migration(7, _add_runs))
 #: The version of the tables that this code reads and writes.
 SCHEMA_VERSION = FIRST_VERSION + len(MIGRATIONS)
 

@@ -52,6 +52,7 @@ class Tables:
     :param counters: The number of the last intent or verdict of each account.
     :param lines: What is known under a row key, a match key or a lead id.
     :param unsettled: Sendings that have no verdict.
+    :param unchanged: Digests of rows that are known to be unchanged as long as their source returns the same values.
     :param runs: One line for each run of a task that sends, and for each time that it began anew.
     :param views: Views by name: the query of each.
     """
@@ -62,6 +63,7 @@ class Tables:
     counters: Table
     lines: Table
     unsettled: Table
+    unchanged: Table
     runs: Table
     views: dict[str, Select[Any]]
 
@@ -82,6 +84,7 @@ class Tables:
             counters=_counters(every, table),
             lines=lines,
             unsettled=_unsettled(every, table),
+            unchanged=_unchanged(every, table),
             runs=_runs(every, table),
             views={f"{table}_last": _last(entries, lines), f"{table}_rejects": _rejects(entries)},
         )
@@ -122,8 +125,8 @@ def _number(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False)
 
 
-def _big(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
+def _big(name: str, *, default: str | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=default)
 
 
 def _index(name: str, *columns: str) -> Index:
@@ -182,7 +185,15 @@ def _metadata(every: MetaData, table: str) -> Table:
 
 
 def _counters(every: MetaData, table: str) -> Table:
-    return _table(every, f"{table}_counters", _id("account_id", key=True), _big("no"))
+    return _table(
+        every,
+        f"{table}_counters",
+        _id("account_id", key=True),
+        _big("no"),
+        # Tasks of version 5 do not write these two, and so are found out (``statements.next_numbers``).
+        _big("noted", default="0"),
+        _big("void", default="0"),
+    )
 
 
 def _lines(every: MetaData, table: str) -> Table:
@@ -236,6 +247,18 @@ def _unsettled(every: MetaData, table: str) -> Table:
         _moment("attempted_by"),
         Column("details", Text, nullable=False),
         _index(f"{table}_uns_sync", "sync_id", "state"),
+    )
+
+
+def _unchanged(every: MetaData, table: str) -> Table:
+    return _table(
+        every,
+        f"{table}_unchanged",
+        _id("row_line", key=True),
+        _id("digest"),
+        _big("no"),
+        # Holds all that is asked for, so that the table itself is not read.
+        _index(f"{table}_unc_digest", "digest", "no"),
     )
 
 

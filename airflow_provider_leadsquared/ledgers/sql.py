@@ -19,10 +19,10 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
-from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry, run_values
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, outcome_values, read_entry, run_values
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
 from airflow_provider_leadsquared.ledgers.run_metadata import note_run, read_metadata, write_metadata
-from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, upsert
+from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, update_rows, upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -124,8 +124,9 @@ class SqlLedger:
             is_taken = not self._holds_claim(connection)
             if is_taken:
                 self._write_late_receipts(connection, entries)
-            else:
+            elif not (are_outcomes and self._update(connection, entries)):
                 self._write_entries(connection, entries)
+            if not is_taken:
                 self._set_metadata(connection, metadata)
             if entries:
                 self._remember(connection, entries)
@@ -217,8 +218,18 @@ class SqlLedger:
             "sync_id": self._sync_id,
             "written_at": timestamp(self._clock()),
         }
-        rows = [{**whose, "entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
-        upsert(connection, self._tables.entries, rows)
+        rows = [{"entry_id": entry_id, **entry_values(entry)} for entry_id, entry in entries.items()]
+        upsert(connection, self._tables.entries, rows, common=whose)
+
+    def _update(self, connection: Connection, entries: Sequence[Entry]) -> bool:
+        """Write what an outcome changes of the entries' lines; return whether all lines were there."""
+        if not entries:
+            return True
+        whose = {"scope": self._scope(self._present_generation(connection)), "written_at": timestamp(self._clock())}
+        rows = {
+            (entry_id := self._entry_id(entry)): {"entry_id": entry_id, **outcome_values(entry)} for entry in entries
+        }
+        return update_rows(connection, self._tables.entries, list(rows.values()), common=whose)
 
     def _run_line(self, generation: int) -> dict[str, Any]:
         """Return the line of the run in the table of runs."""

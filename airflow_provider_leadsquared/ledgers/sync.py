@@ -28,6 +28,7 @@ from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDIC
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from airflow_provider_leadsquared.ledgers.statements import select_in
+from airflow_provider_leadsquared.ledgers.unchanged_rows import UnchangedRows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -91,6 +92,8 @@ class SyncLedger(SqlLedger):
         self._memory = MemoryStore(
             database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
         )
+        #: The rows that are known to be unchanged as long as the source returns the same values.
+        self.unchanged = UnchangedRows(database, self._memory, self._sync_id)
         self._run_of_sync = RunOfSync(
             self._sync_id, self._scope(), uuid.uuid4().hex, digest(run.dag_id, run.task_id, run.map_index), 0
         )
@@ -140,12 +143,14 @@ class SyncLedger(SqlLedger):
         asked = [self._memory_row(entry, payload) for entry, payload in rows]
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         with self._database.reading() as connection:
-            memory = self._memory.load(connection, ids).memory
+            loaded = self._memory.load(connection, ids)
         is_compared = self._identity.overwrites
-        return [
-            memory.compare(row, self._run_of_sync, partial(self._values, payload) if is_compared else dict)
-            for row, (_, payload) in zip(asked, rows, strict=True)
-        ]
+        found = []
+        for row, (_, payload) in zip(asked, rows, strict=True):
+            values = partial(self._values, payload) if is_compared else dict
+            one = loaded.memory.compare(row, self._run_of_sync, values)
+            found.append(replace(one, lines_digest=loaded.digest_of(row.row_line)) if one.is_lasting else one)
+        return found
 
     def row_line(self, row_key: str) -> str:
         """Return the id under which the memory knows a row key."""

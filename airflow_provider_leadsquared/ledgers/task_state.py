@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_leadsquared.api.payloads import Payload
-from airflow_provider_leadsquared.delivery.entry import Entry, Identity
+from airflow_provider_leadsquared.delivery.entry import DEFAULTS, Entry, Identity, values_of
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.errors import (
@@ -145,7 +144,9 @@ def _chunked(entries: Iterable[Entry]) -> Iterator[list[list[Any]]]:
     lines: list[list[Any]] = []
     size = 0
     for entry in entries:
-        line = [field.value if isinstance(field, State) else field for field in astuple(entry)]
+        line = [entry.row, entry.state.value, *values_of(entry)[2:]]
+        while line[-1] == DEFAULTS[len(line) - 1]:  # most fields are empty, and half of the bytes
+            line.pop()
         length = len(json.dumps(line)) + 2
         if lines and size + length > _CHUNK_BYTES:
             yield lines

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 _Row = tuple["Batch", int]
 _Outcome = tuple[_Row, "Receipt | ApiError"]
 
-#: Intents are written in groups of this many rows.
-_GROUP_ROWS = 200
+#: Intents are written in groups of so many rows at first, at least and at most.
+_GROUP_ROWS, _LEAST_GROUP_ROWS, _MOST_GROUP_ROWS = 200, 16, 800
+#: A group that is sent in less time is followed by one of twice as many rows, in more time by one of half as many.
+_FAST_GROUP_SECONDS, _SLOW_GROUP_SECONDS = 1.0, 5.0
 #: Receipts are written when there are this many, or when the oldest has waited this many seconds. One group is written
 #: while the next is collected, so that the two together are no more than a group of intents.
 _RECEIPT_ROWS, _RECEIPT_SECONDS = 100, 0.25
@@ -79,6 +81,7 @@ class Submission:
         self._taken: LedgerTakenError | None = None
         self._request_ids: set[int] = set()
         self._writing = asyncio.Lock()
+        self._group_rows = _GROUP_ROWS
         self._done = self._rejected = 0
 
     async def run(self, *, parameters: Mapping[str, str], concurrency: int) -> ApiError | None:
@@ -160,6 +163,7 @@ class Submission:
         try:
             while group:
                 to_send = await intending
+                begun = _now()
                 following = next(groups, [])
                 ahead = len(group) // 2 if len(following) > _UNREPEATABLE_GROUP_ROWS else len(group) - 1
                 for position, (batch, row) in enumerate(group):
@@ -167,8 +171,14 @@ class Submission:
                         return
                     if position == ahead:
                         intending = asyncio.create_task(self._intend(following))
-                    if (batch, row) in to_send:
+                    if (batch, row) not in to_send:
+                        continue
+                    if self._may_send((batch, row)):
                         yield (batch, row), batch.payloads[row]
+                    else:  # calls are slow: it is not to wait for its turn in vain
+                        self._expire((batch, row))
+                if len(group) == self._group_rows:
+                    self._choose_group_rows(_now() - begun)
                 group = following
         finally:
             await asyncio.gather(intending, return_exceptions=True)
@@ -178,15 +188,24 @@ class Submission:
             self._request_ids.update(hash(entry.request_id) for entry in batch.entries if entry.request_id is not None)
             yield from self._split([(batch, row) for row in batch.to_send()])
 
-    @staticmethod
-    def _split(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    def _choose_group_rows(self, seconds: float) -> None:
+        """Let groups grow while rows go fast: each costs a transaction. None shall be old when its last row goes."""
+        if seconds < _FAST_GROUP_SECONDS:
+            self._group_rows = min(2 * self._group_rows, _MOST_GROUP_ROWS)
+        elif seconds > _SLOW_GROUP_SECONDS:
+            self._group_rows = max(self._group_rows // 2, _LEAST_GROUP_ROWS)
+
+    def _split(self, rows: Iterable[_Row]) -> Iterator[list[_Row]]:
         """Split rows into groups; those that may not be repeated come last, and few at a time."""
         rows = list(rows)
         repeatable = [(batch, row) for batch, row in rows if batch.may_repeat(row)]
         others = [(batch, row) for batch, row in rows if not batch.may_repeat(row)]
-        for some, size in ((repeatable, _GROUP_ROWS), (others, _UNREPEATABLE_GROUP_ROWS)):
-            for start in range(0, len(some), size):
-                yield some[start : start + size]
+        start = 0
+        while group := repeatable[start : start + self._group_rows]:
+            start += len(group)
+            yield group
+        for start in range(0, len(others), _UNREPEATABLE_GROUP_ROWS):
+            yield others[start : start + _UNREPEATABLE_GROUP_ROWS]
 
     async def _intend(self, group: Sequence[_Row]) -> set[_Row]:
         """Write the intents of a group, and return the rows that the ledger lets be sent."""
@@ -210,15 +229,19 @@ class Submission:
     def _may_send(self, row: _Row) -> bool:
         return self._taken is None and _now() - self._intended[row] <= _INTENT_SECONDS
 
+    def _expire(self, row: _Row) -> None:
+        del self._intended[row]
+        self._expired.append(row)
+
     def _is_ending(self) -> bool:
         return self._taken is not None or self._is_stopping()
 
     def _record(self, group: Sequence[_Outcome]) -> None:
         for (batch, row), outcome in group:
-            del self._intended[batch, row]
             if isinstance(outcome, SendingExpiredError):
-                self._expired.append((batch, row))
+                self._expire((batch, row))
                 continue
+            del self._intended[batch, row]
             entry = batch.record(row, self._unless_repeated(outcome), time.time())
             self._rejected += entry.state is State.REJECTED
             self._unwritten.append(((batch, row), entry))

@@ -549,6 +549,15 @@ def test_many_calls_keep_the_proxy_that_the_first_one_had(serve, connect_to, mon
     assert (server.requests, len(proxy.requests)) == ([], 3)
 
 
+def test_a_proxy_that_changes_between_two_runs_is_used_by_the_second(serve, connect_to, submit, monkeypatch):
+    server, first, second = serve(), serve(), serve()
+    connect_to(server)
+    for proxy in (first, second):
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert submit()
+    assert (server.requests, len(first.requests), len(second.requests)) == ([], 1, 1)
+
+
 def test_a_proxy_that_drips_is_left_with_nothing_sent(serve, connect_to, submit, monkeypatch):
     proxy = serve(for_ever(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x", pause=TIMEOUT / 4))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")

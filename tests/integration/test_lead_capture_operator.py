@@ -66,6 +66,23 @@ def test_a_receipt_holds_row_key_request_id_and_time_and_nothing_of_the_lead(san
     }
 
 
+def test_a_lead_of_500_attributes_arrives_whole(sandbox, clock):
+    wide = {f"mx_C{number}": f"value {number}" for number in range(499)} | {"EmailAddress": "wide@example.org"}
+    capture(Task(), [wide], row_key=None)
+    assert sandbox.posts()[0]["lead"] == wide
+
+
+def test_a_value_of_a_megabyte_sets_its_row_aside_and_the_others_are_sent(sandbox, clock):
+    rows = leads(3)
+    rows[1]["mx_Notes"] = "x" * 1_000_000
+    output = capture(Task(), rows, allowed_rejects=1)
+    [aside] = output["set_aside"]
+    assert (aside["row_key"], aside["reason_class"]) == ("k1", "too_large")
+    assert "mx_Notes" in aside["reason"]
+    assert len(str(aside)) < 1_000
+    assert sent_addresses(sandbox) == ["lead0@example.org", "lead2@example.org"]
+
+
 def test_values_arrive_as_leadsquared_takes_them(sandbox, clock):
     row = {
         "EmailAddress": "v@example.org",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -24,6 +25,9 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
+from airflow_provider_leadsquared.hooks import leadsquared
+from airflow_provider_leadsquared.hooks._connection_test import place_of
+from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect, define_connection
 
@@ -119,11 +123,63 @@ def test_nobody_listening_is_no_connection_and_nothing_sent(sandbox):
         LeadSquaredHook().submit(LEAD)
 
 
+def test_errors_name_the_host_that_could_not_be_reached(sandbox, no_waits):
+    port = sandbox.port
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
+    with pytest.raises(NoResponseError, match=rf"no complete response came back from 127\.0\.0\.1:{port} "):
+        LeadSquaredHook().submit(LEAD)
+    sandbox.stop()
+    with pytest.raises(NoConnectionError, match=rf"no connection to 127\.0\.0\.1:{port} "):
+        LeadSquaredHook().submit(LEAD)
+
+
 # ---- the connection test -----------------------------------------------------------------------------------------
 
 
-def test_the_connection_test_says_that_all_is_well(sandbox):
-    assert LeadSquaredHook().test_connection() == (True, "Hosts, key pair and async API key are accepted.")
+def test_the_connection_test_says_what_it_found(sandbox):
+    fields = len(LeadSquaredHook().get_lead_fields())
+    assert LeadSquaredHook().test_connection() == (
+        True,
+        "Hosts, key pair and async API key are accepted. Account: Sandbox (90001); "
+        f"region: http://127.0.0.1:{sandbox.port}; lead fields: {fields}; clock: the same as this machine's",
+    )
+
+
+def test_the_connection_test_shows_nothing_personal(sandbox):
+    message = LeadSquaredHook().test_connection()[1]
+    assert not [word for word in ("Administrator", "administrator@", "Kolkata") if word in message]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (90, "clock: 90 s ahead of this machine's"),
+        (-7_200, "clock: 7,200 s behind this machine's"),
+        (1, "clock: the same as this machine's"),
+    ],
+)
+def test_the_connection_test_says_how_far_the_clocks_are_apart(sandbox, monkeypatch, ahead, said):
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
+    sandbox.switch(date_offset=ahead)
+    assert said in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_says_that_no_response_states_the_time(sandbox):
+    sandbox.switch(date_header="missing")
+    assert "clock: LeadSquared's responses state no time" in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_names_the_region(sandbox):
+    account = LeadSquaredHook().account
+    assert place_of(replace(account, async_url="https://asyncapi-ir31.leadsquared.com")) == "ir31, Ireland"
+    assert place_of(account) == account.async_url
+
+
+def test_the_connection_test_says_that_the_lead_fields_cannot_be_read(sandbox, no_waits):
+    sandbox.fault("unavailable", endpoint="lead_fields")
+    works, message = LeadSquaredHook().test_connection()
+    assert not works
+    assert message.startswith("lead fields, which syncs and check_fields ask for: ")
 
 
 @pytest.mark.parametrize(
@@ -167,12 +223,32 @@ def test_an_extra_that_is_no_json_object_is_named(sandbox, monkeypatch, extra):
 def test_the_connection_test_says_that_there_is_no_connection(sandbox, no_waits):
     sandbox.stop()
     works, message = LeadSquaredHook().test_connection()
-    assert (works, message.count("no connection")) == (False, 2)
+    assert (works, message.count(f"no connection to 127.0.0.1:{sandbox.port}")) == (False, 2)
 
 
 def test_the_connection_test_never_raises():
     works, message = LeadSquaredHook("nowhere").test_connection()
     assert (works, "'nowhere'" in message) == (False, True)
+
+
+class CallsUnderWay:
+    """Counts how many status calls are under way, as each begins."""
+
+    def __init__(self, monkeypatch):
+        self.of_status_calls: list[int] = []
+        count = 0
+        get_status = leadsquared._get_status
+
+        async def counted(*args):
+            nonlocal count
+            count += 1
+            self.of_status_calls.append(count)
+            try:
+                return await get_status(*args)
+            finally:
+                count -= 1
+
+        monkeypatch.setattr(leadsquared, "_get_status", counted)
 
 
 # ---- many at once ------------------------------------------------------------------------------------------------
@@ -208,6 +284,54 @@ def test_no_more_calls_than_allowed_are_under_way(sandbox):
     times = sorted(post["at_real"] for post in sandbox.posts())
     assert ended is None
     assert all(times[index + 3] - times[index] >= 0.04 for index in range(len(times) - 3))
+
+
+def test_a_server_that_is_slow_for_one_call_in_a_hundred_holds_up_no_other(sandbox):
+    for skip in (99, 198, 297):
+        sandbox.fault("slow", seconds=0.5, skip=skip, calls=1)
+    outcomes, ended = submit(400)
+    assert ended is None
+    assert {type(outcome) for outcome in outcomes.values()} == {Receipt}
+    assert len(sandbox.posts()) == 400
+    # More leads than are called at a time overtook a slow one.
+    assert max(position - number for position, number in enumerate(outcomes)) > 16
+
+
+def test_submissions_and_status_calls_take_turns_of_one_pace(sandbox, monkeypatch):
+    connect(monkeypatch, sandbox, extra={"max_requests_per_second": 1_000})
+    hook, turns, turn = LeadSquaredHook(), [], Pace.turn
+    monkeypatch.setattr(Pace, "turn", lambda pace, now: turns.append(pace) or turn(pace, now))
+
+    async def numbered():
+        for number in range(15):
+            yield number, LEAD
+
+    async def run():
+        receipts = [outcome async for _, outcome in hook.submit_many(numbered())]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts if isinstance(receipt, Receipt)]
+        return [outcome async for _, outcome in hook.get_request_statuses(asked)]
+
+    assert len(asyncio.run(run())) == 15
+    assert turns == [turns[0]] * 30
+
+
+def test_trouble_of_submissions_slows_status_calls_down(sandbox, no_waits, monkeypatch):
+    sandbox.fault("unavailable", endpoint="capture", skip=3, calls=1)
+    hook = LeadSquaredHook()
+
+    async def numbered():
+        for number in range(8):
+            yield number, LEAD
+
+    async def run():
+        receipts = [outcome async for _, outcome in hook.submit_many(numbered(), concurrency=8)]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts if isinstance(receipt, Receipt)]
+        sandbox.fault("slow", seconds=0.02)
+        return [outcome async for _, outcome in hook.get_request_statuses(asked, concurrency=8)]
+
+    under_way = CallsUnderWay(monkeypatch)
+    assert len(asyncio.run(run())) == 8
+    assert max(under_way.of_status_calls) < 8
 
 
 def test_all_calls_share_one_back_off(sandbox, no_waits):

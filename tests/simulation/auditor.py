@@ -34,6 +34,8 @@ class Auditor:
         self._simulation = simulation
         #: Whether anybody but the sync has changed leads.
         self.others_wrote = bool({"captures"} & simulation.plan.parts)
+        #: Whether anybody else has changed match keys of leads, merged or deleted some.
+        self.others_moved_keys = False
         self.lost_ledgers = 0
         self.is_pruned = False
         self._calm_sent: list[int] = []
@@ -150,8 +152,10 @@ class Auditor:
             right = _VERDICTS[request.state]
             if state == "failed" and ("ERROR" in request.planned.flap_statuses or self._began_late(request)):
                 continue  # its status said so after the last retry, too
-            if state in ("open", "failed") and request.polls <= request.planned.hidden_polls:
+            if state in ("open", "failed") and 0 < request.polls <= request.planned.hidden_polls:
                 continue  # no poll has found it yet
+            if state == "open" and 0 < request.polls <= request.planned.flap_polls:
+                continue  # no poll was shown the verdict yet
             if state not in right:
                 self._fail(f"A2 {row_key}, request {request_id}: {state}, but it is {request.state.value}")
             if state in _YES and lead_id != request.lead_id:
@@ -164,7 +168,8 @@ class Auditor:
             is_sync = not sent.worker.name.startswith("k")
             if not (is_sync and sent.is_receipt_delivered and sent.request) or sent.worker.is_dead:
                 continue
-            if sent.request.id.lower() not in results and "ledger" not in simulation.plan.parts:
+            is_refused = "ledger" in simulation.plan.parts or sent.worker in simulation.ledger.refused
+            if sent.request.id.lower() not in results and not is_refused:
                 self._fail(f"A1 {sent.worker.name} got a receipt {sent.request.id} that is nowhere")
 
     def _began_late(self, request: Any) -> bool:
@@ -177,8 +182,12 @@ class Auditor:
         return bool(request.attempts) and request.attempts[0].at - request.accepted_at > 2_640.0
 
     def _unwatched_runs(self) -> set[str]:
-        """Return the captures that ended without an output: the sensor behind such a one fails at once."""
-        return {one.run for one in self._simulation.instances if one.run.startswith("k") and one.output is None}
+        """
+        Return the runs that ended without an output and have no later run that asks for what they left open.
+
+        These are captures, behind which the sensor fails at once, and runs of the second sync: it has no calm nights.
+        """
+        return {one.run for one in self._simulation.instances if one.run[0] in "ks" and one.output is None}
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)

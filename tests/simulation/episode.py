@@ -14,11 +14,13 @@ from tests.simulation.others import Others
 from tests.simulation.plan import CALM_NIGHTS, DAY, HOUR, Event, Plan
 from tests.simulation.runs import Read, Runs, sync_arguments
 from tests.simulation.seams import RUNNING
+from tests.simulation.themes import EVERYTHING, THEMES
 from tests.simulation.timeline import START, Hanging, Timeline, Worker
 from tests.simulation.tries import HEARTBEAT, TaskInstance
 from tests.simulation.troubles import Troubles
 from tests.simulation.wire import TimelineClock, WatchedAccount, Wire, random_of
 
+_BUSY = ("running", "up for retry", "deferred")
 HOST = "https://asyncapi-in21.leadsquared.com"
 
 
@@ -70,6 +72,8 @@ class Simulation:
         self.account = WatchedAccount(settings, (), TimelineClock(self.timeline))
         self.wire = Wire(self.timeline, self.account, self._faults.of_call)
         self.wire.names_failures = "named failures" in plan.parts
+        self.wire.unseen = THEMES.get(plan.theme, EVERYTHING).unseen
+        self.wire.metrics_lie = "lying metrics" in plan.parts
         RUNNING.timeline, RUNNING.rng, RUNNING.wire = self.timeline, random_of(plan.seed, "ids"), self.wire
         RUNNING.account = Account.from_settings(
             host=HOST,
@@ -126,7 +130,7 @@ class Simulation:
         self.auditor.end()
 
     def _busy(self) -> list[str]:
-        return [f"{one.run}.{one.task}" for one in self.instances if one.state in ("running", "up for retry")] + [
+        return [f"{one.run}.{one.task}" for one in self.instances if one.state in _BUSY] + [
             worker.name for worker in self.workers if worker.strands and not worker.is_dead
         ]
 
@@ -135,14 +139,10 @@ class Simulation:
         if self.auditor.others_wrote:
             for customer, (email, phone, city) in self.warehouse.items():
                 self.warehouse[customer] = email, phone, f"{city}+"
-        parts = next(
-            (
-                event.facts["parts"]
-                for event in reversed(self.events)
-                if event.facts.get("run", "")[:1] == "n" and event.kind == "run"
-            ),
-            1,
-        )
+        of_last = {"parts": 1, "deferrable": False}
+        for event in self.events:
+            if event.kind == "run" and event.facts["run"].startswith("n"):
+                of_last = {name: event.facts[name] for name in of_last}
         for instance in self.instances:
             if instance.run.startswith("k") and instance.task == "send" and instance.output is not None:
                 self.runs.wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)
@@ -154,7 +154,7 @@ class Simulation:
                     "run",
                     {
                         "run": f"calm{night}",
-                        "parts": parts,
+                        **of_last,
                         "sensor": 0.0,
                         "close_after": None,
                         "retries": 0,
@@ -191,10 +191,9 @@ class Simulation:
         def pause(worker: Worker) -> None:
             step = f"step {event.facts['step']} ({event.facts['kind']})"
             self.tell(f"{worker.name} is paused at {step} for {event.facts['seconds']} s")
-            worker.pause(event.facts["seconds"])
+            worker.pause(event.facts["seconds"], is_suspended=event.facts["suspended"])
             if event.facts["given_up"]:
-                instance = next(one for one in self.instances if one.worker is worker)
-                self.timeline.at(self.timeline.now + HEARTBEAT, lambda: instance.lost(worker))
+                self.timeline.at(self.timeline.now + HEARTBEAT, lambda: worker.give_up())
 
         return pause
 

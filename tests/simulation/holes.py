@@ -2,106 +2,210 @@
 Which planted faults the simulation finds: ``python -m tests.simulation.holes --write``.
 
 Each patch of ``tests/holes`` that touches sending, memory or judging is applied to a copy of the project, where seeds
-are run one after the other until a promise is broken. Names of patches may follow, with ``*``.
+are run one after the other until a promise is broken. Names of patches may follow, with ``*``: then only their lines of
+``HOLES.md`` are written anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tests.holes.check import Hole
+from tests.simulation.not_simulated import NOT_CONCERNED, NOT_SHOWN
 
 PROJECT = Path(__file__).parents[2]
-PAGE = PROJECT / "docs" / "simulation.md"
+PAGE = Path(__file__).parent / "HOLES.md"
 BEGIN, END = "<!-- planted: begin -->", "<!-- planted: end -->"
-#: Names of patches that touch sending, memory or judging.
-CONCERNED = (
-    "memory-*",
-    "intent-*",
-    "poll-own-run-only",
-    "capture-*",
-    "given-up-*",
-    "late-receipts-*",
-    "lost-ledger-*",
-    "owner-*",
-    "refused-row-*",
-    "sync-*",
-    "sql-late-*",
-    "sql-claim-*",
-    "two-receipts-*",
-    "update-behavior-*",
-    "verdict-*",
-    "waiting-row-*",
-    "calls-may-send-*",
-    "fingerprint-*",
-    "match-keys-first-only",
-    "attempts-of-a-*",
+HEAD = ["| Patch | What it plants | Promise broken | Theme | Seed | Nights |", "|---|---|---|---|---|---|"]
+#: Where a search begins, by patterns of names; the others are searched for in all seeds.
+BEST_THEMES = {
+    "two keys of one lead": ("memory-waits-*", "memory-other-keys-*", "memory-no-kin", "memory-loads-no-kin"),
+    "refusals": ("memory-refused-*", "refused-*", "memory-older-refusal"),
+    "sleepers": ("memory-began-*", "memory-intent-*", "memory-number-*", "intent-*", "calls-may-send-*"),
+    "tries that are given up": (
+        "given-up-*",
+        "late-receipts-*",
+        "sql-late-*",
+        "two-receipts-*",
+        "capture-forgets-*",
+        "sync-earlier-*",
+        "sync-late-*",
+        "verdict-of-a-receipt-*",
+    ),
+    "system errors": ("memory-failed-*", "memory-given-up-*", "memory-late-*", "verdict-failure-*", "verdict-ladder-*"),
+    "lost requests": ("verdict-lost-*", "verdict-hours-*", "verdict-page-*", "verdict-path-*", "verdict-cleared-*"),
+    "in doubt": (
+        "attempts-*",
+        "capture-drops-*",
+        "lost-ledger-*",
+        "memory-doubt-*",
+        "memory-repeated-*",
+        "memory-young-*",
+        "sync-d*",
+        "sync-forgets-*",
+        "sync-overwritten-*",
+        "verdict-fo*",
+        "verdict-from-*",
+        "verdict-proxy-*",
+        "verdict-trouble-*",
+    ),
+    "odd forms": ("reading-*",),
+    "replayed RequestIds": ("request-id-*",),
+    "wrong clocks": ("verdict-workers-*", "verdict-offset-*", "verdict-stale-*", "deferred-again-*"),
+    "triggers": ("deferred-*",),
+    "one lead, several rows": ("memory-*", "owner-*", "match-keys-*", "update-behavior-*"),
+}
+#: Importing libraries takes longer than some searches, so it is done once, before a copy is run in a fork.
+LIBRARIES = (
+    "aiohttp",
+    "airflow.providers.common.compat.sdk",
+    "airflow.sdk",
+    "airflow.triggers.base",
+    "asgiref.sync",
+    "pendulum",
+    "requests",
+    "sqlalchemy",
+    "tenacity",
 )
-_FOUND = re.compile(r"^seed (\d+): (\S+) .*after (\d+) nights", re.MULTILINE)
+#: Seconds for one patch: a fault may be an endless loop.
+PATCH_TIMEOUT = 3_600
+_FOUND = re.compile(r"^seed (\d+): (\S+) .*?after (\d+) nights$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one planted fault: the seed and promise that showed it, and after how many nights."""
+    """What came of one planted fault: the promise that was broken, by which seed, and after how many nights."""
 
     hole: Hole
-    seed: str
     promise: str
-    nights: str
+    seed: str = "–"
+    nights: str = "–"
 
     def line(self) -> str:
         """Return the line of the table."""
-        return f"| `{self.hole.name}` | {self.hole.point} | {self.promise} | {self.seed} | {self.nights} |"
+        cells = (
+            f"`{self.hole.name}`",
+            self.hole.point,
+            self.promise,
+            theme_of(self.hole) or "all",
+            self.seed,
+            self.nights,
+        )
+        return f"| {' | '.join(cells)} |"
 
 
-def holes(names: Sequence[str]) -> list[Hole]:
+def every_hole() -> list[Hole]:
+    """Return all patches of ``tests/holes``."""
+    return [Hole.read(path) for path in sorted((PROJECT / "tests" / "holes").glob("*.patch"))]
+
+
+def is_concerned(name: str) -> bool:
+    """Tell whether a patch touches sending, memory or judging."""
+    return not any(fnmatchcase(name, pattern) for pattern in NOT_CONCERNED)
+
+
+def holes(names: Sequence[str] = ()) -> list[Hole]:
     """Return the planted faults that a simulation has to find, or those of some names."""
-    patches = sorted((PROJECT / "tests" / "holes").glob("*.patch"))
-    wanted = names or CONCERNED
-    return [Hole.read(path) for path in patches if any(fnmatchcase(path.stem, name) for name in wanted)]
+    return [
+        hole
+        for hole in every_hole()
+        if (any(fnmatchcase(hole.name, name) for name in names) if names else is_concerned(hole.name))
+        and hole.name not in NOT_SHOWN
+    ]
 
 
-def search(hole: Hole, nights: int) -> Result:
-    """Plant a fault in a copy of the project and run seeds until it is found."""
+def theme_of(hole: Hole) -> str | None:
+    """Return the theme whose stories show a fault best, None for all seeds."""
+    found = (theme for theme, patterns in BEST_THEMES.items() if any(fnmatchcase(hole.name, one) for one in patterns))
+    return next(found, None)
+
+
+def search(hole: Hole, first: int, nights: int) -> Result:
+    """
+    Plant a fault in a copy of the project and run seeds until it is found.
+
+    :param first: The first seed.
+    :param nights: How many nights at most.
+    """
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
         copy = Path(folder)
-        for name in ("airflow_provider_leadsquared", "tests/simulation", "tests/holes"):
-            shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.patch"))
+        for name in ("airflow_provider_leadsquared", "tests/simulation"):
+            shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         applied = subprocess.run(
-            ["git", "apply"], input=hole.diff, text=True, capture_output=True, cwd=folder, check=False
-        )
-        if applied.returncode:
-            return Result(hole, "–", "does not apply", "–")
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--seeds", "1-", "--nights", str(nights)],
-            cwd=folder,
-            env={"PYTHONPATH": folder, "PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONHASHSEED": "0"},
+            ["git", "apply", "--include=airflow_provider_leadsquared/*"],
+            input=hole.diff,
             text=True,
             capture_output=True,
+            cwd=folder,
             check=False,
         )
-    found = _FOUND.search(run.stdout)
-    if found is None:
-        is_whole = run.returncode == 0 and run.stdout.endswith("findings: none\n")
-        return Result(hole, "–", "not found" if is_whole else "error", f"> {nights:,}")
-    return Result(hole, found[1], found[2], f"{int(found[3]):,}")
+        if applied.returncode:
+            return Result(hole, "does not apply")
+        log = copy / "log"
+        theme = theme_of(hole)
+        chosen = [] if theme is None else ["--theme", theme]
+        code = _run_in(copy, ["--seeds", f"{first}-", "--nights", str(nights), *chosen], log)
+        told = log.read_text(encoding="utf-8")
+    if found := _FOUND.search(told):
+        return Result(hole, found[2], found[1], f"{int(found[3]):,}")
+    is_whole = code == 0 and told.endswith("findings: none\n")
+    return Result(hole, "not found" if is_whole else "error", nights=f"> {nights:,}")
 
 
-def results(names: Sequence[str], nights: int) -> Iterator[Result]:
-    """Search for planted faults, two at a time; those found first come first."""
-    with ThreadPoolExecutor(2) as threads:
-        for searched in as_completed([threads.submit(search, hole, nights) for hole in holes(names)]):
-            yield searched.result()
+def _run_in(folder: Path, arguments: Sequence[str], log: Path) -> int:
+    """Run the simulation of a copy in a fork of this process, and return its exit code."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 70
+    try:
+        signal.alarm(PATCH_TIMEOUT)
+        with log.open("w", encoding="utf-8") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        for name in [
+            name for name in sys.modules if name.partition(".")[0] in ("tests", "airflow_provider_leadsquared")
+        ]:
+            del sys.modules[name]
+        sys.path[:] = [str(folder), *(path for path in sys.path if Path(path or ".").resolve() != PROJECT)]
+        sys.argv = ["simulate", *arguments]
+        os.chdir(folder)
+        importlib.import_module("tests.simulation.command").main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def results(found: Sequence[Hole], first: int, nights: int) -> Iterator[Result]:
+    """Search for planted faults one after the other."""
+    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="simulation-"))
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    for hole in found:
+        yield search(hole, first, nights)
+
+
+def written(page: str, lines: Sequence[str]) -> str:
+    """Return the page with some lines of its table written anew; lines of patches that are gone are left out."""
+    before, rest = page.split(BEGIN)
+    table, after = rest.split(END)
+    kept = {line.split("`")[1]: line for line in [*table.splitlines(), *lines] if line.startswith("| `")}
+    concerned = [kept[hole.name] for hole in holes() if hole.name in kept]
+    return before + "\n".join([BEGIN, "", *HEAD, *concerned, "", END]) + after
 
 
 def main() -> None:
@@ -109,18 +213,17 @@ def main() -> None:
     ask = argparse.ArgumentParser(prog="python -m tests.simulation.holes", description=__doc__)
     ask.add_argument("names", nargs="*")
     ask.add_argument("--nights", type=int, default=10_000)
+    ask.add_argument("--first", type=int, default=1, help="the first seed")
     ask.add_argument("--write", action="store_true")
     args = ask.parse_args()
-    lines: list[str] = []
-    for result in results(args.names, args.nights):
-        lines.append(result.line())
+    for result in results(holes(args.names), args.first, args.nights):
         print(result.line(), flush=True)
-    if args.write:
-        lines = ["| Patch | What it plants | Promise broken | Seed | Nights |", "|---|---|---|---|---|", *sorted(lines)]
-        text = PAGE.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        PAGE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+        if args.write:
+            PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), [result.line()]), encoding="utf-8")
 
 
 if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.holes", *sys.argv[1:]])  # noqa: S606 - itself
     main()

@@ -18,8 +18,13 @@ SETTLE_TIMEOUT = 36_570.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
 #: readings of the ladder.
 POLLS_OF_A_REQUEST = 44
+#: As many more if another request never ends: that one is asked for every 15 minutes, and those behind it are its
+#: queue's sample.
+POLLS_BESIDE_A_LOST_REQUEST = 41
 #: The same of a request that is not known, or by a worker whose clock is wrong: in growing intervals.
 POLLS_OF_AN_UNKNOWN_REQUEST = 150
+#: Calls at most that meet a fault on their way: 77 polls in growing intervals, each of which is made four times.
+TROUBLED_CALLS = 308
 
 
 class SendingJudge:
@@ -35,7 +40,7 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9, A12 and A13.
+        Judge A4, A5, A9, A12, A13 and A14.
 
         :raises Violation: A promise was not kept.
         """
@@ -109,30 +114,62 @@ class SendingJudge:
             group = groups.name(f"row {row}")
             earlier = last.get(group)
             if earlier is not None and not self._is_certain(earlier, read_at):
+                if group not in doubtful and self._should_have_waited(sent, earlier):
+                    self._fail(f"A14 {sent.worker.name} sends {sent.lead} while {earlier.lead} is open at its lead")
                 doubtful.add(group)
             is_same = earlier is not None and (earlier.lead, _sync(earlier)) == (sent.lead, _sync(sent))
             if is_same and earlier is not None and group not in doubtful:
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
             last[group] = sent
 
+    def _should_have_waited(self, sent: Sent, earlier: Sent) -> bool:
+        """Tell whether a row was sent while another one's request to the lead that both reach was open."""
+        simulation, request = self._simulation, earlier.request
+        if {"behaviour", "search by", "clear"} & simulation.plan.parts or _row(sent) == _row(earlier):
+            return False
+        if request is None or not earlier.is_receipt_delivered or earlier.worker in simulation.ledger.refused:
+            return False
+        is_open = (request.settled_at or sent.at + 1.0) > sent.at and sent.at - earlier.at < SETTLE_TIMEOUT - 100
+        leads = [self._known_lead(one, earlier.at) for one in (sent, earlier)]
+        return is_open and not sent.is_from_pause and leads[0] is not None and leads[0] == leads[1]
+
+    def _known_lead(self, sent: Sent, at: float) -> str | None:
+        """Return the lead that a sync last reached by the match keys of a sending, None if it did not."""
+        found: str | None = None
+        keys = _keys(sent)
+        for one in self._simulation.wire.sent:
+            request = one.request
+            if one.at < at and request is not None and _keys(one) == keys and request.lead_id:
+                found = request.lead_id
+        return found
+
     def _is_certain(self, sent: Sent, at: float) -> bool:
         """Tell whether at a time the sync knew that LeadSquared had taken the row, and that the CRM had said yes."""
         worker, request = sent.worker, sent.request
         if request is None or request.state is not Real.SUCCEEDED or not sent.is_receipt_delivered:
             return False
+        if worker in self._simulation.ledger.refused:
+            return False  # its receipt may be in no ledger
         known_at = self._simulation.wire.known_at.get(request.id, at)
+        if known_at - sent.at > SETTLE_TIMEOUT - 100:
+            return False  # nobody waited for it any more
         return known_at < at and not worker.is_dead and worker.ended_at is not None and worker.ended_at < at
 
     def _check_calls(self) -> None:
         """Demand that no task polls a request more often than the plan has it."""
         wire = self._simulation.wire
         is_on_time = "clocks" not in self._simulation.plan.parts
+        lost = [sent for sent in wire.sent if sent.request is not None and _never_ends(sent.request)]
         for (asked, task), polls in wire.polls_of.items():
             request = self._simulation.account.queue.request(asked)
-            is_lost = request is None or request.state is Real.LOST or request.planned.hidden_polls > 0
-            most = POLLS_OF_A_REQUEST if is_on_time and not is_lost else POLLS_OF_AN_UNKNOWN_REQUEST
+            most = POLLS_OF_A_REQUEST + (POLLS_BESIDE_A_LOST_REQUEST if lost else 0)
+            if not is_on_time or request is None or _never_ends(request):
+                most = POLLS_OF_AN_UNKNOWN_REQUEST
             if polls > most:
                 self._fail(f"A9 {task} polled {asked} {polls} times")
+        for (asked, task), polls in wire.troubled_polls_of.items():
+            if polls > TROUBLED_CALLS:
+                self._fail(f"A9 {task} polled {asked} {polls} times, and met a fault each time")
 
     def _check_attempts(self) -> None:
         """Demand that the result table counts each sending that was accepted, where one try was all there was."""
@@ -148,6 +185,7 @@ class SendingJudge:
                 and sent.request is not None
                 and sent.worker.ended_at is not None
                 and not sent.worker.is_dead
+                and sent.worker not in simulation.ledger.refused
             ):
                 received[run, str(row)] += 1
         sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
@@ -160,9 +198,22 @@ class SendingJudge:
         raise Violation(text)
 
 
+def _never_ends(request: Any) -> bool:
+    """Tell whether LeadSquared lost a request, or does not show it at first."""
+    return request.state is Real.LOST or request.planned.hidden_polls > 0
+
+
 def _key(name: str, lead: dict[str, Any]) -> str | None:
     value = lead.get(name)
     return None if not value else f"{name} {value[-10:] if name == 'Phone' else value}"
+
+
+def _keys(sent: Sent) -> tuple[str | None, ...]:
+    return tuple(_key(name, sent.lead) for name in ("EmailAddress", "Phone"))
+
+
+def _row(sent: Sent) -> str:
+    return str(sent.lead.get("mx_City")).partition(".")[0]
 
 
 def _sync(sent: Sent) -> bool:

@@ -38,6 +38,8 @@ class LedgerServer:
         self.timeline, self.fault_at = timeline, fault_at
         self.holder: WorkerConnection | None = None
         self._waiting: list[Strand] = []
+        #: Workers that met a fault of the database, or of another worker that was stopped in a transaction.
+        self.refused: set[Worker] = set()
         self.commits = 0
         self._open(is_empty=is_empty)
 
@@ -68,6 +70,7 @@ class LedgerServer:
         strand = connection.worker.current
         while self.holder is not None:
             if self.timeline.now >= until:
+                self.refused.add(connection.worker)
                 raise sqlite3.OperationalError("database is locked")
             self._waiting.append(strand)
             strand.wait(until)
@@ -84,6 +87,7 @@ class LedgerServer:
     def end_if_idle(self, connection: WorkerConnection, used_at: float) -> None:
         """End a transaction in which nothing has happened since."""
         if self.holder is connection and connection.used_at == used_at:
+            self.refused.add(connection.worker)
             connection.drop()
 
 

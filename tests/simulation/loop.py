@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.simulation.timeline import Strand, Timeline
@@ -51,6 +52,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._clock_resolution = 0.001  # the timeline counts from the epoch, so it knows no finer steps
         self._numbers = self._rounds = 0
         self._shuffles = self._worker.rng.random() < 0.5
+        self._coroutines: list[Coroutine[Any, Any, Any]] = []
+        self._worker.on_gone.append(self._drop_unbegun)
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda loop, context: None)
 
@@ -95,8 +98,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         # A task is put into sets while it is made, so its number has to be there before.
         task = _Task.__new__(_Task)
         task.number = self._next()
+        self._coroutines.append(coro)
         task.__init__(coro, loop=loop, **options)  # type: ignore[misc]
         return task
+
+    def _drop_unbegun(self) -> None:
+        """Close what a process that was killed had not begun yet: Python warns of it else, and here it is meant."""
+        for coroutine in self._coroutines:
+            if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
 
     def _next(self) -> int:
         self._numbers += 1

@@ -55,10 +55,12 @@ class Others:
             if account.store.find(name, value) is None:
                 account.store.update(lead, {name: value}, now)
             what = f"{name} {value}"
+            self._simulation.auditor.others_moved_keys = True
         else:
             others = [one for one in leads if one is not lead]
             account.store.remove(lead, rng.choice(others) if others and rng.random() < 0.7 else None, now)
             what = "gone"
+            self._simulation.auditor.others_moved_keys = True
         self._simulation.tell(f"others change lead {lead.id}: {what}")
 
     def do_ledger_lost(self, event: Event) -> None:

@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.themes import CALL_FAULTS, DAY, EVERYTHING, HOUR, THEMES
+from tests.simulation.themes import DAY, EVERYTHING, HOUR, THEMES
 
 #: Nights without faults and changes that follow at most: until in so many of them in a row nothing is sent.
 CALM_NIGHTS, STILL_NIGHTS = 14, 3
@@ -86,7 +86,7 @@ class _Drawing:
     def plan(self) -> Plan:
         rng = self._rng
         settings = self._settings()
-        nights = rng.randint(3, 6)
+        nights = rng.randint(*self._theme.nights)
         for customer in range(self._customers):
             if rng.random() < 0.8:
                 self._put(0.0, customer, is_new=True)
@@ -112,6 +112,9 @@ class _Drawing:
             "phone_spelling": rng.choice(("normalise", "compare")),
             "queue_delay": rng.choice((1.0, 1.0, 30.0, 600.0)),
             "rate": rng.choice((60_000.0, 600.0, 60.0)),
+            "metrics": "metrics" in self._parts,
+            "metrics_need_keys": rng.random() < 0.3,
+            "metrics_rate_key": rng.choice(("ProcessingRatePerMinute", "ProcessingratePerMinute")),
         }
         if "plain phones" in self._parts:
             chosen["unique_fields"] = ("EmailAddress",)
@@ -148,9 +151,18 @@ class _Drawing:
             phone = rng.choice([*self._phones, None])
         else:
             email, phone = None, None
+        if "split keys" in self._parts:
+            email, phone = self._split(customer)
         self._versions[customer] = top
         self._rows[customer] = email, phone, version
         self._add_put(at, customer)
+
+    def _split(self, customer: int) -> tuple[str | None, str | None]:
+        """Return match keys of one lead of which each of two rows has one, after the first had both."""
+        email, phone = (keys[customer // 2 % len(keys)] for keys in (self._emails, self._phones))
+        if customer % 2:
+            return None, phone
+        return email, None if customer in self._former else phone
 
     def _add_put(self, at: float, customer: int) -> None:
         email, phone, version = row = self._rows[customer]
@@ -197,6 +209,7 @@ class _Drawing:
                 "close_after": rng.choice((None, None, 600.0)),
                 "retries": rng.choice(self._theme.retries),
                 "concurrency": rng.choice((1, 2, 8)),
+                "deferrable": self._is_deferrable(),
             }
             if "refresh" in parts and rng.random() < 0.4:
                 facts["full_refresh"] = True
@@ -213,6 +226,7 @@ class _Drawing:
                 "close_after": None,
                 "retries": 1,
                 "concurrency": rng.choice((1, 4)),
+                "deferrable": self._is_deferrable(),
             }
             self._events.append(Event(at + rng.random() * rng.choice((5.0, 60.0, 12 * HOUR)), "run", facts))
         for _ in range(rng.randint(*(self._theme.changes if self._customers < 15 else (0, 20)))):
@@ -226,6 +240,9 @@ class _Drawing:
             self._events.append(Event(at + DAY * rng.random(), "ledger lost"))
         if "pruned" in parts and rng.random() < 0.5:
             self._events.append(Event(at + DAY * rng.random(), "prune"))
+
+    def _is_deferrable(self) -> bool:
+        return "deferrable" in self._parts and self._rng.random() < 0.7
 
     def _capture(self, night: int, at: float) -> None:
         rng = self._rng
@@ -243,6 +260,7 @@ class _Drawing:
             "concurrency": rng.choice((1, 4)),
             "store": rng.choice(("sql", "sql", "task state")),
             "on_clear": rng.choice(("resume", "resend")),
+            "deferrable": self._is_deferrable(),
         }
         self._events.append(Event(at, "capture", facts))
         if "cleared" in self._parts and rng.random() < 0.5:
@@ -254,7 +272,9 @@ class _Drawing:
         rng, parts, theme = self._rng, self._parts, self._theme
         if "calls" in parts:
             for _ in range(rng.randint(1, 3)):
-                self._window(end, "call", {"what": rng.choice(CALL_FAULTS), "share": rng.choice((0.1, 0.3, 0.7, 1.0))})
+                self._window(
+                    end, "call", {"what": rng.choice(theme.call_faults), "share": rng.choice((0.1, 0.3, 0.7, 1.0))}
+                )
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(
@@ -277,6 +297,7 @@ class _Drawing:
                     **self._place(runs),
                     "seconds": round(seconds),
                     "given_up": rng.random() < self._theme.given_up,
+                    "suspended": rng.random() < 0.3,
                 }
                 self._events.append(Event(0.0, "pause", facts))
         if "clocks" in parts:
@@ -309,7 +330,7 @@ class _Drawing:
         rng = self._rng
         start = HOUR + rng.random() * (end - HOUR)
         runs = [event.at for event in self._events if event.kind in ("run", "capture")]
-        if rng.random() < 0.7 and runs:
+        if rng.random() < self._theme.aimed and runs:
             start = rng.choice(runs) + rng.choice(self._theme.fault_starts) * rng.random()
         seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))

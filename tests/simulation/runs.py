@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import PokeReturnValue
+
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.sync.rows import Rows
@@ -51,6 +53,14 @@ class SimulatedSync(SyncOperator):
             yield rows
 
         yield Rows(COLUMNS, batches())
+
+
+class SimulatedSensor(LeadStatusSensor):
+    """A sensor without what Airflow does around a poke."""
+
+    def execute(self, context: Any) -> PokeReturnValue:
+        """Poll, or defer."""
+        return self.poke(context)
 
 
 def sync_arguments(plan: Plan) -> dict[str, Any]:
@@ -135,9 +145,13 @@ class Runs:
         sensor_of: dict[str, Any] = {}
 
         def act(context: Any) -> Any:
-            sensor = LeadStatusSensor(task_id="wait", request_ids=given, **arguments)
+            sensor = SimulatedSensor(
+                task_id="wait", request_ids=given, deferrable=facts.get("deferrable", False), **arguments
+            )
+            sensor.upstream_task_ids.add("send")
             sensor_of["now"] = sensor
-            result = sensor.poke(context)
+            event = context["event"]
+            result = sensor.execute(context) if event is None else sensor.execute_complete(context, event)
             sensor_of["done"] = bool(result)
             return result.xcom_value
 
@@ -171,7 +185,7 @@ class Runs:
 
         def ended(instance: TaskInstance) -> None:
             if instance.output is not None:
-                self.wait_for(facts["run"], instance.output, {"close_after": None})
+                self.wait_for(facts["run"], instance.output, {**facts, "close_after": None})
 
         self._begin(TaskInstance(self._simulation, facts["run"], "send", 0, facts["retries"], act, ended))
 

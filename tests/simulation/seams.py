@@ -11,15 +11,22 @@ import random
 import sys
 import time
 import uuid
-from functools import cache
+from contextlib import nullcontext
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import tenacity.nap
 
 from airflow_provider_leadsquared.api.account import Account
-from airflow_provider_leadsquared.api.errors import UnexpectedResponseError
-from airflow_provider_leadsquared.hooks import _backoff, _connections, _many_calls, _transport, leadsquared
+from airflow_provider_leadsquared.hooks import (
+    _backoff,
+    _connections,
+    _many_calls,
+    _repeated_calls,
+    _transport,
+    leadsquared,
+)
 from airflow_provider_leadsquared.ledgers import migrations
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.sensors import lead_status
@@ -32,7 +39,8 @@ from airflow_provider_leadsquared.tasks import (
     submitting,
     sync_operator,
 )
-from tests.simulation import ledger, wire
+from airflow_provider_leadsquared.triggers import lead_status as trigger
+from tests.simulation import ledger, reading, wire
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.timeline import START, Timeline, Worker
 
@@ -50,10 +58,11 @@ class _Time:
         return worker.time()
 
     def monotonic(self) -> float:
-        return self._simulation.timeline.now - START
+        return self._simulation.worker.monotonic()
 
     def clock_gettime(self, clock: int) -> float:
-        return self._simulation.timeline.now - START
+        is_monotonic = clock == self.CLOCK_MONOTONIC
+        return self.monotonic() if is_monotonic else self._simulation.timeline.now - START
 
     def sleep(self, seconds: float) -> None:
         worker = self._simulation.worker
@@ -88,14 +97,14 @@ def install() -> None:
     # What a killed process leaves behind cannot be closed in order.
     sys.unraisablehook = lambda unraisable: None
     clock = _Time(RUNNING)
-    for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status):
+    for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status, trigger):
         module.time = clock  # type: ignore[attr-defined]
     nap: Any = tenacity.nap
     nap.time = clock
     _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
     planning.sleep = clock.sleep  # type: ignore[assignment,attr-defined]
     chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
-    _backoff.random = leadsquared.random = chance  # type: ignore[assignment,attr-defined]
+    _backoff.random = leadsquared.random = _repeated_calls.random = chance  # type: ignore[assignment,attr-defined]
     uuid.uuid4 = _uuid
     event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment,attr-defined]
         Runner=asyncio.Runner, SelectorEventLoop=lambda: VirtualLoop(RUNNING.timeline)
@@ -111,7 +120,11 @@ def install() -> None:
     hook: Any = leadsquared.LeadSquaredHook
     hook.account = property(lambda self: RUNNING.account)
     hook.get_lead_fields = _lead_fields
-    hook.get_queue_metrics = _no_metrics
+    hook.load_account = _load_account
+    hook.get_conn = lambda self: nullcontext()
+    called: Any = leadsquared
+    called.send = lambda session, request, timeout: reading.get(RUNNING.wire, RUNNING.worker, request)
+    trigger._in_thread = _in_thread
     # A process handles no signal here: nobody stops a simulated worker so.
     event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]
     event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]
@@ -122,11 +135,14 @@ def _uuid() -> uuid.UUID:
     return uuid.UUID(int=rng.getrandbits(128), version=4)
 
 
-def _no_metrics(hook: Any, *, api: str) -> Any:
+async def _load_account(hook: Any) -> None:
     worker = RUNNING.worker
-    worker.step("metrics")
-    worker.sleep(0.1 + worker.rng.random())
-    raise UnexpectedResponseError("this account has no metrics")
+    worker.step("connection")
+    await asyncio.sleep(worker.rng.random())
+
+
+async def _in_thread(act: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, partial(act, *arguments))
 
 
 def _lead_fields(hook: Any, *, with_options: bool = True) -> Any:
@@ -148,7 +164,7 @@ def quiet() -> None:
     from airflow.sdk import BaseHook, BaseOperator
 
     silent = property(lambda self: _SILENT)
-    kinds: tuple[Any, ...] = (BaseOperator, BaseHook)
+    kinds: tuple[Any, ...] = (BaseOperator, BaseHook, trigger.LeadStatusTrigger)
     for kind in kinds:
         kind.log = silent
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tests.simulation import plan
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.shrinking import smallest
 from tests.simulation.themes import THEMES
 from tests.simulation.timeline import START, Timeline, Worker
@@ -67,6 +71,27 @@ def test_a_worker_that_is_killed_before_it_begins_ends_nothing_else():
     timeline.at(START + 1, lambda: done.append("later"))
     timeline.run(START + 2)
     assert done == ["later"]
+
+
+def test_what_a_killed_process_had_not_begun_is_no_warning():
+    timeline = Timeline(random_of(1))
+    worker = Worker(timeline, "send", random_of(1))
+    worker.at_step["await", 1] = Worker.kill
+
+    async def calls() -> None:
+        pytest.fail("nothing of a killed process runs")
+
+    def act() -> None:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(timeline)) as runner:
+            runner.run(calls())
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        worker.start(act)
+        timeline.run(START + 1)
+        gc.collect()
+    assert worker.is_dead
+    assert not warned
 
 
 def test_every_theme_is_drawn():

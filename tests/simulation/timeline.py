@@ -168,10 +168,19 @@ class Worker:
         #: When its try ended, None before.
         self.ended_at: float | None = None
         self.paused_until = 0.0
+        #: Seconds for which its machine was suspended.
+        self.suspended = 0.0
         #: How many steps it has made, and what happens at some of them.
         self.steps: Counter[str] = Counter()
         self.at_step: dict[tuple[str, int], Callable[[Worker], None]] = {}
         self.on_death: list[Callable[[], None]] = []
+        #: Called when a process that was killed is gone, with all its strands.
+        self.on_gone: list[Callable[[], None]] = []
+        #: Whether others have taken its place, and which verdicts it has seen that it does not write itself.
+        self.is_given_up = False
+        self.seen: list[str] = []
+        #: What happens when it is not heard of for so long that others take its place.
+        self.give_up: Callable[[], None] = lambda: None
         #: Whether it was paused between its last check and the socket, which nothing can fence.
         self.is_at_socket = False
         self.was_paused_at_socket = False
@@ -185,8 +194,8 @@ class Worker:
         return self.timeline.now + self._clock_offset(self.timeline.now)
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that nobody sets."""
-        return self.timeline.now - START
+        """Return seconds on a clock that nobody sets, and that stands still while the machine is suspended."""
+        return self.timeline.now - START - self.suspended
 
     def step(self, kind: str) -> None:
         """Pass a point at which the process may be killed or paused."""
@@ -218,8 +227,9 @@ class Worker:
         if seconds > 0:
             self.current.wait(self.timeline.now + seconds)
 
-    def pause(self, seconds: float) -> None:
-        """Stop the process for a time, between two steps."""
+    def pause(self, seconds: float, *, is_suspended: bool = False) -> None:
+        """Stop the process for a time, between two steps: the process alone, or its machine."""
+        self.suspended += seconds if is_suspended else 0.0
         self.paused_until = max(self.paused_until, self.timeline.now + seconds)
 
     def kill(self) -> None:
@@ -236,3 +246,5 @@ class Worker:
             if strand.greenlet:  # one that has not begun never will
                 self.timeline.enter(strand, Killed)
         self.strands.clear()
+        for act in self.on_gone:
+            act()

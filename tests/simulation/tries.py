@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from tests.simulation.seams import RUNNING
 from tests.simulation.timeline import Killed, Worker
+from tests.simulation.triggering import Triggering
 
 if TYPE_CHECKING:
     from tests.simulation.episode import Simulation
@@ -56,6 +57,11 @@ class TaskInstance:
     worker: Worker | None = None
     store: Store = field(default_factory=Store)
     tries_left: int = 0
+    #: How many triggers it has had, and the event with which it is resumed.
+    triggers: int = 0
+    event: Any = None
+    #: RequestIds whose verdicts are in that event.
+    reported: list[str] = field(default_factory=list)
     #: Ends of tries: when, and how.
     ended_at: float = 0.0
     error: BaseException | None = None
@@ -70,16 +76,17 @@ class TaskInstance:
         self.state, self.output = "running", None
         simulation = self.simulation
         self.worker = worker = simulation.worker(self.run, self.task, self.part, self.try_number)
-        worker.on_death.append(
-            lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, lambda: self.lost(worker))
-        )
+        worker.give_up = lambda: self.lost(worker)
+        worker.on_death.append(lambda: simulation.timeline.at(simulation.timeline.now + HEARTBEAT, worker.give_up))
         ti = _Ti(self)
         context: Any = {
             "ti": ti,
             "dag_run": SimpleNamespace(clear_number=self.clears),
             "task_state_store": self.store,
             "outlet_events": {},
+            "event": self.event,
         }
+        self.event = None
 
         def body() -> None:
             state, output = "success", None
@@ -88,6 +95,8 @@ class TaskInstance:
                 output = self.act(context)
             except Killed:
                 raise
+            except TaskDeferred as deferral:
+                state, output = "deferred", deferral
             except AirflowSkipException:
                 state = "skipped"
             except (AirflowFailException, AirflowSensorTimeout) as raised:
@@ -95,15 +104,27 @@ class TaskInstance:
             except Exception as raised:
                 state, error = "retry", raised
             worker.ended_at = simulation.timeline.now
-            given = output if state == "success" else ti.pushed
+            given = output if state in ("success", "deferred") else ti.pushed
             simulation.timeline.at(simulation.timeline.now, lambda: self.ended(worker, state, given, error))
 
         worker.start(body)
+
+    def resume(self, event: Any, reported: list[str]) -> None:
+        """Go on with the event of the trigger."""
+        self.event, self.reported = event, reported
+        self.begin_try()
+
+    def fail_deferred(self) -> None:
+        """End a try that has waited in vain for its trigger."""
+        self.state = "running"
+        if self.worker is not None:
+            self.ended(self.worker, "retry", None, None)
 
     def lost(self, worker: Worker) -> None:
         """Give a worker up."""
         if worker is self.worker and self.state == "running" and worker.ended_at is None:
             self.simulation.tell(f"{worker.name} is given up")
+            worker.is_given_up = True
             self.ended(worker, "retry", None, None)
 
     def ended(self, worker: Worker, state: str, output: Any, error: BaseException | None) -> None:
@@ -111,6 +132,14 @@ class TaskInstance:
             self.simulation.tell(f"{worker.name}, given up before, ends: {state} {error or ''}")
             return
         simulation = self.simulation
+        if error is None:
+            for request_id in self.reported:
+                simulation.wire.known_at.setdefault(request_id, simulation.timeline.now)
+        if state == "deferred":
+            simulation.tell(f"{worker.name} is deferred")
+            self.state = state
+            Triggering(self, output)
+            return
         self.output, self.error, self.ended_at = output, error, simulation.timeline.now
         simulation.tell(f"{worker.name}: {state} {(output or {}).get('counts', '')} {error or ''}")
         simulation.auditor.task_ended(self, worker, state, output, error)
@@ -132,9 +161,15 @@ class _Ti:
         self.run_id, self.task_id = instance.run, instance.task
         self.map_index, self.try_number = instance.map_index, instance.try_number
         self.pushed: Any = None
+        self._simulation = instance.simulation
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed = value
 
-    def get_task_states(self, **_: Any) -> dict[str, dict[str, str]]:
-        return {}
+    def get_task_states(self, *, run_ids: list[str], task_ids: list[str], **_: Any) -> dict[str, dict[str, str]]:
+        states = {
+            one.task if one.map_index < 0 else f"{one.task}_{one.map_index}": one.state
+            for one in self._simulation.instances
+            if one.run in run_ids and one.task in task_ids
+        }
+        return {run_ids[0]: states}

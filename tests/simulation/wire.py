@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,18 +20,20 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
+from airflow_provider_leadsquared.api import requests
 from airflow_provider_leadsquared.api.errors import SendingExpiredError
-from airflow_provider_leadsquared.hooks._connections import SENDING
+from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
 from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, endpoints
 from airflow_provider_leadsquared.sandbox.errors import MXError
-from airflow_provider_leadsquared.sandbox.fault_kinds import FAULT_KINDS, Stage
-from airflow_provider_leadsquared.sandbox.faults import CallFaults, Fault
+from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
+from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.queue import Request, State
 from airflow_provider_leadsquared.sandbox.settings import Settings
+from tests.simulation.call_faults import LATE, LOST, REFUSED, RESET_AFTER, RESET_BEFORE, Trouble
 from tests.simulation.timeline import Timeline, Worker
 
 #: Seconds after which a worker stops waiting for a response, as the hook's timeout says.
@@ -64,7 +67,7 @@ class Landing:
 
 @dataclass(slots=True)
 class Sent:
-    """A submission as the sandbox received it, and what its sender can know of it."""
+    """A submission as the sandbox received it, or as it was lost on its way, and what its sender can know of it."""
 
     number: int
     at: float
@@ -102,8 +105,6 @@ class WatchedAccount(Account):
 EVERY_ATTEMPT = 11
 #: Stages of the sandbox's faults after which a receipt need not be one any more.
 _SPOILS_A_RECEIPT = {Stage.REPLACEMENT, Stage.ALTERATION}
-#: What a fault of the network does to a call, besides the sandbox's own kinds.
-REFUSED, RESET_BEFORE, LOST, LATE, RESET_AFTER = "refused", "reset before", "lost", "late", "reset after"
 
 
 class Wire:
@@ -124,12 +125,17 @@ class Wire:
         self.timeline, self.account, self._draw_fault = timeline, account, draw_fault
         self.sent: list[Sent] = []
         self.polls = 0
-        #: Polls by RequestId and task.
+        #: Polls by RequestId and task: those that met no fault on their way, and the others.
         self.polls_of: Counter[tuple[str, str]] = Counter()
+        self.troubled_polls_of: Counter[tuple[str, str]] = Counter()
         #: When a worker first got the verdict of a request, by RequestId.
         self.known_at: dict[str, float] = {}
         #: Whether a status between retries is a failure with the system error's name.
         self.names_failures = False
+        #: Share of the requests without an attempt left that are applied all the same.
+        self.unseen = 0.5
+        #: Whether queue metrics are sometimes wrong.
+        self.metrics_lie = False
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
@@ -167,6 +173,8 @@ class Wire:
 
         def arrive() -> None:
             if kind == RESET_BEFORE:
+                if call.endpoint.action is Action.SUBMIT:
+                    self._note_sent(call, worker, trouble, is_paused, None)  # its sender is in doubt
                 settle(aiohttp.ServerDisconnectedError())
                 return
             sent = self._receive(call, worker, trouble, is_paused)
@@ -192,26 +200,40 @@ class Wire:
         sent: Sent | None = None
         if call.endpoint.action is Action.SUBMIT:
             request = account.queue.request(response.request_id) if response.request_id else None
-            sent = Sent(len(self.sent), self.timeline.now, worker, call.body, request)
-            sent.fault = trouble.name if trouble else None
-            sent.is_from_pause = is_paused
-            sent.lead = dict(call.endpoint.read_lead(call.body) or {})
-            self.sent.append(sent)
-            if request is not None and request.planned.system_errors >= EVERY_ATTEMPT and worker.rng.random() < 0.5:
+            sent = self._note_sent(call, worker, trouble, is_paused, request)
+            if (
+                request is not None
+                and request.planned.system_errors >= EVERY_ATTEMPT
+                and worker.rng.random() < self.unseen
+            ):
                 self._apply_unseen(request, worker)
         elif call.endpoint.action is Action.STATUS:
             self.polls += 1
             asked = call.query.get("requestid", "")
-            self.polls_of[asked, worker.name.rpartition(".")[0]] += 1
+            polls = self.polls_of if trouble is None else self.troubled_polls_of
+            polls[asked, worker.name.rpartition(".")[0]] += 1
             if self.names_failures:
                 response = _named_failure(account.queue.request(asked), response)
         return response, sent
 
-    def note_verdict(self, request_id: str | None) -> None:
-        """Note that a worker got a status, if LeadSquared had decided."""
+    def _note_sent(
+        self, call: Call, worker: Worker, trouble: Trouble | None, is_paused: bool, request: Request | None
+    ) -> Sent:
+        sent = Sent(len(self.sent), self.timeline.now, worker, call.body, request)
+        sent.fault = trouble.name if trouble else None
+        sent.is_from_pause = is_paused
+        sent.lead = dict(call.endpoint.read_lead(call.body) or {})
+        self.sent.append(sent)
+        return sent
+
+    def note_verdict(self, worker: Worker, request_id: str | None) -> None:
+        """Note that a worker got a status, if it was a verdict and the worker writes it down."""
         request = self.account.queue.request(request_id or "")
-        if request is not None and request.settled_at is not None:
-            self.known_at.setdefault(request.id, self.timeline.now)
+        if request is not None and request.settled_at is not None and request.polls > request.planned.flap_polls:
+            if ".trigger." in worker.name:
+                worker.seen.append(request.id)
+            elif not worker.is_given_up:
+                self.known_at.setdefault(request.id, self.timeline.now)
 
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
@@ -222,31 +244,6 @@ class Wire:
                 self.account._process(request, self.timeline.now)
 
         self.timeline.at(self.timeline.now + worker.rng.random() * 9 * 3_600, apply)
-
-
-@dataclass(slots=True)
-class Trouble:
-    """
-    What goes wrong with one call.
-
-    :param name: Names it in the story.
-    :param kind: What the network does, None for the sandbox's own faults.
-    :param faults: The sandbox's faults.
-    :param seconds: By how much the response is late.
-    :param stays: By how much the call is late on its way there.
-    """
-
-    name: str
-    kind: str | None = None
-    faults: dict[Stage, Fault] = field(default_factory=dict)
-    seconds: float = 0.0
-    stays: float = 0.0
-
-
-def sandbox_fault(kind: str, **parameters: Any) -> Trouble:
-    """Return a fault of the sandbox for one call."""
-    spec = FAULT_KINDS[kind]
-    return Trouble(kind, None, {spec.stage: Fault(kind, {**spec.parameters, **parameters})})
 
 
 def _named_failure(request: Request | None, response: responses.Response) -> responses.Response:
@@ -278,14 +275,18 @@ class _Content:
             yield self._body[start : start + size]
 
 
+def headers_of(response: responses.Response, account: Account) -> dict[str, str]:
+    """Return a response's headers as they are sent."""
+    headers = {"Content-Type": response.content_type, **response.headers}
+    server_time = account.server_time()
+    return headers if server_time is None else {**headers, "Date": responses.http_date(server_time)}
+
+
 class _Response:
     def __init__(self, response: responses.Response, account: Account) -> None:
         self.status = response.http
         self.content, self.content_length = _Content(response.body), None
-        self.headers = {"Content-Type": response.content_type, **response.headers}
-        server_time = account.server_time()
-        if server_time is not None:
-            self.headers["Date"] = responses.http_date(server_time)
+        self.headers = headers_of(response, account)
 
 
 class WireConnections:
@@ -308,6 +309,15 @@ class WireConnections:
     def session(self, *, may_repeat: bool) -> WireConnections:
         return self
 
+    def begin(self, request: requests.Request, may_begin: Callable[[], bool] | None) -> Sending:
+        return Sending(request, READ_TIMEOUT, math.inf, may_begin)
+
+    def end(self, sending: Sending) -> None:
+        pass
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return headers
+
     @asynccontextmanager
     async def request(
         self, method: str, url: Any, *, headers: Mapping[str, str], data: bytes | None, allow_redirects: bool
@@ -325,7 +335,9 @@ class WireConnections:
             sending = SENDING.get()
             if sending is not None:
                 if sending.may_begin is not None and not sending.may_begin():
-                    raise SendingExpiredError(f"{sending.label}: not sent, because the time to send it had passed")
+                    raise SendingExpiredError(
+                        f"{sending.request.label}: not sent, because the time to send it had passed"
+                    )
                 sending.has_begun = True
             worker.is_at_socket = True
             try:
@@ -339,7 +351,7 @@ class WireConnections:
             if sent is not None and sent.request is not None:
                 sent.is_receipt_delivered = True
             if endpoint.action is Action.STATUS and response.status is not None:
-                wire.note_verdict(response.request_id)
+                wire.note_verdict(worker, response.request_id)
             yield _Response(response, wire.account)
 
 

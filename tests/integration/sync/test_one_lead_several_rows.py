@@ -121,6 +121,14 @@ def test_rows_that_reach_one_lead_by_two_spellings_of_its_phone_do_not_take_turn
     assert [lead["values"]["mx_City"] for lead in sandbox.leads()] == ["Delhi"]
 
 
+def test_rows_with_two_spellings_of_a_phone_do_not_take_turns_if_leads_keep_their_match_keys(sandbox, clock, on_sqlite):
+    only(on_sqlite, (1, None, "Pune", "9000000001"), (2, ADDRESS, "Delhi", "+91-9000000001"))
+    as_it_is = {"mapping": WITH_PHONE, "lead_update_behavior": "DoNotUpdateUniqueFields"}
+    for night in ("1", "2", "3", "4"):
+        counts = run_night(Night(night), clock, on_sqlite, **as_it_is)
+    assert counts == {"read": 2, "superseded": 1, "unchanged": 1}
+
+
 def test_where_an_account_tells_spellings_of_a_phone_apart_they_are_two_leads(sandbox, clock, on_sqlite):
     sandbox.switch(phone_spelling="keep")
     only(on_sqlite, (1, None, "Pune", "9000000001"), (2, None, "Delhi", "+91-9000000001"))

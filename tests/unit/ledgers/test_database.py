@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -29,12 +28,12 @@ ID, OTHER_ID = "a" * 32, "b" * 32
 
 
 def _counter(account_id: str, no: int) -> dict[str, Any]:
-    return {"account_id": account_id, "no": no}
+    return {"account_id": account_id, "no": no, "noted": no, "void": 0}
 
 
 def _numbers(database: LedgerDatabase) -> dict[str, int]:
     with database.reading() as connection:
-        return {account: no for account, no in connection.execute(select(database.tables.counters))}
+        return {line.account_id: line.no for line in connection.execute(select(database.tables.counters))}
 
 
 # --- connections as hooks open them -------------------------------------------------------------------------------
@@ -346,13 +345,12 @@ def test_tables_that_may_not_be_read_are_not_created_anew(on_postgres):
 
 
 @pytest.fixture
-def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Return a database for which there are no statements of its own."""
     monkeypatch.setattr(statements, "_UPSERTS", {})
+    monkeypatch.setattr(statements, "_UPDATES", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})
-    statements._upsert.cache_clear()
-    yield sqlite
-    statements._upsert.cache_clear()
+    return sqlite
 
 
 def test_a_database_that_is_not_tested_is_warned_of_once(untested, caplog):
@@ -378,6 +376,8 @@ def test_on_a_database_that_is_not_tested_rows_replace_each_other_and_numbers_go
     records = untested.ledger().load()
     assert records.entries == by_identity([entry_of(0, reason="newer"), entry_of(1)])
     assert records.metadata == {"a": 2}
+    ledger.write_outcomes([entry_of(1, reason="outcome")])
+    assert by_identity([entry_of(1, reason="outcome")]).items() <= untested.ledger().load().entries.items()
     database = untested.open()
     counters = database.tables.counters
     with database.writing() as connection:

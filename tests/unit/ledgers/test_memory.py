@@ -591,6 +591,14 @@ def test_a_row_that_leaves_match_keys_alone_goes_again_once_one_of_them_has_move
     assert memory.compare(row("1", "a", "x", moves_keys=False), "3").state is State.UNSENT
 
 
+def test_a_row_that_leaves_match_keys_alone_waits_for_a_sending_to_the_lead_that_it_reached(memory):
+    """LeadSquared took the phones of both for one, and the lead kept the first one's."""
+    memory.deliver(row("1", None, "0-x", moves_keys=False), "1", "A", State.CREATED)
+    memory.deliver(row("2", "a", "91-x", moves_keys=False), "2", "A")
+    memory.accept(row("1", None, "0-x", "Delhi", moves_keys=False), "3")
+    assert memory.state(row("2", "a", "91-x", "Kochi", moves_keys=False), "4") == "waiting"
+
+
 # --- match keys of one's own --------------------------------------------------------------------------------------
 
 

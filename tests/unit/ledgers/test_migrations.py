@@ -15,6 +15,7 @@ from time import time
 import pytest
 from sqlalchemy import Column, Connection, String, text
 
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.migrations import (
@@ -27,6 +28,7 @@ from airflow_provider_leadsquared.ledgers.migrations import (
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from tests.unit.ledgers.stores import RUN, Database, by_identity, entry_of
+from tests.unit.ledgers.syncs import begun, compared, sent
 
 # --- creation -----------------------------------------------------------------------------------------------------
 
@@ -175,6 +177,42 @@ def test_a_task_of_the_version_before_goes_on_while_another_migrates(database):
     _migrated(database, [COLOUR]).load()
     old.write([entry_of(1)])
     assert len(_migrated(database, [COLOUR]).load().entries) == 2
+
+
+# --- version 6: the table of unchanged rows ------------------------------------------------------------------------
+
+
+def _back_to_version_5(database: Database) -> None:
+    database.run(
+        "DROP TABLE {table}_unchanged",
+        "ALTER TABLE {table}_counters DROP COLUMN noted",
+        "ALTER TABLE {table}_counters DROP COLUMN void",
+        "UPDATE {table}_metadata SET content = '5' WHERE scope = 'tables' AND name = 'version'",
+    )
+
+
+def test_a_memory_of_version_5_is_brought_up_to_date_and_knows_what_it_knew(database, ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    _back_to_version_5(database)
+    found = compared(ledger("2"))
+    assert (found.state, found.is_lasting) == (State.UNCHANGED, True)
+    assert ledger("2").unchanged.keep([("k", "d" * 32, found.lines_digest)]) == 1
+    assert ledger("3").unchanged.among(["d" * 32]) == {"d" * 32}
+    assert database.select("SELECT content FROM {table}_metadata WHERE name = 'version'") == [("6",)]
+
+
+def test_the_table_of_unchanged_rows_is_made_though_an_earlier_attempt_was_killed(database, ledger):
+    begun(ledger("1"))
+    _back_to_version_5(database)
+    database.run("ALTER TABLE {table}_counters ADD noted BIGINT DEFAULT 0 NOT NULL")
+    begun(ledger("2"))
+    assert database.select("SELECT void = 1, noted = no FROM {table}_counters") in ([(True, True)], [(1, 1)])
+
+
+def test_a_task_of_version_5_draws_numbers_from_the_tables_of_version_6(database, ledger):
+    begun(ledger("1"))
+    database.run("INSERT INTO {table}_counters (account_id, no) VALUES ('another', 3)")
+    assert sorted(database.select("SELECT no, noted, void FROM {table}_counters")) == [(1, 1, 0), (3, 0, 0)]
 
 
 # --- tables of another version ------------------------------------------------------------------------------------

@@ -93,6 +93,33 @@ def test_a_late_receipt_whose_request_id_another_sending_has_is_not_kept(databas
     assert database.ledger().load().entries == by_identity([INTENT])
 
 
+# --- outcomes -----------------------------------------------------------------------------------------------------
+
+
+def test_outcomes_of_different_kinds_come_back_as_they_were_written(database):
+    ledger = database.ledger()
+    ledger.claim("a try")
+    intents = [entry_of(row, State.IN_DOUBT, row_key=f"k{row}", attempts=1, fingerprint="f") for row in range(4)]
+    ledger.intend([(intent, PAYLOAD) for intent in intents])
+    outcomes = [
+        replace(intents[0], state=State.OPEN, request_id="r0", accepted_at=1.5, doubted_at=1.25, attempts=3),
+        replace(intents[1], state=State.OPEN, request_id="r1", accepted_at=2.5),
+        replace(intents[2], state=State.REJECTED, settled_at=3.5, reason_class="MXException", reason="no"),
+        replace(intents[3], state=State.UNSENT, reason_class="Stopped", attempts=0),
+    ]
+    assert ledger.write_outcomes(outcomes) == outcomes
+    assert database.ledger().load().entries == by_identity(outcomes)
+
+
+def test_outcomes_of_which_one_has_no_line_are_all_written(database):
+    ledger = database.ledger()
+    ledger.claim("a try")
+    ledger.intend([(INTENT, PAYLOAD)])
+    outcomes = [RECEIPT, entry_of(1, request_id="r1", accepted_at=2.5)]
+    ledger.write_outcomes(outcomes)
+    assert database.ledger().load().entries == by_identity(outcomes)
+
+
 # --- receipts of a try that was given up --------------------------------------------------------------------------
 
 INTENT = entry_of(0, State.IN_DOUBT, row_key="k", attempts=1)

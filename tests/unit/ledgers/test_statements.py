@@ -18,12 +18,12 @@ ACCOUNT, OTHER_ACCOUNT = "a" * 32, "b" * 32
 
 
 def _rows(count: int, no: int = 1) -> list[dict]:
-    return [{"account_id": f"{number:032x}", "no": no} for number in range(count)]
+    return [{"account_id": f"{number:032x}", "no": no, "noted": no, "void": 0} for number in range(count)]
 
 
 def _stored(ledger, table: Table) -> dict[str, int]:
     with ledger.reading() as connection:
-        return {account: no for account, no in connection.execute(select(table))}
+        return {line.account_id: line.no for line in connection.execute(select(table))}
 
 
 def test_rows_are_inserted_or_take_the_place_of_those_with_their_key(database):
