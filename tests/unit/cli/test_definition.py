@@ -50,7 +50,17 @@ def test_both_have_the_same_commands_and_arguments():
     ours = {name: _arguments(parser) for name, parser in of_the_module(build_parser())}
     assert group.name == "leadsquared"
     assert airflows == ours
-    assert set(ours) == {"check", "erase", "explain", "ledger migrate", "ledger verify", "metrics", "report", "status"}
+    assert set(ours) == {
+        "check",
+        "erase",
+        "explain",
+        "ledger migrate",
+        "ledger prune",
+        "ledger verify",
+        "metrics",
+        "report",
+        "status",
+    }
 
 
 def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
