@@ -210,6 +210,7 @@ def test_a_row_of_another_sync_whose_lead_is_erased_does_not_pass_for_unchanged(
         judge(requests("1", sync=f"sync of {key}"), State.UPDATED, lead_id="the lead")
     theirs = begun(ledger("2", sync="sync of other"))
     [found] = theirs.compare([(Entry(0, State.UNSENT, "other", "A"), both)])
+    assert found.lines_digest is not None
     assert theirs.unchanged.keep([("other", "d" * 32, found.lines_digest)]) == 1
 
     erase("k")
