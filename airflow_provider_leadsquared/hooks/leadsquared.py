@@ -21,11 +21,10 @@ from airflow_provider_leadsquared.api.errors import (
     ApiError,
     AuthenticationError,
     ConfigurationError,
-    LeadSquaredError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
-from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
+from airflow_provider_leadsquared.hooks._connection_test import check_connection
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
@@ -211,12 +210,7 @@ class LeadSquaredHook(BaseHook):
         :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
             clock is from this machine's, else what is wrong.
         """
-        try:
-            found = ConnectionCheck(self)
-        except Exception as error:
-            shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
-            return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
-        return not found.problems, "; ".join(found.problems) or found.text()
+        return check_connection(self)
 
     def submit_many(
         self,
