@@ -203,12 +203,10 @@ class LeadSquaredHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Check which of hosts, key pair and async key work, and say what account they lead to.
+        Check which of hosts, key pair and async key work. Only reads, never raises, shows no key and nothing personal.
 
-        Only reads, never raises, shows no key and nothing personal.
-
-        :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
-            clock is from this machine's, else what is wrong.
+        :return: Whether all works; and the account's name, region, number of lead fields and difference of the clocks,
+            or what is wrong.
         """
         return check_connection(self)
 
