@@ -141,7 +141,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade
 	--no-emit-index-url --no-emit-find-links
 
 constraints: setup
-	$(UV_COMPILE) --extra dev --extra dev-mysql --output-file constraints.txt pyproject.toml
+	$(UV_COMPILE) --extra dev --extra dev-mysql --extra bench --output-file constraints.txt pyproject.toml
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt

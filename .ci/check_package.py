@@ -17,10 +17,11 @@ from pathlib import Path
 
 PACKAGE = "airflow_provider_leadsquared"
 #: What is no Python code and has to be there all the same.
-DATA = ("py.typed", "api/schemas/capture.json", "tasks/row_sources/database_words.txt")
+DATA = ("py.typed", "api/schemas/capture.json", "cli/templates/report.html", "tasks/row_sources/database_words.txt")
 COMMANDS = (
     ("-m", "airflow", "providers", "get", "airflow-provider-leadsquared"),
     ("-m", f"{PACKAGE}.sandbox", "--help"),
+    ("-m", PACKAGE, "--help"),
     ("-c", f"import {PACKAGE}.transfers.sql_to_leadsquared, {PACKAGE}.sensors.lead_status"),
 )
 

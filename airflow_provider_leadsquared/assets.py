@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from airflow.sdk import Asset
 
@@ -31,3 +32,16 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     if "@" in uri.netloc or uri.query:
         raise ValueError("a LeadSquared asset holds no keys and no query; name the connection id")
     return uri
+
+
+def to_openlineage(asset: Asset, lineage_context: Any) -> Any:
+    """
+    Return an asset as the dataset that tasks tell OpenLineage; Airflow calls this where OpenLineage is installed.
+
+    :param asset: An asset ``leadsquared://<connection id>/leads``.
+    :param lineage_context: Airflow's; not needed, for the URI says all.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    parts = urlsplit(asset.uri)
+    return Dataset(namespace=f"{parts.scheme}://{parts.netloc}", name=parts.path.strip("/"))

@@ -32,6 +32,7 @@ from airflow_provider_leadsquared.delivery.counts import CountsError
 from airflow_provider_leadsquared.ledgers.errors import (
     LedgerDataError,
     LedgerError,
+    LedgerMissingError,
     LedgerTakenError,
     LedgerUnavailableError,
     LedgerVersionError,
@@ -51,6 +52,7 @@ __all__ = [
     "LeadsUnsent",
     "LedgerDataError",
     "LedgerError",
+    "LedgerMissingError",
     "LedgerTakenError",
     "LedgerUnavailableError",
     "LedgerVersionError",

@@ -6,6 +6,9 @@ from typing import Any
 
 _PACKAGE = "airflow_provider_leadsquared"
 _INTEGRATION = "LeadSquared"
+#: Sections of the connection form. Airflow opens none of them by itself, so their titles say what is in them.
+_NEEDED = "Region and Async API key (needed)"
+_SELDOM = "Seldom needed: retry intervals, sync host"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -37,40 +40,75 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.csv_to_leadsquared",
             },
         ],
-        "asset-uris": [{"schemes": ["leadsquared"], "handler": f"{_PACKAGE}.assets.sanitize_uri"}],
+        "asset-uris": [
+            {
+                "schemes": ["leadsquared"],
+                "handler": f"{_PACKAGE}.assets.sanitize_uri",
+                "factory": f"{_PACKAGE}.assets.leads_asset",
+                "to_openlineage_converter": f"{_PACKAGE}.assets.to_openlineage",
+            }
+        ],
+        "extra-links": [
+            f"{_PACKAGE}.links.leadsquared.LeadLink",
+            f"{_PACKAGE}.links.leadsquared.ErrorLink",
+        ],
+        "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
+        "notifications": [f"{_PACKAGE}.notifications.leadsquared.LeadSquaredNotifier"],
         "connection-types": [
             {
                 "connection-type": "leadsquared",
                 "hook-name": "LeadSquared",
                 "hook-class-name": f"{_PACKAGE}.hooks.leadsquared.LeadSquaredHook",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema", "extra"],
+                    # Not the port: Airflow's Test sends 0 for one that is not stored, and then refuses itself.
+                    "hidden-fields": ["schema", "extra"],
                     "relabeling": {"host": "Async host", "login": "Access key", "password": "Secret key"},
                     "placeholders": {
-                        "host": "empty if a region is chosen; else for example asyncapi-in22.leadsquared.com",
-                        "login": "u$r…",
+                        "host": "empty if a region is chosen below; else asyncapi-….leadsquared.com",
+                        "port": "443 (Airflow's Test button needs it)",
+                        "login": "u$r…, from My Profile > Settings > API and Webhooks",
+                        "password": "shown beside the access key",
                     },
                 },
                 "conn-fields": {
                     "region": {
                         "label": "Region",
-                        "description": "Fills in both hosts: India (in21), United States (us11) or Singapore (sg).",
-                        "schema": {"type": ["string", "null"], "enum": ["in21", "us11", "sg"]},
+                        "description": "Fills in both hosts. LeadSquared documents the asynchronous hosts of those "
+                        "marked; the others follow the same pattern, and Test says whether they are right.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["in21", "us11", "sg", "in22", "ir31", "ca12", "me61", "id51"],
+                            "values_display": {
+                                "in21": "India, Mumbai (in21) – documented",
+                                "us11": "United States (us11) – documented",
+                                "sg": "Singapore (sg) – documented",
+                                "in22": "India, Hyderabad (in22)",
+                                "ir31": "Ireland (ir31)",
+                                "ca12": "Canada (ca12)",
+                                "me61": "Middle East (me61)",
+                                "id51": "Indonesia, Jakarta (id51)",
+                            },
+                            "section": _NEEDED,
+                        },
                     },
                     "async_api_key": {
                         "label": "Async API key",
-                        "description": "The x-api-key shown beside the async host in LeadSquared's settings.",
-                        "schema": {"type": ["string", "null"], "format": "password"},
+                        "description": "The x-api-key, shown under My Profile > Settings > API and Webhooks > Async "
+                        "API, where an administrator has enabled it.",
+                        # No null: so the form marks its section in red, and saves nothing, as long as it is empty.
+                        "schema": {"type": "string", "format": "password", "section": _NEEDED},
                     },
                     "retry_intervals": {
                         "label": "Retry intervals",
-                        "description": "Seconds, with commas; only if they differ from LeadSquared's documented ones.",
-                        "schema": {"type": ["string", "null"]},
+                        "description": "Seconds, with commas, such as 30, 120, 420; only if the account's differ from "
+                        "LeadSquared's documented ones.",
+                        "schema": {"type": ["string", "null"], "section": _SELDOM},
                     },
                     "sync_host": {
                         "label": "Sync host",
-                        "description": "The synchronous host; only where it cannot be derived from the async host.",
-                        "schema": {"type": ["string", "null"]},
+                        "description": "The synchronous host, api-….leadsquared.com; only where it cannot be derived "
+                        "from region or async host.",
+                        "schema": {"type": ["string", "null"], "section": _SELDOM},
                     },
                 },
             }

@@ -60,6 +60,7 @@ def for_airflow(home: Path, dags: Path, url: str, port: int, secret: str) -> dic
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False",  # done before they start
         # New DAG files are looked for every second instead of every five minutes.
         "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from airflow_provider_leadsquared.api.async_apis import AsyncApi, async_api
 from airflow_provider_leadsquared.api.endpoints import Host
 from airflow_provider_leadsquared.api.errors import ConfigurationError
-from airflow_provider_leadsquared.api.regions import REGIONS
+from airflow_provider_leadsquared.api.regions import REGIONS, region_of
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 
+#: The port of https, which need not be named.
+_HTTPS = 443
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _WHERE_KEYS_ARE = "LeadSquared shows it under My Profile > Settings > API and Webhooks"
 
@@ -58,6 +60,15 @@ class Account:
         return async_api(name).with_paths(self.paths.get(name, {}))
 
     @property
+    def web_url(self) -> str | None:
+        """Scheme and host of the account's web application; None where it cannot be told from the hosts."""
+        region = region_of(self.async_url)
+        if region is not None:
+            return f"https://{region.web_host}"
+        # A sandbox shows its leads on the port of its APIs.
+        return self.synchronous_url if _LOOPBACK.fullmatch(urlsplit(self.synchronous_url).hostname or "") else None
+
+    @property
     def ladder(self) -> RetryLadder:
         """LeadSquared's retry ladder on our clock."""
         return self.retry_intervals.faster(self.sandbox_speed)
@@ -87,7 +98,8 @@ class Account:
         :param host: The async host. Empty when ``extra`` names a region.
         :param access_key: The connection's login.
         :param secret_key: The connection's password.
-        :param port: Only for hosts that are not LeadSquared's own.
+        :param port: The port of a host that is not LeadSquared's own. 443, and 0, which Airflow's form may store, say
+            nothing of the port.
         :param extra: ``async_api_key``; and as needed ``region``, ``sync_host``, ``paths``, ``retry_intervals``,
             ``allow_other_hosts``, ``max_requests_per_second``, ``sandbox_speed``.
         :raises ConfigurationError: A field is missing or wrong. The text names it and the remedy, never its value.
@@ -99,9 +111,11 @@ class Account:
         if re.match(r"https://api[.-](.+\.)?leadsquared\.com\b", async_url):
             _refuse("host holds the synchronous host (api…); write the async one (asyncapi…), or choose a region")
         synchronous = sync_host or _synchronous_host(async_url, region)
+        synchronous_url = _base_url("sync_host", synchronous, allow_other=allow_other)
+        _check_region(region, async_url, synchronous_url)
         account = cls(
             async_url=async_url,
-            synchronous_url=_base_url("sync_host", synchronous, allow_other=allow_other),
+            synchronous_url=synchronous_url,
             access_key=_key("login (access key)", access_key),
             secret_key=_key("password (secret key)", secret_key),
             async_api_key=_key("extra 'async_api_key' (x-api-key)", extra.get("async_api_key")),
@@ -125,7 +139,24 @@ def _async_host(host: str | None, port: int | None, region: str) -> str:
         return f"{host.rstrip('/')}:{port}" if port else host
     if not region:
         _refuse(f"host is empty: choose a region, or write the async host ({_WHERE_KEYS_ARE} > Async API)")
-    return REGIONS[region][0]
+    if port not in (None, 0, _HTTPS):
+        _refuse(f"port is for a host of your own; a region's hosts listen on {_HTTPS}: write that, or leave it empty")
+    return REGIONS[region].async_host
+
+
+def _check_region(region: str, async_url: str, synchronous_url: str) -> None:
+    """Refuse a host of LeadSquared's that is not the region's: nobody knows which of the two is meant."""
+    if not region:
+        return
+    for field_name, url, right in (
+        ("host", async_url, REGIONS[region].async_host),
+        ("sync_host", synchronous_url, REGIONS[region].synchronous_host),
+    ):
+        if url.endswith(".leadsquared.com") and url != f"https://{right}":
+            _refuse(
+                f"region is {region}, whose {field_name} is {right}, but {field_name} names another; "
+                f"clear {field_name}, or the region"
+            )
 
 
 def _synchronous_host(async_url: str, region: str) -> str:
@@ -134,7 +165,7 @@ def _synchronous_host(async_url: str, region: str) -> str:
     if name.startswith("asyncapi"):
         return name.removeprefix("async")
     if region:
-        return REGIONS[region][1]
+        return REGIONS[region].synchronous_host
     if not _LOOPBACK.fullmatch(name):
         _refuse("extra 'sync_host' is missing: it cannot be derived from a host that does not begin with 'asyncapi'")
     return async_url  # a sandbox serves both sides on one port
@@ -163,7 +194,7 @@ def _base_url(field_name: str, host: str, *, allow_other: bool) -> str:
             f"{field_name} is no *.leadsquared.com host, and keys are sent to no other; "
             "if it is right, set extra 'allow_other_hosts' to true"
         )
-    return f"{parts.scheme}://{shown}"
+    return f"{parts.scheme}://{shown.removesuffix(f':{_HTTPS}') if parts.scheme == 'https' else shown}"
 
 
 def _key(field_name: str, value: object) -> str:

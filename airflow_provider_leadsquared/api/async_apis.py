@@ -71,6 +71,8 @@ class AsyncApi:
         :param paths: Any of ``submit``, ``status`` and ``metrics``, each with its path.
         :raises ValueError: A name is unknown, or a path does not begin with a slash or holds more than a path.
         """
+        if not paths:
+            return self
         changed: dict[str, Any] = {}
         for name, path in paths.items():
             if name not in _PATHS:

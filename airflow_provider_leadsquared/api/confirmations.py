@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_leadsquared.api.json_schema import first_error
 from airflow_provider_leadsquared.api.texts import clean_text
 
 #: Characters of an id that is kept.
 _LONGEST_ID = 100
+#: What ``IsCreated`` may say if it is a text, in lower case.
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,21 @@ def read_lead_confirmation(inner: Mapping[str, Any]) -> Confirmation | None:
     :param inner: The inner response, its keys in lower case.
     :return: None if it does not say what was captured.
     """
-    if first_error("capture", inner) is not None:
+    # Plain code, not a JSON Schema: every request is read here, and a schema takes longer than all the rest.
+    status, message = inner.get("status"), inner.get("message")
+    if not (isinstance(status, str) and status.strip().lower() == "success" and isinstance(message, Mapping)):
         return None
-    message = inner["message"]
-    lead_id = _clean_id(message["relatedid"])
-    if lead_id is None or len(lead_id) > _LONGEST_ID:
+    lead_id, is_created = _clean_id(message.get("relatedid")), _flag(message.get("iscreated"))
+    if lead_id is None or len(lead_id) > _LONGEST_ID or is_created is None:
         return None
-    is_created = str(message["iscreated"]).strip().lower() in ("true", "1", "1.0")
     return Confirmation(lead_id, _clean_id(message.get("id")), is_created)
+
+
+def _flag(value: object) -> bool | None:
+    """Return what a boolean, a number or a text says; None if it says neither yes nor no."""
+    if isinstance(value, (int, float)):
+        return bool(value) if value in (0, 1) else None
+    return _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def _clean_id(value: object) -> str | None:

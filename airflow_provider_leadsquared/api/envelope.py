@@ -164,13 +164,11 @@ def lower_keys(data: Any, levels: int = _ENVELOPE_LEVELS) -> Any:
     """Lower the names of an envelope's keys, which differ between LeadSquared's pages, and unpack what is JSON text."""
     if not isinstance(data, dict) or not levels:
         return data
-    lowered = {str(key).lower(): value for key, value in data.items()}
-    for name in _MAY_BE_TEXT:
-        if name in lowered:
-            lowered[name] = unpacked(lowered[name])
-    for key, value in lowered.items():
-        if isinstance(value, dict):
-            lowered[key] = lower_keys(value, levels - 1)
+    lowered = {}
+    for key, value in data.items():
+        name = str(key).lower()
+        inner = unpacked(value) if name in _MAY_BE_TEXT else value
+        lowered[name] = lower_keys(inner, levels - 1) if isinstance(inner, dict) else inner
     return lowered
 
 

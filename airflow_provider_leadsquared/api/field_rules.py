@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -89,6 +90,12 @@ class FieldRules:
             name: frozenset(rule["enum"]) for name, rule in self.schema["properties"].items() if "enum" in rule
         }
         self._close_names: dict[str, str] = {}
+
+    def as_text(self) -> str:
+        """Return the rules as a text, the same for the same rules, whatever the order of the fields."""
+        return json.dumps(
+            [sorted(self._known), sorted(self._mandatory), sorted(self._locked), self.schema], sort_keys=True
+        )
 
     def unknown(self, names: Iterable[str]) -> list[InvalidLeadError]:
         """

@@ -52,6 +52,10 @@ class Request:
         """Return the same call with another body."""
         return Request(self.endpoint, self.url, self.headers, body, self.keys)
 
+    def with_last_value(self, value: str) -> Request:
+        """Return the same call with a value for the last parameter of its query, which has none yet."""
+        return Request(self.endpoint, self.url + quote(value, safe=""), self.headers, self.body, self.keys)
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

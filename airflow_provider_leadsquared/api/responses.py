@@ -41,6 +41,8 @@ from airflow_provider_leadsquared.api.texts import clean_text
 LONGEST_TEXT = 4_000
 #: Digits of a count that is taken for one.
 _LONGEST_COUNT = 9
+#: Characters of an account's name that are shown.
+_LONGEST_ACCOUNT_NAME = 80
 
 _EXCEPTION_TYPE = re.compile(r"\b[A-Za-z_]\w{0,98}Exception\b")
 _APPLICATION_ERROR = re.compile(r"\bMX\w{0,97}Exception\b")
@@ -149,6 +151,23 @@ class LeadField:
     is_identifier: bool
     options: tuple[str, ...]
     min_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """
+    What LeadSquared says of an account.
+
+    :param host: The synchronous host that serves it, bare.
+    :param name: The organisation's name; empty where none is given.
+    :param code: Its short code; empty where none is given.
+    :param server_time: The time on LeadSquared's clock, whole seconds since the epoch; None where it is not known.
+    """
+
+    host: str
+    name: str = ""
+    code: str = ""
+    server_time: float | None = None
 
 
 def read_receipt(request: Request, response: Response) -> Receipt:
@@ -272,11 +291,10 @@ def _count(raw: object) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_COUNT else None
 
 
-def read_api_host(request: Request, response: Response) -> str:
+def read_account_facts(request: Request, response: Response) -> AccountFacts:
     """
-    Read which synchronous host serves the account; the rest of the response is personal and is dropped.
+    Read who owns the key pair and which host serves the account; what is personal is dropped.
 
-    :return: A bare host name.
     :raises ApiError: What the response reports.
     """
     data = read_json(request, response)
@@ -285,17 +303,23 @@ def read_api_host(request: Request, response: Response) -> str:
     if first_error("user", data) is not None:
         raise UnexpectedResponseError(f"{request.label}: HTTP {response.status_code} without the account's hosts")
     host: str = data["LSQCommonServiceURLs"]["api"]
-    return host.split("//")[-1].split("/")[0]
+    given = (clean_text(str(data.get(key) or "")[:_LONGEST_ACCOUNT_NAME]) for key in ("OrgDisplayName", "OrgShortCode"))
+    name, code = (mask_text(text, (), request.keys) for text in given)
+    return AccountFacts(host.split("//")[-1].split("/")[0], name, code, response.server_time)
 
 
 def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Sequence[str]) -> RequestStatus:
     state = RequestState.parse(task.get("status"))
     inner = task.get("message")
-    values = values_of(unpacked(task.get("requestbody")))
+
+    def failure(state: RequestState, text: str, kind: str | None) -> RequestStatus:
+        values = values_of(unpacked(task.get("requestbody")))
+        return _failure(request_id, state, text, values, keys, kind)
+
     if state is RequestState.SUCCEEDED and isinstance(inner, dict):
         if is_error(inner):
             reason = error_text_in(inner)
-            return _failure(request_id, RequestState.FAILED, reason, values, keys, exception_type_in(inner))
+            return failure(RequestState.FAILED, reason, exception_type_in(inner))
         confirmation = api.read_confirmation(inner)
         if confirmation is not None:
             return RequestStatus(request_id, state, confirmation)
@@ -307,7 +331,7 @@ def _status(request_id: str, task: Mapping[str, Any], api: AsyncApi, keys: Seque
         texts = [_text_in(task.get("statusreason")), _text_in(inner)]
         # The reason's documented place is StatusReason; a message that names an exception says more.
         first, second = reversed(texts) if kind else texts
-        return _failure(request_id, state, first or second, values, keys, kind)
+        return failure(state, first or second, kind)
     return RequestStatus(request_id, state)
 
 

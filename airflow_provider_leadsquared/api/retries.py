@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from pendulum import Duration, duration
@@ -32,7 +33,7 @@ DOCUMENTED_INTERVALS: tuple[Duration, ...] = (
 BACKLOG = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetryLadder:
     """
     When LeadSquared tries a request again, as seconds after its first attempt.
@@ -74,7 +75,7 @@ class RetryLadder:
         """Return the times of both readings, each once, in order."""
         return tuple(sorted({*self.as_gaps(), *self.as_offsets()}))
 
-    @property
+    @cached_property
     def longest(self) -> float:
         """The last retry of the longer reading, in seconds: 32,970 for the documented list."""
         return self.times()[-1]

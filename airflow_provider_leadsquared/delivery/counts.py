@@ -11,6 +11,9 @@ from typing import Protocol, cast
 from airflow_provider_leadsquared.api.errors import LeadSquaredError
 from airflow_provider_leadsquared.delivery.states import State
 
+#: The reason of rejects that have none.
+NO_REASON = "no reason given"
+
 
 class CountsError(LeadSquaredError, AssertionError):
     """The states do not add up to the rows that were read: a fault of this package, never of the data."""
@@ -67,7 +70,7 @@ class Counts:
         for (state, reason_class), count in totals.items():
             states[state] += count
             if state.is_reject:
-                reasons[state, reason_class or "no reason given"] += count
+                reasons[state, reason_class or NO_REASON] += count
         if states.total() != read:
             raise CountsError(f"{read} rows were read, but {states.total()} are in a state: {_line(read, states)}")
         return cls(read, dict(states), dict(reasons))
@@ -90,10 +93,20 @@ class Counts:
     def __str__(self) -> str:
         return _line(self.read, self.states)
 
-    def reasons_text(self) -> str:
-        """Return the rejects by state and reason, most frequent first: ``rejected: 3 MXDuplicateEntryException; …``."""
-        ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
-        return "; ".join(f"{state.value}: {count:,} {reason}" for (state, reason), count in ordered)
+    def reasons_text(self, most: int | None = None) -> str:
+        """
+        Return the rejects by state and reason, most frequent first: ``rejected: 3 MXDuplicateEntryException; …``.
+
+        :param most: How many reasons to name; the rest is counted. Default: all.
+        """
+        ordered = self.ordered_reasons()
+        named = [f"{state.value}: {count:,} {reason}" for (state, reason), count in ordered[:most]]
+        left = sum(count for _, count in ordered[len(named) :])
+        return "; ".join([*named, *([f"{left:,} for other reasons"] if left else [])])
+
+    def ordered_reasons(self) -> list[tuple[tuple[State, str], int]]:
+        """Return the rejects by state and reason, most frequent first."""
+        return sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
 
     def reasons_as_dict(self) -> dict[str, int]:
         """Return the rejects by state and reason: ``{"rejected: MXDuplicateEntryException": 3}``."""

@@ -214,7 +214,7 @@ class PollPlan:
     # --- requests that are queued -------------------------------------------------------------------------------------
 
     def _ask_queue(self, name: str, queue: list[str]) -> Iterator[list[str]]:
-        accepted = {one: self._open[one].accepted_at for one in queue}
+        accepted = [self._open[one].accepted_at for one in queue]
         learnt = self.learnt.queue(name)
         moved = learnt.moved_at is not None and learnt.moved_at == self.learnt.polled_at
         fine, expected = min(max(len(queue) // 500, 3), 16), 0
@@ -225,14 +225,14 @@ class PollPlan:
         moves = place >= min(fine, len(queue))
         self._ready[name] = None
         if moves:
-            lag = self._now - accepted[queue[place - 1]]
+            lag = self._now - accepted[place - 1]
             self._passed(queue[:place], lag)
-            since = learnt.moved_at if moved and learnt.moved_at is not None else accepted[queue[0]]
+            since = learnt.moved_at if moved and learnt.moved_at is not None else accepted[0]
             learnt.rate = poll_spacing.rate(learnt.rate if moved else None, place, self._now - since)
             learnt.moved_at = self._now
         rest = queue[place:]
         if rest:
-            ready = yield from self._ask_sample(rest, accepted[rest[-1]], moves=moves)
+            ready = yield from self._ask_sample(rest, accepted[-1], moves=moves)
             self._ready[name] = None if moves else ready
         yield from self._ask_unasked([one for one in queue if one in self._open], moves=moves)
 

@@ -14,16 +14,20 @@ def field_behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """Return the form's own fields."""
-    from wtforms import PasswordField, SelectField, StringField
+    """Return the form's own fields, of the kinds that Airflow 3.1 can draw without a form library."""
+    from wtforms import PasswordField, StringField
+    from wtforms.validators import any_of
 
     fields: dict[str, Any] = {}
     for name, spec in _connection_type()["conn-fields"].items():
-        label, schema = spec["label"], spec["schema"]
+        schema, description = spec["schema"], spec["description"]
+        checks = []
         if "enum" in schema:
-            fields[name] = SelectField(label, choices=[(value, value) for value in ("", *schema["enum"])])
-        else:
-            fields[name] = (PasswordField if schema.get("format") == "password" else StringField)(label)
+            checks = [any_of(schema["enum"])]
+            # This form shows the values alone.
+            description = f"{description} {'; '.join(schema['values_display'].values())}"
+        kind = PasswordField if schema.get("format") == "password" else StringField
+        fields[name] = kind(spec["label"], validators=checks, description=description)
     return fields
 
 

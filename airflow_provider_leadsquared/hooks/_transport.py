@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
@@ -190,9 +191,10 @@ def _media_type(content_type: str) -> str:
 
 
 def _failure(request: Request, *, sent: bool, kind: str) -> NoResponseError | NoConnectionError:
+    host = urlsplit(request.url).netloc  # no key can be in it: an account's host is nothing but a name and a port
     if sent:
-        return NoResponseError(f"{request.label}: sent, but no complete response came back ({kind})")
-    return NoConnectionError(f"{request.label}: no connection ({kind}); check host, network and proxy")
+        return NoResponseError(f"{request.label}: sent, but no complete response came back from {host} ({kind})")
+    return NoConnectionError(f"{request.label}: no connection to {host} ({kind}); check host, network and proxy")
 
 
 class QueryFilter(logging.Filter):

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_leadsquared import __version__
 from airflow_provider_leadsquared.api import requests, responses
-from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
     AuthenticationError,
-    ConfigurationError,
     LeadSquaredError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
-from airflow_provider_leadsquared.hooks._connection_test import async_key_problems, key_pair_problems
+from airflow_provider_leadsquared.hooks._account import account_of
+from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
-from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
+from airflow_provider_leadsquared.hooks._transport import read, send, send_async
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
-
+    from airflow_provider_leadsquared.api.account import Account
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
@@ -43,6 +38,7 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name")
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_StatusCall = tuple[requests.Request, "AsyncApi"]
 
 
 class LeadSquaredHook(BaseHook):
@@ -83,7 +79,7 @@ class LeadSquaredHook(BaseHook):
 
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
-        return self._account_of(self.get_connection(self.leadsquared_conn_id))
+        return account_of(self.get_connection(self.leadsquared_conn_id))
 
     @cached_property
     def _pace(self) -> Pace:
@@ -98,28 +94,7 @@ class LeadSquaredHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        self.account = self._account_of(await get_async_connection(self.leadsquared_conn_id))
-
-    def _account_of(self, connection: Connection) -> Account:
-        guard_library_logs()
-        try:
-            extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
-        except ValueError:
-            extra = None
-        if not isinstance(extra, dict):
-            raise ConfigurationError("LeadSquared connection: extra is no JSON object")
-        for key in (connection.login, connection.password, extra.get("async_api_key")):
-            if isinstance(key, str) and key:
-                # Airflow does not mask a login by itself, nor a key as it is encoded in a URL.
-                mask_secret(key)
-                mask_secret(quote(key, safe=""))
-        return Account.from_settings(
-            host=connection.host,
-            port=connection.port,
-            access_key=connection.login,
-            secret_key=connection.password,
-            extra=extra,
-        )
+        self.account = account_of(await get_async_connection(self.leadsquared_conn_id))
 
     def get_conn(self) -> SingleCallSession:
         """Return a ``requests`` session for one call; every call of this hook sets its own timeout on it."""
@@ -167,14 +142,13 @@ class LeadSquaredHook(BaseHook):
         request = requests.get_status(self.account, row, request_id)
         return self._get(responses.read_status, request, request_id, row)
 
-    def get_api_host(self) -> str:
+    def get_account_facts(self) -> responses.AccountFacts:
         """
-        Ask which synchronous host serves the account; any host of LeadSquared's responds.
+        Ask whose the key pair is, and which synchronous host serves the account; any host of LeadSquared's responds.
 
-        :return: A bare host name.
         :raises ApiError: It could not be asked, after some tries.
         """
-        return self._get(responses.read_api_host, requests.identify_user(self.account))
+        return self._get(responses.read_account_facts, requests.identify_user(self.account))
 
     def get_queue_metrics(self, *, api: str = LEAD_CAPTURE.name) -> responses.QueueMetrics:
         """
@@ -203,15 +177,20 @@ class LeadSquaredHook(BaseHook):
         return self._get(responses.read_lead_fields, request)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check which of hosts, key pair and async key work. Only reads, never raises, prints no key."""
+        """
+        Check which of hosts, key pair and async key work, and say what account they lead to.
+
+        Only reads, never raises, shows no key and nothing personal.
+
+        :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
+            clock is from this machine's, else what is wrong.
+        """
         try:
-            problems = [*key_pair_problems(self), *async_key_problems(self)]
+            found = ConnectionCheck(self)
         except Exception as error:
             shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
             return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
-        if problems:
-            return False, "; ".join(problems)
-        return True, "Hosts, key pair and async API key are accepted."
+        return not found.problems, "; ".join(found.problems) or found.text()
 
     def submit_many(
         self,
@@ -256,7 +235,8 @@ class LeadSquaredHook(BaseHook):
         async def probe(connections: Connections) -> None:
             # An invented RequestId is unknown; what counts is that LeadSquared says so.
             with suppress(UnknownRequestError):
-                await self._get_status(connections, str(uuid.uuid4()), row)
+                request_id = str(uuid.uuid4())
+                await _get_status(connections, request_id, (requests.get_status(account, row, request_id), row))
 
         return self._many(
             payloads,
@@ -286,25 +266,23 @@ class LeadSquaredHook(BaseHook):
         :raises ApiError: As for :meth:`submit_many`.
         :raises ValueError: There is no such API.
         """
-        account = self.account
-        asked = [(request_id, account.api(api)) for request_id, api in request_ids]
+        asked = list(request_ids)
+        rows = [self.account.api(name) for name in {api for _, api in asked}]
+        calls = {row.name: (requests.get_status(self.account, row, ""), row) for row in rows}
 
-        async def named() -> AsyncIterator[tuple[str, AsyncApi]]:
-            for item in asked:
-                yield item
+        async def named() -> AsyncIterator[tuple[str, _StatusCall]]:
+            for request_id, api in asked:
+                template, row = calls[api]
+                yield request_id, (template.with_last_value(request_id), row)
 
         return self._many(
             named(),
-            self._get_status,
+            _get_status,
             may_repeat=lambda _: True,
             concurrency=concurrency,
             give_up_after=give_up_after,
             is_stopping=is_stopping,
         )
-
-    async def _get_status(self, connections: Connections, request_id: str, row: AsyncApi) -> responses.RequestStatus:
-        request = requests.get_status(self.account, row, request_id)
-        return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
     async def _many(
         self,
@@ -340,6 +318,11 @@ class LeadSquaredHook(BaseHook):
                 return read(reader, request, send(session, request, self.timeout), *arguments)
 
         return repeated(once, self.log)
+
+
+async def _get_status(connections: Connections, request_id: str, call: _StatusCall) -> responses.RequestStatus:
+    request, row = call
+    return read(responses.read_status, request, await send_async(connections, request), request_id, row)
 
 
 def _user_agent() -> str:

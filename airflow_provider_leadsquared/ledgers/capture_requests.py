@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -12,90 +12,133 @@ from airflow_provider_leadsquared.delivery.entry import Entry, Identity
 from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
-from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry, run_values
-from airflow_provider_leadsquared.ledgers.run_metadata import read_from_scopes, read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, polled_values, read_entry, run_values
+from airflow_provider_leadsquared.ledgers.run_metadata import PollMetadata, read_from_scopes
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.statements import select_in, upsert
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
-class _Line(NamedTuple):
-    """The place of a request in the result table."""
-
-    run: RunOfTask
-    generation: int
-    entry_id: str
+#: Runs whose requests are read with one statement: some drivers fetch all rows of a statement at once.
+_RUNS_AT_ONCE = 100
 
 
 class CaptureRequests:
     """
     A :class:`VerdictLedger` of the requests of captures: of one, or of all instances of a mapped one.
 
-    Each verdict is written into the line of its row. A receipt that has no line gets one in its capture's run.
+    Each verdict is written into the line of its row. A receipt that has no line gets one in its capture's run. Between
+    reading and writing only RequestIds are kept, for there may be many.
 
     :param database: The ledger's database.
-    :param receipts: The captures' runs, each with the receipts that the capture returned; there may be none.
+    :param runs: The captures' runs.
     :param polled_by: The task that polls, under which the time of its last poll is kept: captures may have several.
     :param clock: Tells the time in seconds since the epoch.
+    :param account: Names the account and its retry ladder, for what its tasks have learnt of it. Default: not known.
     """
 
     def __init__(
         self,
         database: Database,
         *,
-        receipts: Mapping[RunOfTask, Sequence[Entry]],
+        runs: Iterable[RunOfTask],
         polled_by: RunOfTask,
         clock: Callable[[], float],
+        account: str | None = None,
     ) -> None:
         self._database, self._tables, self._clock = database, database.tables, clock
-        self._metadata_scope = polled_by.scope
-        self._runs = {run.scope: run for run in receipts}
-        self._returned_by = {entry.receipt_key: run for run, entries in receipts.items() for entry in entries}
+        #: What polls of this task have kept, as it was when the entries were read.
+        self.metadata: dict[str, Any] = {}
+        self._metadata = PollMetadata(self._tables.metadata, polled_by.scope, account)
+        self._runs = {run.scope: run for run in runs}
+        #: Of receipts without a line, whose they are.
+        self._returned_by: dict[tuple[str | None, str | None], RunOfTask] = {}
         self._generations: dict[str, int] = {}
-        #: Where each request is kept.
-        self._lines: dict[tuple[Identity, str | None], list[_Line]] = {}
+        #: What the entries of the runs are kept under, of every generation that was read.
+        self._scopes: set[str] = set()
+        #: Whether it is asked later which requests have a line; then their RequestIds are kept, each with the row's
+        #: fingerprint, and the requests whose RequestId another row has too.
+        self.knows_lines = False
+        self._having_a_line: dict[str | None, str] = {}
+        self._repeated: set[tuple[Identity, str | None]] = set()
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all requests of the runs' present generations, one after the other as they are read."""
+        table, scopes = self._tables.entries, list(self._runs)
+        with self._database.reading() as connection:
+            self.metadata = self._metadata.read(connection)
+            self._generations = read_from_scopes(connection, self._tables.metadata, "generation", scopes)
+            present = [run.scope_of_entries(self._generation(run)) for run in self._runs.values()]
+            self._scopes.update(present)
+            query = select(table).where(table.c.request_id.is_not(None)).order_by(table.c.row_no, table.c.written_at)
+            for start in range(0, len(present), _RUNS_AT_ONCE):
+                part = query.where(table.c.scope.in_(present[start : start + _RUNS_AT_ONCE]))
+                for line in connection.execute(part):
+                    # One table refuses a RequestId that another row has, so the row need not be known by what was sent.
+                    entry = read_entry(line, with_fingerprint=self.knows_lines)
+                    if self.knows_lines:
+                        self._note_line(entry)
+                    yield entry
+
+    def add_receipt(self, run: RunOfTask, receipt: Entry) -> None:
+        """Let a receipt that a capture returned, and that has no line, get one when something is received for it."""
+        self._returned_by[receipt.receipt_key] = run
 
     def load(self) -> Records:
         """Return all requests of the runs' present generations; as ``others``, for rows of two runs may be equal."""
-        table, scopes = self._tables.entries, list(self._runs)
-        with self._database.reading() as connection:
-            metadata = read_metadata(connection, self._tables.metadata, self._metadata_scope)
-            self._generations = read_from_scopes(connection, self._tables.metadata, "generation", scopes)
-            runs = {run.scope_of_entries(self._generation(run)): run for run in self._runs.values()}
-            query = select(table).where(table.c.request_id.is_not(None)).order_by(table.c.row_no, table.c.written_at)
-            found = select_in(connection, query, table.c.scope, list(runs))
-        lines, entries = defaultdict(list), []
-        for row in found:
-            entries.append(entry := read_entry(row))
-            lines[entry.request_key].append(_Line(runs[row.scope], row.generation, row.entry_id))
-        self._lines |= lines
-        return Records({}, metadata, entries)
+        entries = list(self.entries())
+        return Records({}, self.metadata, entries)
 
     def write(self, entries: Iterable[Entry] = (), *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write what was received about requests that were loaded, or that the captures returned."""
-        every = {"sync_id": None, "written_at": timestamp(self._clock())}
-        rows = {
-            line: {**run_values(line.run, line.generation), "entry_id": line.entry_id, **every, **entry_values(entry)}
-            for entry in entries
-            for line in self._lines_of(entry)
-        }
+        """Write what was received about requests that were read, or added."""
+        received = list(entries)
         with self._database.writing() as connection:
-            upsert(connection, self._tables.entries, list(rows.values()))
-            write_metadata(connection, self._tables.metadata, self._metadata_scope, metadata or {})
+            if received:
+                upsert(connection, self._tables.entries, self._rows(connection, received))
+            self._metadata.write(connection, metadata or {}, self._clock())
 
     def has_line_of(self, entry: Entry) -> bool:
-        """Tell whether a request was loaded from here."""
-        return entry.request_key in self._lines
+        """Tell whether a request was read from here."""
+        return self._having_a_line.get(entry.request_id) == entry.fingerprint or entry.request_key in self._repeated
 
     def returned(self, entry: Entry) -> bool:
-        """Tell whether one of the captures returned a request's receipt."""
+        """Tell whether a request is a receipt without a line that one of the captures returned."""
         return entry.receipt_key in self._returned_by
 
-    def _lines_of(self, entry: Entry) -> list[_Line]:
-        """Return where a request is kept: in two lines, if two runs have equal rows with one RequestId."""
-        if (known := self._lines.get(entry.request_key)) is not None:
-            return known
-        run = self._returned_by[entry.receipt_key]
-        return [_Line(run, self._generation(run), digest(*entry.identity))]
+    def _note_line(self, entry: Entry) -> None:
+        if self._having_a_line.setdefault(entry.request_id, entry.fingerprint) != entry.fingerprint:
+            self._repeated.add(entry.request_key)
+
+    def _rows(self, connection: Connection, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+        """Return the lines of requests with what was received: two, if two runs have equal rows with one RequestId."""
+        now = timestamp(self._clock())
+        lines = self._lines(connection, {entry.request_id for entry in entries if entry.request_id is not None})
+        rows: dict[tuple[Any, Any], dict[str, Any]] = {}
+        for entry in entries:
+            for line in lines.get(entry.request_key) or self._new_lines(entry):
+                rows[line["scope"], line["entry_id"]] = {**line, **polled_values(entry), "written_at": now}
+        return list(rows.values())
+
+    def _lines(
+        self, connection: Connection, request_ids: set[str]
+    ) -> Mapping[tuple[Identity, str | None], list[dict[str, Any]]]:
+        table = self._tables.entries
+        lines = defaultdict(list)
+        for line in select_in(connection, select(table), table.c.request_id, sorted(request_ids)):
+            if line.scope in self._scopes:
+                sent = line.fingerprint if self.knows_lines else ""
+                identity = line.row_key, sent or line.request_id, line.copy_no  # as an entry's
+                lines[identity, line.request_id].append(dict(line._mapping))
+        return lines
+
+    def _new_lines(self, entry: Entry) -> list[dict[str, Any]]:
+        """Return a new line for a receipt; none if it was of no capture, for then a person has deleted its line."""
+        run = self._returned_by.get(entry.receipt_key)
+        if run is None:
+            return []
+        whose = run_values(run, self._generation(run))
+        return [{**whose, "entry_id": digest(*entry.identity), "sync_id": None, **entry_values(entry)}]
 
     def _generation(self, run: RunOfTask) -> int:
         return int(self._generations.get(run.scope, 0))

@@ -19,7 +19,13 @@ from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.pool import SingletonThreadPool
 
 from airflow_provider_leadsquared.ledgers import drivers, statements
-from airflow_provider_leadsquared.ledgers.errors import LedgerDataError, LedgerError, LedgerUnavailableError
+from airflow_provider_leadsquared.ledgers.errors import (
+    LedgerDataError,
+    LedgerError,
+    LedgerMissingError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
 from airflow_provider_leadsquared.ledgers.migrations import (
     FIRST_VERSION,
     MIGRATIONS,
@@ -95,6 +101,40 @@ class Database:
         with self._in_tables(writes=True) as connection:
             yield connection
 
+    @contextmanager
+    def existing(self, *, writes: bool = False) -> Iterator[Connection]:
+        """
+        Yield a connection in a transaction on tables that are there; it creates none and migrates none.
+
+        :param writes: The transaction writes.
+        :raises LedgerMissingError: There are none.
+        :raises LedgerVersionError: They are of another version, or of one that has to be brought up to date first.
+        :raises LedgerUnavailableError: The database cannot be reached, or refuses the work.
+        """
+        with self._named_errors(), self._transaction(writes=writes) as connection:
+            version = self._version(connection)
+            if version is None:
+                raise LedgerMissingError(
+                    f"there is no ledger table {self.tables.name} in this database; the first run of a capture or sync "
+                    "with a ledger_conn_id creates it"
+                )
+            if version != self._newest:
+                raise LedgerVersionError(
+                    f"the ledger table {self.tables.name} is of version {version}, this package reads version "
+                    f"{self._newest}; bring it up to date (ledger migrate), as the next task does by itself"
+                )
+            yield connection
+
+    def version(self) -> int | None:
+        """
+        Return the version of the tables, None where there are none.
+
+        :raises LedgerUnavailableError: The database cannot be reached.
+        :raises LedgerVersionError: It is one that this package cannot read.
+        """
+        with self._named_errors(), self._transaction(writes=False) as connection:
+            return self._version(connection)
+
     def exists(self) -> bool:
         """
         Tell whether the tables are there, and create none.
@@ -102,8 +142,7 @@ class Database:
         :raises LedgerUnavailableError: The database cannot be reached.
         :raises LedgerVersionError: The tables are of a version that this package cannot read.
         """
-        with self._named_errors(), self._transaction(writes=False) as connection:
-            return self._version(connection) is not None
+        return self.version() is not None
 
     def salt(self) -> str:
         """Return the random text that belongs to these tables; hashes of match keys are made with it."""

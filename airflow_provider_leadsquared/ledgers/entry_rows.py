@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.delivery.entry import Entry
@@ -56,13 +57,38 @@ def entry_values(entry: Entry) -> dict[str, Any]:
     }
 
 
-def read_entry(line: Row[Any]) -> Entry:
-    """Return the entry that a row of the result table holds."""
+#: What a poll shows of a request.
+_POLLED = (
+    "state",
+    "request_id",
+    "accepted_at",
+    "settled_at",
+    "lead_id",
+    "reason_class",
+    "reason",
+    "unknown_since",
+    "asked_at",
+    "attempted_by",
+)
+
+
+def polled_values(entry: Entry) -> dict[str, Any]:
+    """Return the columns that say what became of a request."""
+    values = entry_values(entry)
+    return {name: values[name] for name in _POLLED}
+
+
+def read_entry(line: Row[Any], *, with_fingerprint: bool = True) -> Entry:
+    """
+    Return the entry that a row of the result table holds.
+
+    :param with_fingerprint: Whether the entry gets the row's fingerprint. Without it, it is known by its RequestId.
+    """
     return Entry(
         line.row_no,
         State(line.state),
         line.row_key,
-        line.fingerprint,
+        line.fingerprint if with_fingerprint else "",
         line.copy_no,
         line.request_id,
         seconds_of(line.accepted_at),
@@ -72,7 +98,7 @@ def read_entry(line: Row[Any]) -> Entry:
         line.reason,
         line.attempts,
         seconds_of(line.doubted_at),
-        line.api,
+        intern(line.api),  # thousands have the same
         seconds_of(line.unknown_since),
         seconds_of(line.asked_at),
         seconds_of(line.attempted_by),

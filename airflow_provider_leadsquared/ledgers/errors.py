@@ -26,3 +26,7 @@ class LedgerTakenError(LedgerError):
 
 class LedgerVersionError(LedgerError):
     """The ledger was written by another version of this package, which this one cannot read. Nothing was sent."""
+
+
+class LedgerMissingError(LedgerError):
+    """There is no ledger of this name in the database that the connection leads to."""

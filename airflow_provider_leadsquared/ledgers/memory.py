@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.memory_keys import KeyMoves
 from airflow_provider_leadsquared.ledgers.memory_lines import (
+    ERASED,
     Intent,
     LeadLine,
     MemoryRow,
@@ -26,6 +27,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     Writer,
 )
 from airflow_provider_leadsquared.ledgers.memory_routes import Route
+from airflow_provider_leadsquared.ledgers.memory_unchanged import is_lasting
 
 #: Seconds after which another run's intent is taken for an aborted one's. It is posted within 60 s or withdrawn
 #: (``tasks.submitting``); the rest is for clocks that do not run alike.
@@ -66,6 +68,9 @@ class Finding:
     :param owner: The row line that writes its lead from another partition.
     :param is_owner_here: Whether this row is the one that writes a contested lead.
     :param is_overtaken: Whether its lead may have other values by now, also if these were confirmed once.
+    :param writer: The row line that wrote its lead last, if that is another row's.
+    :param is_lasting: Whether it stays unchanged until one of its lines is changed.
+    :param lines_digest: A hash of these lines; None if it was not made.
     """
 
     person: str
@@ -75,6 +80,9 @@ class Finding:
     owner: str | None = None
     is_owner_here: bool = False
     is_overtaken: bool = False
+    writer: str | None = None
+    is_lasting: bool = False
+    lines_digest: str | None = None
 
 
 class LeadMemory(KeyMoves):
@@ -101,7 +109,9 @@ class LeadMemory(KeyMoves):
             for line in route.lines
             for sending in self._unsettled(line)
         )
-        return Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken)
+        lasts = state is State.UNCHANGED and refusal is None and is_lasting(row, self._row(row.row_line), route, writer)
+        other = writer.row_line if writer is not None and writer.row_line != row.row_line else None
+        return Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken, other, lasts)
 
     def _state(
         self,
@@ -179,9 +189,11 @@ class LeadMemory(KeyMoves):
         :return: None if something that concerns the row was intended since the try began.
         """
         route = self._route(row)
+        erased = self.lines[ERASED].no if ERASED in self.lines else 0
         for line in route.lines:
             is_own = line.last is not None and (line.last.try_id, line.last.row_line) == (run.try_id, row.row_line)
-            if line.no > run.started and not is_own:
+            # What is not known any more may have been intended since; that was before it was erased.
+            if (line.no if line.touched else erased) > run.started and not is_own:
                 return None
         sending = Sending(
             sending_id,

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.column_values import digest
 
 #: The attribute of a match key, and the id of its line. The id of a phone number's ends in a hyphen and a hash of its
 #: last digits.
 MatchKey = tuple[str, str]
+#: The id of a line whose number says when lines of the account were last erased.
+ERASED = digest("erased")
 
 
 @dataclass(frozen=True, slots=True)

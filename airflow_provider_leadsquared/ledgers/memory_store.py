@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.memory import LeadMemory
-from airflow_provider_leadsquared.ledgers.memory_lines import Line, MatchKey, Sending
+from airflow_provider_leadsquared.ledgers.memory_lines import ERASED, Line, MatchKey, Sending
 from airflow_provider_leadsquared.ledgers.memory_routes import lines_to_load
 from airflow_provider_leadsquared.ledgers.memory_rows import (
     LINE_COLUMNS,
@@ -22,6 +22,7 @@ from airflow_provider_leadsquared.ledgers.memory_rows import (
     read_sending,
     sending_details,
 )
+from airflow_provider_leadsquared.ledgers.memory_unchanged import lasting_lines, rows_ended_by
 from airflow_provider_leadsquared.ledgers.statements import delete_in, next_numbers, select_in, upsert
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ class MemoryStore:
             for name, text in values.items()
         }
 
+    def secret(self, purpose: str) -> bytes:
+        """Return 32 bytes for a purpose that nobody can tell who does not know the ledger's salt."""
+        return bytes.fromhex(self._salted_hash(purpose))
+
     def _salted_hash(self, text: str) -> str:
         return hmac.new(self._database.salt().encode(), text.encode(), hashlib.sha256).hexdigest()
 
@@ -118,7 +123,7 @@ class MemoryStore:
         unsettled = {sending.sending_id: sending for sending in sendings}
         stored: dict[str, Sequence[Any]] = {}
         looked_up: set[str] = set()
-        wanted = set(ids)
+        wanted = {*ids, ERASED}
         while wanted:
             looked_up |= wanted
             found = self._lines(connection, wanted)
@@ -143,6 +148,9 @@ class MemoryStore:
             if values != loaded.stored.get(line_id):
                 changed.append({**dict(zip(LINE_COLUMNS, values, strict=True)), **common})
         upsert(connection, self._tables.lines, changed)
+        ended = rows_ended_by((line["line_id"] for line in changed), loaded.stored_line)
+        unchanged = self._tables.unchanged
+        delete_in(connection, delete(unchanged), unchanged.c.row_line, sorted(ended))
 
     def add_sendings(self, connection: Connection, lines: Sequence[dict[str, Any]]) -> None:
         """Write unsettled sendings."""
@@ -199,3 +207,17 @@ class LoadedMemory:
     memory: LeadMemory
     stored: dict[str, Sequence[Any]]
     now: float
+
+    def stored_line(self, line_id: str) -> Line | None:
+        """Return a line as it was stored, None if it was not."""
+        values = self.stored.get(line_id)
+        return None if values is None else read_line(values)
+
+    def digest_of(self, row_line: str) -> str:
+        """Return a hash of the lines of a row that is lasting, as they were stored."""
+        return digest(*(self.stored.get(one) for one in lasting_lines(row_line, self.memory.lines)))
+
+    def is_settled(self, row_line: str) -> bool:
+        """Tell whether no line of a row that is lasting has an unsettled sending."""
+        lines = self.memory.lines
+        return not any(lines[one].unsettled for one in lasting_lines(row_line, lines) if one in lines)

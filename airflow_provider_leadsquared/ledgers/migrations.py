@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, inspect, select, text
+from sqlalchemy import Column, Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
@@ -46,8 +46,29 @@ class Migration:
     apply: Callable[[Connection, Tables], None]
 
 
+def _add_unchanged_rows(connection: Connection, tables: Tables) -> None:
+    _create_table(connection, tables, tables.unchanged)
+    for name in ("noted", "void"):
+        add_column(connection, tables, "counters", tables.counters.c[name])
+
+
+def _add_runs(connection: Connection, tables: Tables) -> None:
+    """Add the table of runs with the runs that are known, and the indexes for a row key's lines and a run's rejects."""
+    entries = tables.entries
+    _create_table(connection, tables, tables.runs)
+    _create_table(connection, tables, entries)
+    _drop_index(connection, tables, entries, f"{entries.name}_by_scope")
+    names = ("scope", "dag_id", "run_id", "task_id", "map_index", "generation", "sync_id")
+    columns = [entries.c[name] for name in names]
+    began = func.min(func.coalesce(entries.c.accepted_at, entries.c.written_at)).label("began_at")
+    known = connection.execute(select(*columns, began).group_by(*columns)).mappings()
+    # The sensor behind a capture writes verdicts without a sync, also into the lines of a run that has one.
+    runs = {line["scope"]: {**line, "sync": None} for line in sorted(known, key=lambda line: line["sync_id"] or "")}
+    upsert(connection, tables.runs, list(runs.values()))
+
+
 #: All steps, in order. A step is never changed once it was released.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (Migration(6, _add_unchanged_rows), Migration(7, _add_runs))
 #: The version of the tables that this code reads and writes.
 SCHEMA_VERSION = FIRST_VERSION + len(MIGRATIONS)
 
@@ -133,15 +154,7 @@ def _version_by_catalogue(connection: Connection, tables: Tables) -> int | None:
 def _create(connection: Connection, tables: Tables, version: int) -> None:
     """Create what is missing; the version comes last, because it says that all is there."""
     for table in tables.all.sorted_tables:
-        there = set()
-        if _is_there(connection, tables, table.name):
-            found = inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))
-            there = {index["name"] for index in found}
-        else:
-            connection.execute(CreateTable(table))
-        for index in sorted(table.indexes, key=lambda one: str(one.name)):
-            if catalogue_name(connection.dialect, str(index.name)) not in there:
-                connection.execute(CreateIndex(index))
+        _create_table(connection, tables, table)
     for name, query in tables.views.items():
         if not _is_there(connection, tables, name):
             shown = query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
@@ -149,6 +162,30 @@ def _create(connection: Connection, tables: Tables, version: int) -> None:
             connection.exec_driver_sql(f"CREATE VIEW {schema}{name} AS {shown}")
     _set(connection, tables, "salt", secrets.token_hex(32))
     _set(connection, tables, "version", version)
+
+
+def _create_table(connection: Connection, tables: Tables, table: Table) -> None:
+    """Create a table and its indexes, as far as they are missing."""
+    there: set[str | None] = set()
+    if _is_there(connection, tables, table.name):
+        there = _index_names(connection, tables, table)
+    else:
+        connection.execute(CreateTable(table))
+    for index in sorted(table.indexes, key=lambda one: str(one.name)):
+        if catalogue_name(connection.dialect, str(index.name)) not in there:
+            connection.execute(CreateIndex(index))
+
+
+def _drop_index(connection: Connection, tables: Tables, table: Table, name: str) -> None:
+    """Drop an index if it is there."""
+    if catalogue_name(connection.dialect, name) in _index_names(connection, tables, table):
+        schema = f"{tables.all.schema}." if tables.all.schema else ""
+        where = f"{name} ON {table.fullname}" if connection.dialect.name == "mysql" else f"{schema}{name}"
+        connection.execute(text(f"DROP INDEX {where}"))
+
+
+def _index_names(connection: Connection, tables: Tables, table: Table) -> set[str | None]:
+    return {index["name"] for index in inspect(connection).get_indexes(*_in_catalogue(connection, tables, table.name))}
 
 
 def _set(connection: Connection, tables: Tables, name: str, content: object) -> None:

@@ -16,7 +16,7 @@ from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, read_entry
 from airflow_provider_leadsquared.ledgers.memory_rows import read_sending
 from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDICT, MemoryStore
-from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.run_metadata import PollMetadata
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.statements import select_in, upsert
 from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, refusal_of, unsettled_values
@@ -38,6 +38,7 @@ class OpenRequests:
     :param settle_timeout: Seconds for which an unsettled sending keeps other values back.
     :param clock: Tells the time in seconds since the epoch, for the times in the result table.
     :param shared_clock: Tells the time on a clock that all writers share.
+    :param account: Names the account and its retry ladder, for what its tasks have learnt of it. Default: not known.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class OpenRequests:
         settle_timeout: float,
         clock: Callable[[], float],
         shared_clock: Callable[[Connection], float],
+        account: str | None = None,
     ) -> None:
         self._database, self._tables, self._clock = database, database.tables, clock
         self._memory = MemoryStore(
             database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
         )
         self._sync_id = digest(identity.sync)
-        self._metadata_scope = runs[0].scope if runs else self._sync_id
+        scope = runs[0].scope if runs else self._sync_id
+        self._metadata = PollMetadata(self._tables.metadata, scope, account)
         self._scopes = [run.scope_of_entries() for run in runs]
         self._runs = {(run.dag_id, run.run_id, run.task_id) for run in runs}
         self._sending_of: dict[Identity, str] = {}
@@ -76,7 +79,7 @@ class OpenRequests:
         )
         found: dict[Identity, Entry] = {}
         with self._database.reading() as connection:
-            metadata = read_metadata(connection, self._tables.metadata, self._metadata_scope)
+            metadata = self._metadata.read(connection)
             for line in connection.execute(statement):
                 entry = _entry(line)
                 found[entry.identity] = entry
@@ -91,7 +94,7 @@ class OpenRequests:
         with self._database.writing() as connection:
             if received:
                 self._write_received(connection, received)
-            write_metadata(connection, self._tables.metadata, self._metadata_scope, metadata or {})
+            self._metadata.write(connection, metadata or {}, self._clock())
 
     def _write_received(self, connection: Connection, received: dict[str, Entry]) -> None:
         # First of all, for it makes other writers wait.

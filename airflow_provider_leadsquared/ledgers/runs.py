@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from airflow_provider_leadsquared.ledgers.column_values import digest
 
+#: The name under which a sync keeps the counts of its end among the metadata of its run, for reports.
+COUNTS = "counts"
+
 
 @dataclass(frozen=True, slots=True)
 class RunOfTask:

@@ -52,6 +52,8 @@ class Tables:
     :param counters: The number of the last intent or verdict of each account.
     :param lines: What is known under a row key, a match key or a lead id.
     :param unsettled: Sendings that have no verdict.
+    :param unchanged: Digests of rows that are known to be unchanged as long as their source returns the same values.
+    :param runs: One line for each run of a task that sends, and for each time that it began anew.
     :param views: Views by name: the query of each.
     """
 
@@ -61,6 +63,8 @@ class Tables:
     counters: Table
     lines: Table
     unsettled: Table
+    unchanged: Table
+    runs: Table
     views: dict[str, Select[Any]]
 
     @classmethod
@@ -80,6 +84,8 @@ class Tables:
             counters=_counters(every, table),
             lines=lines,
             unsettled=_unsettled(every, table),
+            unchanged=_unchanged(every, table),
+            runs=_runs(every, table),
             views={f"{table}_last": _last(entries, lines), f"{table}_rejects": _rejects(entries)},
         )
 
@@ -119,8 +125,8 @@ def _number(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False)
 
 
-def _big(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
+def _big(name: str, *, default: str | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=default)
 
 
 def _index(name: str, *columns: str) -> Index:
@@ -157,12 +163,14 @@ def _entries(every: MetaData, table: str) -> Table:
         _moment("asked_at"),
         _moment("attempted_by"),
         _moment("written_at", null=False),
-        # Open requests and rejects of a run, of a sync, of all; the newest run of a DAG; whose RequestId one is.
-        _index(f"{table}_by_scope", "scope", "state"),
+        # Open requests and rejects of a run (by row key), of a sync, of all; the newest run of a DAG; whose RequestId
+        # one is; all lines of a row key.
+        _index(f"{table}_by_outcome", "scope", "state", "row_key"),
         _index(f"{table}_by_sync", "sync_id", "state"),
         _index(f"{table}_by_state", "state", "written_at"),
         _index(f"{table}_by_dag", "dag_id", "written_at"),
         _index(f"{table}_by_request", "request_id"),
+        _index(f"{table}_by_key", "row_key"),
     )
 
 
@@ -177,7 +185,15 @@ def _metadata(every: MetaData, table: str) -> Table:
 
 
 def _counters(every: MetaData, table: str) -> Table:
-    return _table(every, f"{table}_counters", _id("account_id", key=True), _big("no"))
+    return _table(
+        every,
+        f"{table}_counters",
+        _id("account_id", key=True),
+        _big("no"),
+        # Tasks of version 5 do not write these two, and so are found out (``statements.next_numbers``).
+        _big("noted", default="0"),
+        _big("void", default="0"),
+    )
 
 
 def _lines(every: MetaData, table: str) -> Table:
@@ -231,6 +247,38 @@ def _unsettled(every: MetaData, table: str) -> Table:
         _moment("attempted_by"),
         Column("details", Text, nullable=False),
         _index(f"{table}_uns_sync", "sync_id", "state"),
+    )
+
+
+def _unchanged(every: MetaData, table: str) -> Table:
+    return _table(
+        every,
+        f"{table}_unchanged",
+        _id("row_line", key=True),
+        _id("digest"),
+        _big("no"),
+        # Holds all that is asked for, so that the table itself is not read.
+        _index(f"{table}_unc_digest", "digest", "no"),
+    )
+
+
+def _runs(every: MetaData, table: str) -> Table:
+    return _table(
+        every,
+        f"{table}_runs",
+        _id("scope", key=True),
+        _text("dag_id", 250),
+        _text("run_id", 250),
+        _text("task_id", 250),
+        _number("map_index"),
+        _number("generation"),
+        _id("sync_id", null=True),
+        _text("sync", 250, null=True),
+        _moment("began_at", null=False),
+        # All runs, or those of a DAG, newest first; the tasks of one run.
+        _index(f"{table}_runs_time", "began_at"),
+        _index(f"{table}_runs_dag", "dag_id", "began_at"),
+        _index(f"{table}_runs_run", "dag_id", "run_id"),
     )
 
 

@@ -21,7 +21,7 @@ from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.column_values import digest, timestamp
 from airflow_provider_leadsquared.ledgers.entry_rows import entry_values, outcome_values, read_entry, run_values
 from airflow_provider_leadsquared.ledgers.errors import LedgerTakenError
-from airflow_provider_leadsquared.ledgers.run_metadata import read_metadata, write_metadata
+from airflow_provider_leadsquared.ledgers.run_metadata import note_run, read_metadata, write_metadata
 from airflow_provider_leadsquared.ledgers.statements import delete_in, select_in, update_rows, upsert
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class SqlLedger:
     :param clock: Tells the time in seconds since the epoch.
     """
 
-    #: The sync that the entries belong to, None for those of a plain capture.
+    #: The sync that the entries belong to, and its name; None for those of a plain capture.
     _sync_id: str | None = None
+    _sync: str | None = None
 
     def __init__(self, database: Database, *, run: RunOfTask, clock: Callable[[], float]) -> None:
         self._database, self._tables = database, database.tables
@@ -83,6 +84,7 @@ class SqlLedger:
         """Make ``holder`` the only writer of intents, once transactions of the one before have ended."""
         with self._database.writing() as connection:
             self._set_metadata(connection, {"holder": holder})
+            note_run(connection, self._tables.runs, self._run_line(self._present_generation(connection)))
         self._holder = holder
 
     def start_over(self) -> None:
@@ -91,6 +93,7 @@ class SqlLedger:
             self._confirm_claim(connection)
             generation = _generation(self._metadata(connection, lock=True)) + 1
             self._set_metadata(connection, {"generation": generation})
+            note_run(connection, self._tables.runs, self._run_line(generation))
         self._generation = generation
 
     def intend(self, rows: Sequence[tuple[Entry, Payload]]) -> list[Entry]:
@@ -227,6 +230,11 @@ class SqlLedger:
             (entry_id := self._entry_id(entry)): {"entry_id": entry_id, **outcome_values(entry)} for entry in entries
         }
         return update_rows(connection, self._tables.entries, list(rows.values()), common=whose)
+
+    def _run_line(self, generation: int) -> dict[str, Any]:
+        """Return the line of the run in the table of runs."""
+        whose = {"sync_id": self._sync_id, "sync": self._sync, "began_at": timestamp(self._clock())}
+        return {**run_values(self._run, generation), **whose}
 
     def _present_generation(self, connection: Connection) -> int:
         if self._generation is None:

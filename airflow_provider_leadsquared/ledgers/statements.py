@@ -12,9 +12,11 @@ from sqlalchemy import (
     Dialect,
     Select,
     Table,
+    case,
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.mysql import insert as insert_on_mysql
@@ -71,6 +73,29 @@ def select_in(connection: Connection, statement: Select[Any], column: Any, ids: 
     return [row for part in parts for row in connection.execute(statement.where(column.in_(part)))]
 
 
+def digests_in(connection: Connection, table: Table, digests: Sequence[str], *, after: int) -> set[str]:
+    """
+    Return those of some digests that a table has, kept after some number; fast enough for millions.
+
+    :param table: Has the columns ``digest`` and ``no``.
+    """
+    found: set[str] = set()
+    for part in _parts(connection.dialect, digests):
+        if connection.dialect.name == "postgresql":
+            # One parameter: of thousands, reading the statement would take longer than running it.
+            wanted = "ANY (CAST(string_to_array(:digests, ',') AS CHAR(32)[]))"
+            query = f"SELECT digest FROM {table.fullname} WHERE digest = {wanted} AND no > :after"  # noqa: S608 - plain names
+            result = connection.execute(text(query), {"digests": ",".join(part), "after": after})
+        elif connection.dialect.name == "sqlite":
+            signs = ", ".join("?" * len(part))
+            query = f"SELECT digest FROM {table.fullname} WHERE digest IN ({signs}) AND no > ?"  # noqa: S608 - plain names
+            result = connection.exec_driver_sql(query, (*part, after))
+        else:
+            result = connection.execute(select(table.c.digest).where(table.c.digest.in_(part), table.c.no > after))
+        found.update(result.scalars())
+    return found
+
+
 def delete_in(connection: Connection, statement: Delete, column: Any, ids: Sequence[str]) -> None:
     """Delete the rows of a statement in which a column has one of some values, in as many parts as it takes."""
     for part in _parts(connection.dialect, ids):
@@ -86,7 +111,9 @@ def next_numbers(connection: Connection, counters: Table, account_id: str, count
     """
     Draw consecutive numbers of an account, the first of which is 1.
 
-    Other transactions that draw from it wait until this one ends.
+    Other transactions that draw from it wait until this one ends. A task of version 5, which may still be at work after
+    the tables were brought up to date, draws numbers without noting them, and changes lines without ending what is
+    known of unchanged rows; so whoever draws next makes void all that was kept up to then.
 
     :param count: How many, at least 1.
     :return: The first of them.
@@ -97,9 +124,10 @@ def next_numbers(connection: Connection, counters: Table, account_id: str, count
 
 def _draw_on_conflict(build: Any) -> Callable[[Connection, Table, str, int], int]:
     def draw(connection: Connection, counters: Table, account_id: str, count: int) -> int:
-        drawn = build(counters).values(account_id=account_id, no=count)
+        drawn = build(counters).values(account_id=account_id, no=count, noted=count, void=0)
+        last = counters.c.no + drawn.excluded.no
         drawn = drawn.on_conflict_do_update(
-            index_elements=["account_id"], set_={"no": counters.c.no + drawn.excluded.no}
+            index_elements=["account_id"], set_={"no": last, "noted": last, "void": _void(counters)}
         )
         return int(connection.execute(drawn.returning(counters.c.no)).scalar_one())
 
@@ -108,17 +136,37 @@ def _draw_on_conflict(build: Any) -> Callable[[Connection, Table, str, int], int
 
 def _draw_on_mysql(connection: Connection, counters: Table, account_id: str, count: int) -> int:
     # LAST_INSERT_ID(…) lets the response to the statement itself tell the number.
-    drawn = insert_on_mysql(counters).values(account_id=account_id, no=func.last_insert_id(count))
-    result = connection.execute(drawn.on_duplicate_key_update(no=func.last_insert_id(counters.c.no + count)))
+    drawn = insert_on_mysql(counters).values(account_id=account_id, no=func.last_insert_id(count), noted=count, void=0)
+    # In this order: each is set to what the columns before it have by then.
+    changes = [("void", _void(counters)), ("no", func.last_insert_id(counters.c.no + count)), ("noted", counters.c.no)]
+    result = connection.execute(drawn.on_duplicate_key_update(changes))
     return int(result.lastrowid)
 
 
 def _draw_on_others(connection: Connection, counters: Table, account_id: str, count: int) -> int:
-    changed = update(counters).where(counters.c.account_id == account_id).values(no=counters.c.no + count)
-    if connection.execute(changed).rowcount == 0:
-        connection.execute(insert(counters), {"account_id": account_id, "no": count})
+    last = counters.c.no + count
+    changed = update(counters).where(counters.c.account_id == account_id)
+    if connection.execute(changed.values(no=last, noted=last, void=_void(counters))).rowcount == 0:
+        connection.execute(insert(counters), {"account_id": account_id, "no": count, "noted": count, "void": 0})
     number = select(counters.c.no).where(counters.c.account_id == account_id)
     return int(connection.execute(number).scalar_one())
+
+
+def _void(counters: Table) -> Any:
+    """Return up to which number nothing counts that is kept of unchanged rows."""
+    return case((counters.c.noted == counters.c.no, counters.c.void), else_=counters.c.no)
+
+
+def void_number(connection: Connection, counters: Table, account_id: str) -> int:
+    """Return up to which number of an account nothing counts that is kept of unchanged rows."""
+    found = connection.execute(select(_void(counters)).where(counters.c.account_id == account_id))
+    return int(found.scalar_one_or_none() or 0)
+
+
+def lock_number(connection: Connection, counters: Table, account_id: str) -> int:
+    """Return the number that was drawn last; until the transaction ends, nobody draws another."""
+    found = connection.execute(select(counters.c.no).where(counters.c.account_id == account_id).with_for_update())
+    return int(found.scalar_one_or_none() or 0)
 
 
 _NUMBERS = {

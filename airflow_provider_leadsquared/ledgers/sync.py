@@ -28,12 +28,15 @@ from airflow_provider_leadsquared.ledgers.memory_store import NUMBERS_PER_VERDIC
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from airflow_provider_leadsquared.ledgers.statements import select_in
+from airflow_provider_leadsquared.ledgers.unchanged_rows import UnchangedRows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 #: Rows that are not sent are written so many at a time.
 _GROUP_ROWS = 1_000
+#: Characters of a sync's name that the table of runs holds.
+_NAME_LENGTH = 250
 #: The reason class of a row that waits because something was sent for its lead since this run began.
 OTHER_RUN = "OtherRun"
 _OTHER_RUN = (
@@ -85,10 +88,12 @@ class SyncLedger(SqlLedger):
     ) -> None:
         super().__init__(database, run=run, clock=clock)
         self._identity = identity
-        self._sync_id = digest(identity.sync)
+        self._sync_id, self._sync = digest(identity.sync), identity.sync[:_NAME_LENGTH]
         self._memory = MemoryStore(
             database, account=identity.account, settle_timeout=settle_timeout, clock=shared_clock
         )
+        #: The rows that are known to be unchanged as long as the source returns the same values.
+        self.unchanged = UnchangedRows(database, self._memory, self._sync_id)
         self._run_of_sync = RunOfSync(
             self._sync_id, self._scope(), uuid.uuid4().hex, digest(run.dag_id, run.task_id, run.map_index), 0
         )
@@ -138,12 +143,14 @@ class SyncLedger(SqlLedger):
         asked = [self._memory_row(entry, payload) for entry, payload in rows]
         ids = {one for row in asked for one in (row.row_line, *(key for _, key in row.match_keys))}
         with self._database.reading() as connection:
-            memory = self._memory.load(connection, ids).memory
+            loaded = self._memory.load(connection, ids)
         is_compared = self._identity.overwrites
-        return [
-            memory.compare(row, self._run_of_sync, partial(self._values, payload) if is_compared else dict)
-            for row, (_, payload) in zip(asked, rows, strict=True)
-        ]
+        found = []
+        for row, (_, payload) in zip(asked, rows, strict=True):
+            values = partial(self._values, payload) if is_compared else dict
+            one = loaded.memory.compare(row, self._run_of_sync, values)
+            found.append(replace(one, lines_digest=loaded.digest_of(row.row_line)) if one.is_lasting else one)
+        return found
 
     def row_line(self, row_key: str) -> str:
         """Return the id under which the memory knows a row key."""

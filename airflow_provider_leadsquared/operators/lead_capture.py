@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
+from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
+from airflow_provider_leadsquared.tasks.lineage import lineage_of
 from airflow_provider_leadsquared.tasks.submit_operator import SubmitOperator
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class LeadCaptureOperator(SubmitOperator):
     api_name = LEAD_CAPTURE.name
     records_argument = "leads"
     template_fields: Sequence[str] = ("leads", *SubmitOperator.template_fields[1:])
+    operator_extra_links = (LeadLink(), ErrorLink())
     argument_checks = {**SubmitOperator.argument_checks, "lead_update_behavior": update_parameters}
 
     def __init__(
@@ -88,3 +91,7 @@ class LeadCaptureOperator(SubmitOperator):
         from airflow_provider_leadsquared.api.field_rules import FieldRules
 
         return FieldRules(hook.get_lead_fields()) if self.check_fields else None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self)

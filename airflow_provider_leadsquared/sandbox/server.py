@@ -95,6 +95,7 @@ class Server:
         control = self.control
         self._add(app, "GET", "/", self._page)
         self._add(app, "GET", "/view/{collection:requests|leads}/{id}", self._detail_page)
+        self._add(app, "GET", "/LeadManagement/LeadDetails", self._web_application)
         self._add(app, "GET", "/sandbox/counts", _without_body(control.counts))
         self._add(app, "GET", "/sandbox/clock", _without_body(control.clock))
         self._add(app, "POST", "/sandbox/clock", _with_body(control.move_clock))
@@ -203,8 +204,15 @@ class Server:
         return _html(render(self.account, f"http://{request.host}"))
 
     async def _detail_page(self, request: web.Request) -> web.StreamResponse:
+        return self._entry_page(request.match_info["collection"], request.match_info["id"])
+
+    async def _web_application(self, request: web.Request) -> web.StreamResponse:
+        """Show a lead at the address that it has in LeadSquared's web application."""
+        return self._entry_page("leads", request.query.get("LeadID", ""))
+
+    def _entry_page(self, collection: str, entry_id: str) -> web.Response:
         self.account.run_due()
-        text = render_entry(self.account, request.match_info["collection"], request.match_info["id"])
+        text = render_entry(self.account, collection, entry_id)
         if text is None:
             return _html(page("Not found", note("There is none with this id; it may have been removed.")), http=404)
         return _html(text)

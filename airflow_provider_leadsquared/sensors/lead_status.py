@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.configuration import conf
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from pendulum import duration, from_timestamp
+from pendulum import duration
 
 from airflow_provider_leadsquared.api.retries import BACKLOG, RetryLadder
 from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
 from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, failed_upstream
+from airflow_provider_leadsquared.tasks.ending import (
+    NAMED_REASONS,
+    NAMED_ROWS,
+    TaskEnd,
+    failed_upstream,
+    skipped_upstream,
+)
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
+from airflow_provider_leadsquared.tasks.lineage import lineage_of
+from airflow_provider_leadsquared.tasks.link_targets import noted_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -83,7 +92,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     :param trigger_rule: ``none_skipped`` by default: a capture that fails after it sent leads has receipts to wait for.
         A mapped sensor gets Airflow's own defaults for this and for ``retries``: name them in ``partial``.
     :raises LeadsNotDelivered: More requests were rejected or failed than allowed; or all was delivered, but a task
-        right before this one failed. Not retried.
+        right before this one failed, or handed in no output and was not skipped. Not retried.
     :raises LeadsStillOpen: Time ran out. Not retried; clearing the task continues to poll.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: LeadSquared has no such status path. Other trouble on the way is waited for.
@@ -99,6 +108,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         "leadsquared_conn_id",
     )
     argument_checks = {"allowed_rejects": parse_allowed_rejects}
+    operator_extra_links = (LeadLink(), ErrorLink())
     ui_color = "#e8eef7"
 
     def __init__(
@@ -137,6 +147,10 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; see the class."""
+        with noted_error(self):
+            return self._poke(context)
+
+    def _poke(self, context: Context) -> PokeReturnValue:
         self.allowed_rejects = parse_allowed_rejects(self.allowed_rejects)
         awaited = self._awaited(context)
         if self.has_default_timeout:
@@ -159,8 +173,13 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         """
         from airflow_provider_leadsquared.tasks.trigger_messages import Report
 
-        self._report = Report.parse(event)
+        with noted_error(self):
+            self._report = Report.parse(event)
         return self.execute(context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self)
 
     def on_kill(self) -> None:
         """Ask for no further request. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -201,10 +220,12 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.polling import poll
 
         with stops_held_back() as held:
+            requests, records = awaited.load()
             result = poll(
                 self._hook,
                 awaited.ledger,
-                awaited.requests(),
+                requests,
+                records=records,
                 clock=time.time,
                 is_stopping=lambda: self._stopping or held.has_come(),
             )
@@ -229,7 +250,8 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
         report, self._report = self._report, None
-        known = KnownRequests(awaited.ledger, awaited.requests(), time.time)
+        requests, records = awaited.load()
+        known = KnownRequests(records, requests, time.time)
         if report is None and known.by_request:
             raise self._deferral(awaited, known)
         error = None if report is None else report.error
@@ -272,22 +294,16 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def _wait(self, result: PollResult, now: float, until: float) -> None:
         """Set the time of the next poll; Airflow reads it right after the poke, in both modes."""
+        from airflow_provider_leadsquared.tasks.progress import log_poll
+
         self.poke_interval = max(min(result.next_at or until, until) - now, SHORTEST_WAIT)
-        if result.trouble is not None:
-            self.log.warning("LeadSquared could not be asked: %s", result.trouble)
-        self.log.info(
-            "Asked for %s of %s requests, %s are open. Next poll at %s, in %.0f s",
-            f"{result.asked:,}",
-            f"{len(result.entries):,}",
-            f"{len(result.open):,}",
-            from_timestamp(time.time() + self.poke_interval).isoformat(timespec="seconds"),
-            self.poke_interval,
-        )
+        log_poll(self.log, result, self.poke_interval)
 
     def _conclude(self, context: Context, awaited: Awaited, result: PollResult) -> dict[str, Any]:
         """Count the requests, name rejects, and fail if there are more than allowed."""
         rejects = awaited.rejects(result)
-        end = self._end(context, awaited, result, rejects)
+        others = [entry for entry in result.entries if not entry.state.is_reject]
+        end = self._end(context, awaited, result, [*rejects, *others])
         for entry in rejects[:NAMED_ROWS]:
             reason = ", ".join(filter(None, (entry.state.value, entry.reason_class, entry.reason)))
             self.log.warning("%s (request %s): %s", entry.name, entry.request_id, reason)
@@ -297,26 +313,37 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         end.fail_above(
             self.allowed_rejects,
             f"The CRM did not confirm {end.counts.rejects:,} of {end.counts.read:,} requests "
-            f"({end.counts.reasons_text()}). Correct these rows and send them again, or set allowed_rejects: "
-            f"{awaited.where_reasons_are}",
+            f"({end.counts.reasons_text(NAMED_REASONS)})",
+            f"Correct these rows and send them again, or set allowed_rejects: {awaited.where_reasons_are}",
         )
         failed = failed_upstream(self, context)
         if failed:
             end.fail(
                 LeadsNotDelivered,
                 f"All that was accepted is decided, but {', '.join(failed)} failed before: its log says which rows "
-                "were not sent, and why. Clear that task, with those downstream of it, once the cause is corrected",
+                "were not sent, and why",
+                "Clear that task, with those downstream of it, once the cause is corrected",
+            )
+        if awaited.missing > len(skipped_upstream(self, context)):
+            end.fail(
+                LeadsNotDelivered,
+                f"All that was accepted is decided, but {awaited.missing:,} of {awaited.outputs:,} outputs in "
+                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why",
+                "Clear it, with those downstream of it, once the cause is corrected",
             )
         return end.succeed()
 
     def _fail_as_still_open(self, context: Context, awaited: Awaited, result: PollResult) -> NoReturn:
         notes = sorted({entry.reason_class for entry in result.open if entry.reason_class})
-        self._end(context, awaited, result, result.open).fail(
+        self._end(context, awaited, result, result.entries).fail(
             LeadsStillOpen,
             f"{len(result.open):,} of {len(result.entries):,} requests are still open after {self.timeout:,.0f} s"
-            f"{' (' + ', '.join(notes) + ')' if notes else ''}. LeadSquared may still decide them: clear this task "
-            "with a longer timeout to continue polling, and do not send them again",
+            f"{' (' + ', '.join(notes) + ')' if notes else ''}",
+            "LeadSquared may still decide them: clear this task with a longer timeout to continue polling, and do not "
+            "send them again",
+            rows=result.open,
         )
 
-    def _end(self, context: Context, awaited: Awaited, result: PollResult, rejects: Sequence[Entry]) -> TaskEnd:
-        return TaskEnd(self, context, awaited.counts(result), awaited.output(result), rejects)
+    def _end(self, context: Context, awaited: Awaited, result: PollResult, shown: Sequence[Entry]) -> TaskEnd:
+        web_url = self._hook.account.web_url
+        return TaskEnd(self, context, awaited.counts(result), awaited.output(result), shown, web_url=web_url)

@@ -35,6 +35,12 @@ class ColumnMapping:
 
     #: The attributes that leads will have, in order.
     attributes: tuple[str, ...]
+    #: What leads are made of: attribute, column, the column's position, and transforms with their names.
+    sources: tuple[tuple[str, str, int, Sequence[tuple[str, Transform]]], ...]
+    #: What row keys are made of: columns and their positions.
+    key: tuple[tuple[str, int], ...]
+    #: What every lead has.
+    constants: dict[str, Any]
     #: How many of the keys that were returned look like e-mail addresses.
     email_keys = 0
 
@@ -48,14 +54,14 @@ class ColumnMapping:
     ) -> None:
         names = tuple(attribute for attribute, *_ in sources)
         self.attributes = (*names, *constants)
-        self._constants = dict(constants)
+        self.sources, self.key, self.constants = tuple(sources), tuple(key), dict(constants)
+        self.is_key_hashed = hash_row_keys
         # itemgetter gives a tuple only of two items or more, so the first item is always taken once more.
         self._pick = itemgetter(sources[0][2], *(index for _, _, index, _ in sources))
         self._names_picked = (names[0], *names)
         self._chains = [
             (attribute, column, tuple(transforms)) for attribute, column, _, transforms in sources if transforms
         ]
-        self._key, self._is_hashed = tuple(key), hash_row_keys
 
     @classmethod
     def build(
@@ -119,14 +125,14 @@ class ColumnMapping:
         :param row: The values in the order of the columns.
         :raises InvalidLeadError: A key column is empty, holds no id, or holds too much.
         """
-        if len(self._key) == 1:
-            column, index = self._key[0]
-            key = key_text(row[index], column, is_hashed=self._is_hashed)
+        if len(self.key) == 1:
+            column, index = self.key[0]
+            key = key_text(row[index], column, is_hashed=self.is_key_hashed)
         else:
             parts = [
-                key_text(row[index], column).replace("\\", "\\\\").replace("|", "\\|") for column, index in self._key
+                key_text(row[index], column).replace("\\", "\\\\").replace("|", "\\|") for column, index in self.key
             ]
-            key = key_text("|".join(parts), "|".join(column for column, _ in self._key), is_hashed=self._is_hashed)
+            key = key_text("|".join(parts), "|".join(column for column, _ in self.key), is_hashed=self.is_key_hashed)
         self.email_keys += is_email(key)
         return key
 
@@ -139,14 +145,9 @@ class ColumnMapping:
         """
         lead = dict(zip(self._names_picked, self._pick(row), strict=True))
         for attribute, column, transforms in self._chains:
-            value = lead[attribute]
-            for label, transform in transforms:
-                if is_null(value):
-                    break
-                value = _transformed(value, attribute, column, label, transform)
-            lead[attribute] = value
-        if self._constants:
-            lead.update(self._constants)
+            lead[attribute] = transformed(lead[attribute], attribute, column, transforms)
+        if self.constants:
+            lead.update(self.constants)
         return lead
 
 
@@ -198,6 +199,19 @@ def _as_dict(mapping: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if mapping.get(REST, REST) != REST:
         raise ValueError('mapping["*"] stands for all other columns under their own names: write "*": "*"')
     return mapping
+
+
+def transformed(value: Any, attribute: str, column: str, transforms: Sequence[tuple[str, Transform]]) -> Any:
+    """
+    Return what the transforms of a column make of a value.
+
+    :raises InvalidLeadError: One failed; the exception names it and the column, but shows no value.
+    """
+    for label, transform in transforms:
+        if is_null(value):
+            break
+        value = _transformed(value, attribute, column, label, transform)
+    return value
 
 
 def _transformed(value: Any, attribute: str, column: str, label: str, transform: Transform) -> Any:

@@ -65,6 +65,10 @@ class Policies:
             raise ValueError(f"policies is a {type(given).__name__}; write a mapping such as {{'too_long': 'warn'}}")
         return cls({rule: _parse(rule, policy) for rule, policy in (given or {}).items()})
 
+    def as_text(self) -> str:
+        """Return all policies as a text, the same for the same ones."""
+        return ", ".join(f"{rule}: {self.of(rule)}" for rule in sorted(_CHOICES))
+
     def of(self, rule: str) -> Policy:
         """Return a rule's policy; a rule without one of its own is always ``refuse``."""
         choices = _CHOICES.get(rule)

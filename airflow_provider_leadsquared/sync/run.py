@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import InvalidLeadError
@@ -22,6 +23,7 @@ from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.memory import Finding
 from airflow_provider_leadsquared.sync.decision import decide
+from airflow_provider_leadsquared.sync.raw_digests import RawDigests
 from airflow_provider_leadsquared.sync.replay import Replay
 from airflow_provider_leadsquared.sync.staging import StagedRow, StagingTable
 
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.sync.mapping import ColumnMapping
     from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies
 
-#: Rows that are in memory at a time.
+#: Rows of which leads are in memory at a time.
 _CHUNK = 1_000
+#: Rows, and values of rows, that are in memory at a time as the source returned them.
+_MOST_ROWS, _MOST_VALUES = 10_000, 120_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,8 @@ class SyncRun:
     :param policies: What broken rules mean.
     :param rules: The account's rules under these policies.
     :param options: How rows are treated.
+    :param context: What else decides how rows are treated, as plain values by name: if it changes, each row is compared
+        anew.
     """
 
     def __init__(
@@ -75,12 +81,16 @@ class SyncRun:
         policies: Policies,
         rules: RulesWithPolicies,
         options: SyncOptions,
+        context: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._columns, self._ledger, self._policies, self._rules = columns, ledger, policies, rules
         self._options = options
         self._staging = StagingTable()
         #: What earlier tries of this run have sent: of rows that were not read yet, and further receipts.
         self._earlier, self._others = ({}, []) if ledger is None else ledger.earlier_entries()
+        self._digests = None if ledger is None or options.full_refresh else self._make_digests(ledger, context)
+        #: The row keys of what earlier tries have sent: such a row is compared with that.
+        self._sent_keys = {entry.row_key for entry in self.sent_before}
         #: How many rows were read.
         self.read_rows = 0
         #: How many refused rows of earlier runs are sent again.
@@ -99,13 +109,18 @@ class SyncRun:
         :raises RunRefusedError: A rule whose policy is ``fail`` was broken.
         """
         rows = iter(rows)
-        while chunk := list(islice(rows, _CHUNK)):
-            encoded = [self._encode(self.read_rows + position, row) for position, row in enumerate(chunk)]
-            decided = self._decide_all(encoded)
-            self._policies.check_entries(row.entry for row in decided)
-            self._staging.add(decided)
+        size = _CHUNK
+        while chunk := list(islice(rows, size)):
+            size = max(_CHUNK, min(_MOST_ROWS, _MOST_VALUES // len(chunk[0])))
+            compared = self._set_unchanged_aside(chunk)
+            while part := list(islice(compared, _CHUNK)):
+                decided = self._decide_all([self._encode(*row) for row in part])
+                self._policies.check_entries(row.entry for row in decided)
+                self._staging.add(decided)
             self.read_rows += len(chunk)
             report_progress(self.read_rows)
+        if self._ledger is not None:
+            self._staging.stage_unchanged(self._ledger.unchanged.written_by)
         self._staging.refuse_doubled_keys()
         self._staging.supersede(self._ledger.row_line if self._ledger is not None else str)
         self._policies.check_entries(self._staging.first_of_each(1))
@@ -166,7 +181,44 @@ class SyncRun:
         here = self._staging.competing_among({entry.row_key for entry in doubts.values() if entry.row_key is not None})
         self._earlier |= {one: outdated(entry) for one, entry in doubts.items() if entry.row_key in here}
 
-    def _encode(self, number: int, row: Sequence[Any]) -> StagedRow:
+    def keep_unchanged(self) -> int:
+        """
+        Keep the digests of rows that are unchanged, so that the next run need not compare them.
+
+        To be called when the source is closed: it may be in the same file.
+
+        :return: How many were kept.
+        """
+        return 0 if self._ledger is None else self._ledger.unchanged.keep(self._staging.lasting())
+
+    def _make_digests(self, ledger: SyncLedger, context: Mapping[str, Any]) -> RawDigests | None:
+        options = self._options
+        whole = {
+            **context,
+            "api": options.api.name,
+            "null handling": options.null_handling,
+            "search by": options.search_by,
+            "parameters": dict(options.parameters or {}),
+        }
+        return RawDigests.build(self._columns, key=ledger.unchanged.key(), context=whole)
+
+    def _set_unchanged_aside(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Sequence[Any], str | None]]:
+        """Note rows that are known to be unchanged; return the others with their positions and digests."""
+        numbers = range(self.read_rows, self.read_rows + len(rows))
+        if self._digests is None or self._ledger is None:
+            return ((number, row, None) for number, row in zip(numbers, rows, strict=True))
+        digests = self._digests.of(rows)
+        known = self._ledger.unchanged.among([digest for digest in digests if digest is not None])
+        key = self._digests.row_key
+        unchanged = {
+            number: row_key
+            for number, row, digest in zip(numbers, rows, digests, strict=True)
+            if digest in known and (row_key := key(row)) not in self._sent_keys
+        }
+        self._staging.add_unchanged(unchanged.items())
+        return (row for row in zip(numbers, rows, digests, strict=True) if row[0] not in unchanged)
+
+    def _encode(self, number: int, row: Sequence[Any], digest: str | None) -> StagedRow:
         """Make a lead of a row, or record why there is none."""
         row_key: str | None = None
         options = self._options
@@ -181,7 +233,7 @@ class SyncRun:
             check_match_key(payload, options.api)
         except InvalidLeadError as error:
             return StagedRow(invalid_entry(number, row_key, error, api=options.api), None)
-        return StagedRow(Entry(number, State.UNSENT, row_key, payload.fingerprint), payload)
+        return StagedRow(Entry(number, State.UNSENT, row_key, payload.fingerprint), payload, digest=digest)
 
     def _decide_all(self, rows: Sequence[StagedRow]) -> list[StagedRow]:
         """Compare rows with what is known of their leads."""
@@ -195,7 +247,7 @@ class SyncRun:
         options = self._options
         earlier = self._earlier.pop((row.entry.row_key, row.entry.fingerprint), None)
         entry = decide(row.entry, found, earlier, full_refresh=options.full_refresh, replay=options.replay)
-        decided = StagedRow(entry, payload, found)
+        decided = StagedRow(entry, payload, found, row.digest)
         if not decided.may_be_sent:
             return decided
         breach = self._breach(payload, entry, found)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,20 @@ _NO_ROOM = (
 _CREATE = """
 CREATE TABLE rows (
     row_no INTEGER PRIMARY KEY, row_key TEXT, fingerprint TEXT NOT NULL, match_keys TEXT, body BLOB,
-    state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, person TEXT, owner TEXT, lead TEXT
+    state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, person TEXT, owner TEXT, lead TEXT,
+    writer TEXT, digest TEXT, lines_digest TEXT
+)
+"""
+_CREATE_UNCHANGED = "CREATE TABLE unchanged (row_no INTEGER PRIMARY KEY, row_key TEXT NOT NULL)"
+_STAGE_UNCHANGED = """
+INSERT INTO rows (row_no, row_key, fingerprint, state, attempts, person)
+SELECT row_no, row_key, '', 'unchanged', 0, ? FROM unchanged WHERE row_key {those}
+"""
+_THAT_ARE_DOUBLED = """
+IN (
+    SELECT row_key FROM unchanged GROUP BY row_key HAVING COUNT(*) > 1
+    UNION
+    SELECT row_key FROM rows WHERE row_key IS NOT NULL
 )
 """
 _DOUBLED_KEYS = """
@@ -115,11 +128,13 @@ class StagedRow:
     :param entry: Its entry.
     :param payload: What is sent, None if it could not be made.
     :param found: What the memory says of it, None if it was not asked.
+    :param digest: The digest of what the source returned for it, None if it has none.
     """
 
     entry: Entry
     payload: Payload | None = field(repr=False)
     found: Finding | None = None
+    digest: str | None = None
 
     @property
     def may_be_sent(self) -> bool:
@@ -149,6 +164,9 @@ class StagingTable:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._database.execute(_CREATE)
+        self._database.execute(_CREATE_UNCHANGED)
+        #: How many rows are only known to be unchanged.
+        self._unchanged = 0
 
     def close(self) -> None:
         """Delete the file."""
@@ -157,7 +175,7 @@ class StagingTable:
     def add(self, rows: Iterable[StagedRow]) -> None:
         """Put rows behind those that are there; bodies are kept of those only that may be sent."""
         self._database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     row.entry.row,
@@ -174,10 +192,53 @@ class StagingTable:
                     row.found and row.found.person,
                     row.owner,
                     row.found.lead if row.found and row.found.is_owner_here else None,
+                    row.found and row.found.writer,
+                    row.digest if row.found and row.found.is_lasting else None,
+                    row.found and row.found.lines_digest,
                 )
                 for row in rows
             ),
         )
+
+    def add_unchanged(self, rows: Iterable[tuple[int, str]]) -> None:
+        """Put rows behind those that are there, of which is known that they are unchanged: positions and row keys."""
+        before = self._database.total_changes
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT INTO unchanged VALUES (?, ?)", rows)
+        self._database.execute("COMMIT")
+        self._unchanged += self._database.total_changes - before
+
+    def stage_unchanged(self, written_by: Callable[[Sequence[str]], Mapping[str, tuple[str, str]]]) -> None:
+        """
+        Let rules that compare rows see those of the unchanged rows that they may concern.
+
+        These are the rows whose key another row has, and those whose lead another row reaches.
+
+        :param written_by: Returns the row keys of row lines, by line, each with the lead that the row wrote last.
+        """
+        if not self._unchanged:
+            return
+        self._database.execute("CREATE INDEX unchanged_key ON unchanged (row_key)")
+        self._database.execute(_STAGE_UNCHANGED.format(those=_THAT_ARE_DOUBLED), (None,))
+        self._drop_staged()
+        found = self._database.execute("SELECT DISTINCT writer, person FROM rows WHERE writer IS NOT NULL").fetchall()
+        written = written_by(list({writer for writer, _ in found})) if found else {}
+        statement = _STAGE_UNCHANGED.format(those="= ?")
+        for writer, person in found:
+            row_key, lead = written.get(writer, (None, None))
+            if lead == person:  # else it has moved to another lead since
+                self._database.execute(statement, (person, row_key))
+        self._drop_staged()
+
+    def _drop_staged(self) -> None:
+        before = self._database.total_changes
+        self._database.execute("DELETE FROM unchanged WHERE row_no IN (SELECT row_no FROM rows)")
+        self._unchanged -= self._database.total_changes - before
+
+    def lasting(self) -> Iterator[tuple[str, str, str]]:
+        """Return the rows whose digests may be kept: row key, digest, and the hash of their lines."""
+        query = "SELECT row_key, digest, lines_digest FROM rows WHERE digest IS NOT NULL AND state = 'unchanged'"
+        yield from self._database.execute(query)
 
     def refuse_doubled_keys(self) -> None:
         """Make every row invalid whose key another row has: it is not known which one is right."""
@@ -227,7 +288,10 @@ class StagingTable:
     def counts(self) -> Counter[tuple[State, str | None]]:
         """Count rows by state and reason class."""
         found = self._database.execute("SELECT state, reason_class, COUNT(*) FROM rows GROUP BY state, reason_class")
-        return Counter({(State(state), reason_class): count for state, reason_class, count in found})
+        counts = Counter({(State(state), reason_class): count for state, reason_class, count in found})
+        if self._unchanged:
+            counts[State.UNCHANGED, None] += self._unchanged
+        return counts
 
     def to_send(self, size: int) -> Iterator[list[StagedRow]]:
         """Return the rows to send, in lists of at most ``size``."""

@@ -135,6 +135,8 @@ def _mapped_over(values: Any) -> Iterable[Any]:
 def _is_template(value: Any) -> bool:
     if isinstance(value, str):
         return any(begin in value for begin in ("{{", "{%", "{#"))
+    if isinstance(value, (list, tuple)):
+        return any(_is_template(item) for item in value if isinstance(item, str) or hasattr(item, "resolve"))
     return hasattr(value, "resolve") or callable(value)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Protocol
-
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.delivery.counts import Counts
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
+from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
+from airflow_provider_leadsquared.tasks.known_requests import replace_by_records
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_captures, open_requests_of_sync
-from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger, refuse_old_output
+from airflow_provider_leadsquared.tasks.outputs import Outputs, checked_sync_outputs, is_of_sync, of_captures
+from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,30 +30,39 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 
+#: More results than these are not returned if they are in a ledger table: as an XCom they would take megabytes.
+MOST_RESULTS = 10_000
+
+
 class Awaited(Protocol):
     """The requests that a sensor waits for, and how their outcome is reported."""
 
     #: Whether the sensor may end while requests are open, because somebody else asks for them later.
     may_close: bool
-    #: Where a person finds each row's reason, for messages.
-    where_reasons_are: str
     #: The addresses of the SQL ledgers that hold requests.
     addresses: Sequence[LedgerAddress]
     #: Whether what is written is there in the next process.
     is_durable: bool
+    #: How many outputs the author handed in, and how many of these are None.
+    outputs: int
+    missing: int
+
+    @property
+    def where_reasons_are(self) -> str:
+        """Where a person finds each row's reason, for messages."""
 
     @property
     def ledger(self) -> VerdictLedger:
         """Where verdicts are kept."""
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll as the ledgers hold them, and what else of the ledgers a poll has to know."""
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a request is of the run that the sensor belongs to."""
 
     def is_held(self, entry: Entry) -> bool:
-        """Tell whether one of the ledgers at the addresses held a request when the requests were returned."""
+        """Tell whether one of the ledgers at the addresses held a request when they were read."""
 
     def counts(self, result: PollResult) -> Counts:
         """Count the run's requests by state."""
@@ -81,89 +93,117 @@ def open_awaited(
     :raises LeadsNotDelivered: The capture before ended without an output.
     :raises AirflowSkipException: The sync before was a dry run.
     """
-    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)):
-        given = list(given)  # Airflow fetches each output of a mapped task when it is read, every time
-    outputs = _sync_outputs(given)
-    if outputs:
-        addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
-        awaited = AwaitedSync(open_requests_of_sync(addresses, hook), addresses, log)
-        awaited.warn_of_older_ledger(max((address.number or 0 for address in addresses), default=0))
-        return awaited
-    if given is None:
+    outputs = Outputs(given)
+    first = next(outputs, None)
+    if first is None and outputs.missing:
         raise LeadsNotDelivered(
             "No receipts: the task before ended without an output. Its log says why; there is nothing to wait for"
         )
-    receipts = receipts_by_ledger(given)
-    if not any(receipts.values()) and not given:
+    if first is None:
         raise ValueError("request_ids is empty; pass a RequestId, a list of them, or a capture's output")
-    of_captures = {address: entries for address, entries in receipts.items() if address is not None}
-    captures = open_requests_of_captures(of_captures, polled_by=run_of(context))
-    own = None
-    if receipts.get(None) or not captures:
-        own = open_ledger(
-            context,
-            log,
-            ledger_conn_id=ledger_conn_id,
-            ledger_table=ledger_table,
-            without_it="Each poke asks for every request again.",
-        )
-    every = [entry for entries in receipts.values() for entry in entries]
-    return AwaitedReceipts(every, captures, own, addresses=list(of_captures))
+    awaited: Awaited
+    if is_of_sync(first):
+        awaited = _open_sync(checked_sync_outputs([first, *outputs]), hook, log)
+    else:
+        receipts = receipts_by_ledger(of_captures(chain([first], outputs)))
+        addresses = [address for address in receipts if address is not None]
+        captures = open_requests_of_captures(addresses, hook, polled_by=run_of(context))
+        own = None
+        if receipts.get(None) or not captures:
+            own = open_ledger(
+                context,
+                log,
+                ledger_conn_id=ledger_conn_id,
+                ledger_table=ledger_table,
+                without_it="Each poke asks for every request again.",
+            )
+        awaited = AwaitedReceipts(receipts, captures, own)
+    awaited.outputs, awaited.missing = outputs.count, outputs.missing
+    return awaited
+
+
+def _open_sync(outputs: Sequence[Mapping[str, Any]], hook: LeadSquaredHook, log: Any) -> AwaitedSync:
+    addresses = [LedgerAddress.parse(output["ledger"]) for output in outputs]
+    awaited = AwaitedSync(open_requests_of_sync(addresses, hook), addresses, log)
+    awaited.warn_of_older_ledger(max((address.number or 0 for address in addresses), default=0))
+    return awaited
 
 
 class AwaitedReceipts:
     """
     The receipts of captures, and what their tries that were given up have written since the captures ended.
 
-    :param receipts: The requests.
-    :param captures: Where captures keep their requests; they may hold more than the captures returned.
+    :param receipts: The requests, by the address of their capture's ledger.
+    :param captures: Where captures keep their requests, by table; they may hold more than the captures returned.
     :param own: Where the verdicts of all other requests are kept; None if there are no others.
-    :param addresses: The addresses of the captures' ledgers.
     """
 
     may_close = False
-    where_reasons_are = "each row's reason is in this task's XCom"
+    outputs = missing = 0
 
     def __init__(
         self,
-        receipts: Sequence[Entry],
-        captures: Sequence[CaptureRequests],
+        receipts: Mapping[LedgerAddress | None, Sequence[Entry]],
+        captures: Mapping[tuple[str, str], CaptureRequests],
         own: VerdictLedger | None,
-        *,
-        addresses: Sequence[LedgerAddress] = (),
     ) -> None:
-        self._receipts, self._captures, self.addresses = receipts, captures, addresses
-        self._held: set[tuple[str | None, str | None]] = set()
+        self._requests = [entry for entries in receipts.values() for entry in entries]
+        self._received = len(self._requests)
+        #: Up to which place the requests of each address go.
+        self._ends = list(accumulate(len(entries) for entries in receipts.values()))
+        self._address_of_part = list(receipts)
+        self.addresses: Sequence[LedgerAddress] = [address for address in receipts if address is not None]
+        self._captures, self._own = captures, own
+        #: The receipts that no ledger of a capture holds.
+        self._not_held: set[tuple[str | None, str | None]] = set()
         self.is_durable = not isinstance(own, InProcessLedger)
-        self.ledger = SeveralLedgers(captures, own)
+        self.ledger = SeveralLedgers(list(captures.values()), own)
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
-        returned = Counter(receipt.receipt_key for receipt in self._receipts)
-        late = []
-        held = [entry for ledger in self._captures for entry in ledger.load().all_entries]
-        self._held = {entry.receipt_key for entry in held}
-        for entry in held:
-            if returned[entry.receipt_key]:
-                returned[entry.receipt_key] -= 1
-            else:
-                late.append(entry)
-        return [*self._receipts, *late]
+    @property
+    def where_reasons_are(self) -> str:
+        """Where a person finds each row's reason, for messages."""
+        place = "the ledger table" if self._are_in_tables else "this task's XCom"
+        return f"each row's reason is in {place}"
+
+    @property
+    def _are_in_tables(self) -> bool:
+        """Whether so many results are in SQL ledgers that they would only fill Airflow's database as an XCom."""
+        return self._own is None and len(self._requests) > MOST_RESULTS
+
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll as the ledgers hold them, and what this task's own ledger holds."""
+        records = Records() if self._own is None else self._own.load()
+        # What earlier polls of this process have put in the place of receipts is replaced: memory holds one of each.
+        del self._requests[self._received :]
+        held = (entry for ledger in self._captures.values() for entry in ledger.entries())
+        others, left = replace_by_records(self._requests, held)
+        self._not_held = {self._requests[place].receipt_key for place in left}
+        for place in left:
+            address = self._address_of_part[bisect_right(self._ends, place)]
+            if address is not None and address.run is not None:
+                self._captures[address.table].add_receipt(address.run, self._requests[place])
+        self._requests += others
+        if self._captures:
+            own = [entry for entry in records.all_entries if entry.receipt_key in self._not_held]
+            records = Records(metadata=next(iter(self._captures.values())).metadata, others=own)
+        return self._requests, records
 
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
         return True
 
     def is_held(self, entry: Entry) -> bool:
-        """Tell whether one of the captures' ledgers held a request when the requests were returned."""
-        return entry.receipt_key in self._held
+        """Tell whether one of the captures' ledgers held a request when they were read."""
+        return entry.receipt_key not in self._not_held
 
     def counts(self, result: PollResult) -> Counts:
         """Count the requests by state."""
         return Counts.of(result.entries, read=len(result.entries))
 
     def output(self, result: PollResult) -> dict[str, Any]:
-        """Return a line for each request."""
+        """Return a line for each request; of many whose ledgers are in SQL, the addresses of these."""
+        if self._are_in_tables:
+            return {"ledgers": [address.as_json() for address in self.addresses]}
         return {"results": [_result(entry) for entry in result.entries]}
 
     def rejects(self, result: PollResult) -> Sequence[Entry]:
@@ -184,6 +224,7 @@ class AwaitedSync:
     """
 
     may_close = True
+    outputs = missing = 0
     is_durable = True
     where_reasons_are = "each row's reason is in the ledger table"
 
@@ -202,9 +243,10 @@ class AwaitedSync:
                 "forgotten, so rows that changed meanwhile look unchanged: let the sync run once with full_refresh"
             )
 
-    def requests(self) -> Sequence[Entry]:
-        """Return the requests to poll."""
-        return list(self.ledger.load().entries.values())
+    def load(self) -> tuple[Sequence[Entry], Records]:
+        """Return the requests to poll, and what polls have kept."""
+        records = self.ledger.load()
+        return list(records.entries.values()), Records(metadata=records.metadata)
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a request is of the run that the sensor belongs to."""
@@ -237,30 +279,6 @@ class AwaitedSync:
             self._log.info(
                 "Closed with %s requests open; the sync's next run asks for them first", f"{len(result.open):,}"
             )
-
-
-def _sync_outputs(given: Any) -> list[Mapping[str, Any]]:
-    """Return what syncs have returned; an empty list for the receipts of captures."""
-    if isinstance(given, Mapping):
-        given = [given]
-    elif not isinstance(given, list):
-        return []
-    for one in given:
-        if isinstance(one, Mapping):
-            refuse_old_output(one)
-    outputs = [one for one in given if isinstance(one, Mapping) and _is_of_sync(one)]
-    if any(output.get("dry_run") for output in outputs):
-        raise AirflowSkipException("the sync was a dry run: nothing was sent, and there is nothing to wait for")
-    if outputs and len(outputs) < len(given):
-        raise ValueError("request_ids holds outputs of a sync and others; let a sensor wait for each")
-    return outputs
-
-
-def _is_of_sync(output: Mapping[str, Any]) -> bool:
-    ledger = output.get("ledger")
-    if ledger is not None and not isinstance(ledger, Mapping):
-        raise ValueError('"ledger" in request_ids must be the address of a ledger: {"ledger_conn_id": …, "sync": …}')
-    return ledger is not None and "sync" in ledger
 
 
 def _result(entry: Entry) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.errors import ApiError
-    from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+    from airflow_provider_leadsquared.ledgers.base import Records
 
 #: Why a request is not asked for.
 _REPEATED = "has the RequestId of another row, so that nobody can tell its outcome; look the row up in the CRM"
@@ -27,28 +27,30 @@ class KnownRequests:
 
     All times are LeadSquared's: those of this worker's clock and an offset, learnt from responses (``Date``).
 
-    :param ledger: Where verdicts are kept.
+    :param records: What the ledger holds.
     :param requests: The requests.
     :param clock: Tells the time on this worker, in seconds since the epoch.
     """
 
-    def __init__(self, ledger: VerdictLedger, requests: Iterable[Entry], clock: Callable[[], float]) -> None:
+    def __init__(self, records: Records, requests: Iterable[Entry], clock: Callable[[], float]) -> None:
         self._clock = clock
         #: By request, what the ledger does not hold yet.
         self._unwritten: dict[tuple[Identity, str | None], Entry] = {}
-        records = ledger.load()
         self.metadata: Mapping[str, Any] = records.metadata
         self.offset = ClockOffset(records.metadata.get("clock_offset"))
-        self._entries = _with_records(requests, records.all_entries)
         #: From when requests without a time of acceptance count: the time of the first poll.
         self._first_seen: float = records.metadata.get("first_seen", self.now())
+        entries = list(requests)
+        replace_by_records(entries, records.all_entries)
         #: The requests to ask for, by RequestId: they were open, or called lost, when they were loaded.
-        self.by_request = self._open_requests()
+        self.by_request: dict[str, Entry]
+        #: Every request in order. One that is asked for is named by its RequestId, for it changes.
+        self._entries: list[Entry | str] = list(self._sorted_out(entries))
 
     @property
-    def entries(self) -> Iterable[Entry]:
+    def entries(self) -> Iterator[Entry]:
         """Every request."""
-        return self._entries.values()
+        return (self.by_request[one] if isinstance(one, str) else one for one in self._entries)
 
     @property
     def unwritten(self) -> int:
@@ -80,8 +82,7 @@ class KnownRequests:
 
     def update(self, request_id: str, entry: Entry) -> None:
         """Replace what is known of a request."""
-        self.by_request[request_id] = entry
-        self._put(entry)
+        self.by_request[request_id] = self._unwritten[entry.request_key] = entry
 
     def take_unwritten(self) -> list[Entry]:
         """Return what the ledger does not hold yet; the caller writes it."""
@@ -99,20 +100,33 @@ class KnownRequests:
 
     def result(self, *, asked: int = 0, next_at: float | None = None, trouble: ApiError | None = None) -> PollResult:
         """Return what is known, as the result of a poll; see there."""
-        entries = [replace(entry, accepted_at=self.accepted_at(entry)) for entry in self.entries]
+        entries = [
+            replace(entry, accepted_at=self._first_seen) if entry.accepted_at is None else entry
+            for entry in self.entries
+        ]
         return PollResult(entries, asked, next_at, trouble, self.offset.seconds)
 
-    def _put(self, entry: Entry) -> None:
-        self._entries[entry.request_key] = self._unwritten[entry.request_key] = entry
+    def _sorted_out(self, entries: Sequence[Entry]) -> Iterator[Entry | str]:
+        """Yield the requests, each that is to be asked for by its RequestId: one for each RequestId."""
+        first = one_for_each_request(entries, self.accepted_at)
+        for entry in entries:
+            if is_repeated(entry, first):
+                if entry.request_key == first[str(entry.request_id)].request_key:
+                    continue  # the very same: equal rows of two captures
+                yield entry if entry.state.is_final else self._refused_as_repeated(entry)
+            elif entry.request_id not in first or is_decided(entry):
+                yield entry
+            else:
+                yield entry.request_id
+        for request_id in [request_id for request_id, entry in first.items() if is_decided(entry)]:
+            del first[request_id]
+        self.by_request = first
 
-    def _open_requests(self) -> dict[str, Entry]:
-        """Return by RequestId the requests that are open or were called lost; one for each RequestId."""
-        first = one_for_each_request(self.entries, self.accepted_at)
-        for entry in list(self.entries):
-            if is_repeated(entry, first) and not entry.state.is_final:
-                verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
-                self._put(entry.judged(verdict, self.now()))
-        return {request_id: entry for request_id, entry in first.items() if not is_decided(entry)}
+    def _refused_as_repeated(self, entry: Entry) -> Entry:
+        verdict = Verdict(State.FAILED, reason_class=REPEATED_REQUEST_ID, reason=_REPEATED)
+        judged = entry.judged(verdict, self.now())
+        self._unwritten[judged.request_key] = judged
+        return judged
 
 
 def is_decided(entry: Entry) -> bool:
@@ -128,10 +142,17 @@ def one_for_each_request(entries: Iterable[Entry], accepted_at: Callable[[Entry]
         a verdict before all others, for that verdict is not given to a second row.
     """
     first: dict[str, Entry] = {}
-    for entry in sorted(entries, key=lambda entry: (not is_decided(entry), accepted_at(entry))):
-        if entry.request_id is not None and _can_be_asked_for(entry):
-            first.setdefault(entry.request_id, entry)
+    for entry in entries:
+        if entry.request_id is None or not _can_be_asked_for(entry):
+            continue
+        before = first.setdefault(entry.request_id, entry)
+        if before is not entry and _precedence(entry, accepted_at) < _precedence(before, accepted_at):
+            first[entry.request_id] = entry
     return first
+
+
+def _precedence(entry: Entry, accepted_at: Callable[[Entry], float]) -> tuple[bool, float]:
+    return not is_decided(entry), accepted_at(entry)
 
 
 def is_repeated(entry: Entry, first: Mapping[str, Entry]) -> bool:
@@ -143,14 +164,30 @@ def _can_be_asked_for(entry: Entry) -> bool:
     return not entry.state.is_not_sent and entry.reason_class != REPEATED_REQUEST_ID
 
 
-def _with_records(requests: Iterable[Entry], records: Iterable[Entry]) -> dict[tuple[Identity, str | None], Entry]:
-    """Replace each request by what the ledger holds of it, in this task's own lines or in its capture's."""
-    known: dict[tuple[str | None, str | None], list[Entry]] = defaultdict(list)
+def replace_by_records(requests: list[Entry], records: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
+    """
+    Put in the place of each request what a ledger holds of it, in this task's own lines or in its capture's.
+
+    :param requests: The requests; the list is changed.
+    :param records: What the ledger holds, read one by one.
+    :return: The records that are of none of the requests, and the places of the requests without a record.
+    """
+    # Kept small, for there may be many: only where a RequestId stands at several requests there is a list of places.
+    places: dict[str | None, int] = {}
+    further: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+    for place, request in enumerate(requests):
+        if places.setdefault(request.request_id, place) != place:
+            further[request.receipt_key].append(place)
+    others = []
     for record in records:
-        known[record.receipt_key].append(record)
-    entries = {}
-    for request in requests:
-        same = known.get(request.receipt_key)
-        entry = replace(same.pop(0), row=request.row) if same else request
-        entries[entry.request_key] = entry
-    return entries
+        place = places.get(record.request_id, -1)
+        if place >= 0 and requests[place].row_key == record.row_key:
+            del places[record.request_id]
+        elif same := further.get(record.receipt_key):
+            place = same.pop(0)
+        else:
+            others.append(record)
+            continue
+        row = requests[place].row
+        requests[place] = record if record.row == row else replace(record, row=row)
+    return others, [*places.values(), *(place for same in further.values() for place in same)]

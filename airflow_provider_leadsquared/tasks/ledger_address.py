@@ -95,6 +95,11 @@ class LedgerAddress:
             given.get("number"),
         )
 
+    @property
+    def table(self) -> tuple[str, str]:
+        """The connection and the table, which several runs may share."""
+        return self.ledger_conn_id, self.ledger_table
+
     def as_json(self) -> dict[str, Any]:
         """Return the address as plain JSON; what is None is left out."""
         address: dict[str, Any] = {"ledger_conn_id": self.ledger_conn_id, "ledger_table": self.ledger_table}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.async_apis import KEEPING_BEHAVIORS
 from airflow_provider_leadsquared.ledgers.base import Ledger
 from airflow_provider_leadsquared.ledgers.in_process import InProcessLedger
 from airflow_provider_leadsquared.ledgers.task_state import TaskStateLedger
-from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.delivery.entry import Entry
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.database import Database
@@ -72,26 +72,32 @@ def open_sql_ledger(address: LedgerAddress) -> Ledger:
 
 
 def open_requests_of_captures(
-    receipts: Mapping[LedgerAddress, Sequence[Entry]], *, polled_by: RunOfTask
-) -> list[CaptureRequests]:
+    addresses: Iterable[LedgerAddress], hook: LeadSquaredHook, *, polled_by: RunOfTask
+) -> dict[tuple[str, str], CaptureRequests]:
     """
     Open the requests of captures that keep them in SQL, whichever of their tries sent them.
 
-    :param receipts: The addresses of the captures' ledgers, each with the receipts that the capture returned.
+    :param addresses: The addresses of the captures' ledgers.
+    :param hook: Leads to the account that the requests were sent to.
     :param polled_by: The task that polls.
-    :return: One for each table.
+    :return: One for each table, by :attr:`LedgerAddress.table`.
     :raises ValueError: As for :func:`open_sql_ledger`.
     """
     from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
 
-    tables: dict[tuple[str, str], dict[RunOfTask, list[Entry]]] = {}
-    for address, entries in receipts.items():
-        runs = tables.setdefault((address.ledger_conn_id, address.ledger_table), {})
-        runs.setdefault(_run_of_capture(address), []).extend(entries)
-    return [
-        CaptureRequests(_database(LedgerAddress(*table)), receipts=runs, polled_by=polled_by, clock=_now)
+    tables: dict[tuple[str, str], list[RunOfTask]] = {}
+    for address in addresses:
+        tables.setdefault(address.table, []).append(_run_of_capture(address))
+    return {
+        table: CaptureRequests(
+            _database(LedgerAddress(*table)),
+            runs=runs,
+            polled_by=polled_by,
+            clock=_now,
+            account=_account_and_ladder(hook),
+        )
         for table, runs in tables.items()
-    ]
+    }
 
 
 def open_sync_ledger(
@@ -147,7 +153,37 @@ def open_requests_of_sync(addresses: Sequence[LedgerAddress], hook: LeadSquaredH
         settle_timeout=account.settle_timeout,
         clock=_now,
         shared_clock=database_time,
+        account=_account_and_ladder(hook, addresses[0].sent_by),
     )
+
+
+def prune_ledger(ledger_conn_id: str, ledger_table: str = LEDGER_TABLE, *, retention: timedelta) -> int:
+    """
+    Delete lines of a ledger's result table that are older than some time, but for those that its memory needs.
+
+    May run while syncs and captures do.
+
+    :param ledger_conn_id: The connection of the ledger's database.
+    :param ledger_table: The ledger's table.
+    :param retention: How long lines are kept, 8 days at least: as long as runs may be cleared and run again, and as
+        somebody may ask what became of a row.
+    :return: How many lines were deleted.
+    :raises ValueError: ``retention`` is too short, the connection has no ``common.sql`` hook or leads to a column
+        store, or the table is no name.
+    """
+    from airflow_provider_leadsquared.ledgers.pruning import prune
+
+    database = _database(LedgerAddress(ledger_conn_id, ledger_table))
+    return prune(database, retention=retention.total_seconds(), now=_now())
+
+
+def open_database(address: LedgerAddress) -> Database:
+    """
+    Open the database of a ledger, whichever tasks wrote it.
+
+    :raises ValueError: The connection has no ``common.sql`` hook or leads to a column store, or the table is no name.
+    """
+    return _database(address)
 
 
 def sql_hook(conn_id: str, argument: str) -> DbApiHook:
@@ -177,7 +213,7 @@ def _run_of_capture(address: LedgerAddress) -> RunOfTask:
 
 def _database(address: LedgerAddress) -> Database:
     # Imported when a ledger is opened: SQLAlchemy would slow down the parsing of every DAG file.
-    from airflow_provider_leadsquared.ledgers.database import Database
+    from airflow_provider_leadsquared.tasks.timed_database import TimedDatabase
 
     hook = sql_hook(address.ledger_conn_id, "ledger_conn_id")
     if (store := _column_store(hook)) is not None:
@@ -186,7 +222,7 @@ def _database(address: LedgerAddress) -> Database:
             "and has no locks for two writers. Name a connection to a row store as ledger_conn_id: Postgres, MySQL or "
             "SQLite. The rows to send may come from any database"
         )
-    return Database(hook.get_conn, table=address.ledger_table)
+    return TimedDatabase(hook.get_conn, table=address.ledger_table)
 
 
 def _column_store(hook: DbApiHook) -> str | None:
@@ -204,7 +240,7 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
     """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
 
-    account = f"{address.sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+    account = _account(hook, address.sent_by)
     return SyncIdentity(
         sync=f"{address.sync} of {account}",
         account=account,
@@ -212,6 +248,15 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
         overwrites=behavior not in KEEPING_BEHAVIORS,
         fills=behavior != "DoNotUpdate",
     )
+
+
+def _account(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+    return f"{sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
+
+
+def _account_and_ladder(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+    """Name the account and its retries: what was learnt of others counts for nothing."""
+    return f"{_account(hook, sent_by)}, retries {hook.account.ladder.as_offsets()}"
 
 
 def _now() -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import ApiError, NoSuchPathError, RejectedError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.open_request import OpenRequest
-from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
+from airflow_provider_leadsquared.delivery.poll_learnt import LADDER_READING, LadderReading, Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.status_judging import is_trouble
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: The name of what the plan has learnt among the metadata of a ledger.
 LEARNT = "poll_plan"
 #: The names of all that polls keep among the metadata of a ledger.
-POLL_METADATA = (LEARNT, "answered_at", "clock_offset", "first_seen")
+POLL_METADATA = (LEARNT, LADDER_READING, "answered_at", "clock_offset", "first_seen")
 #: Seconds for which the first poll waits in its process at most, until there can be an answer.
 FIRST_WAIT = 15.0
 #: The longest wait, in seconds, before it is checked whether the task is stopped.
@@ -38,6 +38,10 @@ def make_plan(account: Account, known: KnownRequests, spacing: Spacing | None = 
     :param known: The requests.
     :param spacing: How far polls are apart. Default: as suits a task that is started for each.
     """
+    learnt = Learnt.from_json(known.metadata.get(LEARNT))
+    reading = LadderReading.from_json(known.metadata.get(LADDER_READING), known.now())
+    if reading is not None:
+        learnt.gaps, learnt.offsets = reading.gaps, reading.offsets
     return PollPlan(
         {
             request_id: OpenRequest(known.accepted_at(entry), entry.api, entry.asked_at, entry.attempted_by)
@@ -45,9 +49,17 @@ def make_plan(account: Account, known: KnownRequests, spacing: Spacing | None = 
         },
         ladder=account.ladder,
         speed=account.sandbox_speed,
-        learnt=Learnt.from_json(known.metadata.get(LEARNT)),
+        learnt=learnt,
         spacing=spacing,
     )
+
+
+def learnt_metadata(plan: PollPlan, known: KnownRequests) -> dict[str, Any]:
+    """Return what a poll has learnt, as metadata of the ledger: of its requests, and of the account's retry ladder."""
+    before = LadderReading.from_json(known.metadata.get(LADDER_READING), known.now())
+    reading = plan.learnt.reading(before, known.now())
+    metadata = {LEARNT: plan.learnt.as_json()}
+    return metadata | ({LADDER_READING: reading.as_json()} if reading.answers else {})
 
 
 def wait_for_first(plan: PollPlan, now: Callable[[], float], is_stopping: Callable[[], bool]) -> None:

@@ -22,13 +22,14 @@ from airflow_provider_leadsquared.delivery.status_judging import (
     judge,
     says_unknown,
 )
-from airflow_provider_leadsquared.ledgers.base import VerdictLedger
+from airflow_provider_leadsquared.ledgers.base import Records, VerdictLedger
 from airflow_provider_leadsquared.tasks.event_loop import run_calls
 from airflow_provider_leadsquared.tasks.known_requests import KnownRequests, is_decided
+from airflow_provider_leadsquared.tasks.metrics import count_poll
 from airflow_provider_leadsquared.tasks.planning import (
-    LEARNT,
     ask_for_metrics,
     asked_first,
+    learnt_metadata,
     make_plan,
     noted,
     wait_for_first,
@@ -57,6 +58,7 @@ def poll(
     *,
     clock: Callable[[], float],
     is_stopping: Callable[[], bool],
+    records: Records | None = None,
     writer: Executor | None = None,
     spacing: Spacing | None = None,
 ) -> PollResult:
@@ -72,12 +74,14 @@ def poll(
     :param requests: The requests.
     :param clock: Tells the time on this worker, in seconds since the epoch.
     :param is_stopping: Once it returns True no further request is asked for, and the poll counts as not made.
+    :param records: What the ledger holds, besides the requests as they are given. Default: read from the ledger.
     :param writer: What writes to the ledger while calls go on. Default: a thread.
     :param spacing: How far polls are apart. Default: as suits a task that is started for each.
     :raises AuthenticationError: LeadSquared refuses the keys.
     :raises NoSuchPathError: Its gateway has no such path, and no poll before had a response.
     """
-    return _Poll(hook, ledger, requests, clock, is_stopping, writer, spacing).run()
+    known = KnownRequests(ledger.load() if records is None else records, requests, clock)
+    return _Poll(hook, ledger, known, is_stopping, writer, spacing).run()
 
 
 class _Poll:
@@ -87,8 +91,7 @@ class _Poll:
         self,
         hook: LeadSquaredHook,
         ledger: VerdictLedger,
-        requests: Iterable[Entry],
-        clock: Callable[[], float],
+        known: KnownRequests,
         is_stopping: Callable[[], bool],
         writer: Executor | None,
         spacing: Spacing | None,
@@ -99,8 +102,10 @@ class _Poll:
         self._ladder, self._speed = hook.account.ladder, hook.account.sandbox_speed
         self._trouble: ApiError | None = None
         self._unknown: list[tuple[str, UnknownRequestError]] = []
+        #: Seconds from acceptance to verdict, of what this poll showed to be decided.
+        self._waits: list[float] = []
         self._path_works = False
-        self._known = KnownRequests(ledger, requests, clock)
+        self._known = known
         self._plan = self._make_plan()
 
     def run(self) -> PollResult:
@@ -124,6 +129,7 @@ class _Poll:
         finally:
             self._note_asked()
             self._write(self._new_metadata(is_made=is_made))
+            count_poll(self._plan.asked, self._waits)
         return self._known.result(asked=self._plan.asked, next_at=self._next_at(), trouble=self._trouble)
 
     async def _ask(self) -> None:
@@ -145,7 +151,12 @@ class _Poll:
             await self._prove_path()
 
     def _write(self, metadata: dict[str, Any] | None = None) -> None:
-        self._ledger.write(self._known.take_unwritten(), metadata=metadata)
+        """Write what is unwritten, in groups; the metadata last, when all entries are durable."""
+        entries = self._known.take_unwritten()
+        whole = len(entries) - len(entries) % GROUP_ROWS
+        for start in range(0, whole, GROUP_ROWS):
+            self._ledger.write(entries[start : start + GROUP_ROWS])
+        self._ledger.write(entries[whole:], metadata=metadata)
 
     def _outcomes(self, request_ids: Iterable[str]) -> AsyncGenerator[tuple[str, RequestStatus | ApiError]]:
         asked = [(request_id, self._known.by_request[request_id].api) for request_id in request_ids]
@@ -225,6 +236,8 @@ class _Poll:
         judged = entry.judged(verdict, now, unknown_since=unknown_since)
         if judged != entry:
             self._known.update(request_id, judged)
+            if judged.state.is_final:
+                self._waits.append(max(now - self._known.accepted_at(entry), 0.0))
 
     def _next_at(self) -> float | None:
         """Return when to poll next, on LeadSquared's clock; soon if some requests could not be asked for."""
@@ -257,7 +270,7 @@ class _Poll:
     def _new_metadata(self, *, is_made: bool) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         if is_made:
-            metadata[LEARNT] = self._plan.learnt.as_json()
+            metadata |= learnt_metadata(self._plan, self._known)
         if self._path_works:
             metadata["answered_at"] = self._known.now()
         return metadata | self._known.clock_metadata()

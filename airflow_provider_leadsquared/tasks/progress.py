@@ -1,9 +1,14 @@
-"""The progress line of a task that works for long."""
+"""The progress lines of tasks that work for long."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pendulum import from_timestamp
+
+if TYPE_CHECKING:
+    from airflow_provider_leadsquared.tasks.poll_result import PollResult
 
 #: Seconds between two lines.
 _INTERVAL = 10.0
@@ -41,3 +46,21 @@ class Progress:
         if self._total is not None and rate and done < self._total:
             left = f", about {(self._total - done) / rate:,.0f} s left"
         self._log.info("%s", f"{self._action} {done:,}{of_total} {self._what} at {rate:,.0f} a second{note}{left}")
+
+
+def log_poll(log: Any, result: PollResult, wait: float) -> None:
+    """
+    Log what a poll has shown, and when the next one comes.
+
+    :param wait: Seconds until then.
+    """
+    if result.trouble is not None:
+        log.warning("LeadSquared could not be asked: %s", result.trouble)
+    log.info(
+        "Asked for %s of %s requests, %s are open. Next poll at %s, in %.1f s",
+        f"{result.asked:,}",
+        f"{len(result.entries):,}",
+        f"{len(result.open):,}",
+        from_timestamp(time.time() + wait).isoformat(timespec="milliseconds"),
+        wait,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pendulum
@@ -54,27 +55,55 @@ def receipts_by_ledger(given: Any) -> dict[LedgerAddress | None, list[Entry]]:
     :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
     by_ledger: dict[LedgerAddress | None, list[Entry]] = {}
-    number = 0
-    rows: dict[str, str] = {}
-    copies: Counter[Identity] = Counter()
-    seen: set[tuple[Any, ...]] = set()
+    parsed = _Receipts()
     for address, receipt in _flattened(given):
         entries = by_ledger.setdefault(address, [])
-        if receipt is None:
-            continue
-        _check_types(receipt)
-        identity = (receipt["request_id"], receipt.get("row_key"), receipt.get("row"))
-        if identity in seen:
-            continue
-        seen.add(identity)
-        entry = _entry(number, receipt)
-        number += 1
-        if rows.setdefault(receipt["request_id"], entry.name) != entry.name and not entry.state.is_final:
-            problem = f"has the RequestId of {rows[receipt['request_id']]}, so that nobody can tell its outcome"
-            entry = replace(entry, state=State.INVALID, reason_class=REPEATED_REQUEST_ID, reason=problem)
-        entries.append(replace(entry, copy=copies[entry.identity]))
-        copies[entry.identity] += 1
+        if receipt is not None and (entry := parsed.add(receipt)) is not None:
+            entries.append(entry)
     return by_ledger
+
+
+class _Receipts:
+    """The receipts that were parsed so far; kept small, for there may be many, and few have a RequestId in common."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        #: The first receipt of each RequestId.
+        self._first: dict[str, Entry] = {}
+        #: RequestIds given without a row.
+        self._bare: set[str] = set()
+        #: Of RequestIds that were given again: row key and row of each receipt, and which identities there are.
+        self._seen: dict[str, set[tuple[str | None, int | None]]] = {}
+        self._copies: Counter[Identity] = Counter()
+
+    def add(self, receipt: dict[str, Any]) -> Entry | None:
+        """Parse one receipt; return None if it was given before."""
+        _check_types(receipt)
+        request_id: str = receipt["request_id"]
+        row = receipt.get("row")
+        first = self._first.get(request_id)
+        if first is not None:
+            row_of_first = None if request_id in self._bare else first.row + 1
+            seen = self._seen.setdefault(request_id, {(first.row_key, row_of_first)})
+            row_key = receipt.get("row_key")
+            this = (None if row_key is None else str(row_key), row)
+            if this in seen:
+                return None
+            seen.add(this)
+        entry = _entry(self._count, receipt)
+        self._count += 1
+        if first is None:
+            self._first[request_id] = entry
+            if row is None:
+                self._bare.add(request_id)
+            return entry
+        if first.name != entry.name and not entry.state.is_final:
+            problem = f"has the RequestId of {first.name}, so that nobody can tell its outcome"
+            entry = replace(entry, state=State.INVALID, reason_class=REPEATED_REQUEST_ID, reason=problem)
+        self._copies.setdefault(first.identity, 1)
+        entry = replace(entry, copy=self._copies[entry.identity])
+        self._copies[replace(entry, copy=0).identity] += 1
+        return entry
 
 
 def refuse_old_output(output: Mapping[str, Any]) -> None:
@@ -145,6 +174,11 @@ def _entry(row: int, receipt: dict[str, Any]) -> Entry:
 
 
 def _seconds(time: Any) -> float:
+    try:
+        at = datetime.fromisoformat(time)  # much faster, and reads what captures return
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        pass
     try:
         parsed = pendulum.parse(time)
         if isinstance(parsed, pendulum.DateTime):

@@ -19,10 +19,11 @@ from airflow_provider_leadsquared.delivery.row_keys import check_key_column, is_
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.arguments import check_concurrency, check_on_clear, warn_of_email_keys
-from airflow_provider_leadsquared.tasks.ending import NAMED_ROWS, TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
+from airflow_provider_leadsquared.tasks.link_targets import noted_error
 from airflow_provider_leadsquared.tasks.records import prepare, records_in, refuse_stored_records, refuse_templates
 
 if TYPE_CHECKING:
@@ -133,6 +134,10 @@ class SubmitOperator(CheckedArguments, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, submit, record; see the class."""
+        with noted_error(self):
+            return self._submit(context)
+
+    def _submit(self, context: Context) -> dict[str, Any]:
         from airflow_provider_leadsquared.tasks.submitting import Submission
 
         self.check_arguments(vars(self), is_rendered=True)
@@ -156,7 +161,7 @@ class SubmitOperator(CheckedArguments, BaseOperator):
             to_send = len(batch.to_send())
             submission = Submission([batch], to_send, api, hook, ledger, self.log, is_stopping=lambda: self._stopping)
             stopped_by = run_calls(submission.run(parameters=self.parameters, concurrency=self.concurrency))
-            return self._conclude(context, batch, stopped_by, held)
+            return self._conclude(context, batch, stopped_by, held, hook.account.web_url)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -235,7 +240,9 @@ class SubmitOperator(CheckedArguments, BaseOperator):
             self.log.warning("%s: %s values hold characters that nobody sees; they are sent so", name, f"{count:,}")
         warn_of_email_keys(self.log, sum(is_email(entry.row_key or "") for entry in batch.entries))
 
-    def _conclude(self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack) -> dict[str, Any]:
+    def _conclude(
+        self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack, web_url: str | None
+    ) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
         from airflow_provider_leadsquared.tasks.receipts import receipts_of
 
@@ -246,15 +253,16 @@ class SubmitOperator(CheckedArguments, BaseOperator):
         if self.ledger_conn_id is not None:
             output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
         rejects = [entry for entry in entries if entry.state.is_reject]
-        end = TaskEnd(self, context, counts, output, rejects)
+        end = TaskEnd(self, context, counts, output, entries, web_url=web_url)
         end.fail_if_stopped(held.error)
         end.fail_if_unsent(len(batch.to_send()), records, stopped_by, is_stopped=self._stopping)
         doubt = [entry.name for entry in rejects if entry.state.is_to_send]
         refused = len(rejects) - len(doubt)
         end.fail_above(
             self.allowed_rejects,
-            f"{_missing(refused, len(doubt), counts.read, records)} ({counts.reasons_text()}); the rest was accepted. "
-            f"{_remedy(doubt, is_all=not refused)}, or set allowed_rejects.",
+            f"{_missing(refused, len(doubt), counts.read, records)} ({counts.reasons_text(NAMED_REASONS)}); the rest "
+            "was accepted",
+            f"{_remedy(doubt, is_all=not refused)}, or set allowed_rejects",
         )
         return end.succeed()
 

@@ -30,21 +30,30 @@ from airflow_provider_leadsquared.tasks.arguments import (
     warn_of_email_keys,
 )
 from airflow_provider_leadsquared.tasks.dry_run import preview
-from airflow_provider_leadsquared.tasks.ending import TaskEnd, may_skip, update_no_asset
+from airflow_provider_leadsquared.tasks.ending import (
+    NAMED_REASONS,
+    TaskEnd,
+    log_failure,
+    may_skip,
+    note_counts,
+    update_no_asset,
+)
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
+from airflow_provider_leadsquared.tasks.link_targets import noted_error
+from airflow_provider_leadsquared.tasks.sync_arguments import ShownMapping, check_policies
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
     from airflow_provider_leadsquared.sync.rows import Rows
     from airflow_provider_leadsquared.sync.run import SyncRun
 
+_AFTER_REFUSAL = "nothing was sent; correct the mapping or the rows, or choose another policy for the rule"
 #: How many rows of each kind the log names one by one.
 _NAMED_ROWS = 5
 
@@ -61,6 +70,9 @@ class SyncOperator(CheckedArguments, BaseOperator):
     api_name: ClassVar[str] = LEAD_CAPTURE.name
     #: Template fields of every sync.
     sync_template_fields: ClassVar[tuple[str, ...]] = (
+        "row_key",
+        "mapping",
+        "policies",
         "full_refresh",
         "replay",
         "is_dry_run",
@@ -70,8 +82,9 @@ class SyncOperator(CheckedArguments, BaseOperator):
         "ledger_table",
         "leadsquared_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"mapping": "json", "policies": "json"}
     argument_checks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "policies": Policies.parse,
+        "policies": check_policies,
         "full_refresh": partial(parse_bool, "full_refresh"),
         "replay": Replay.parse,
         "dry_run": partial(parse_bool, "dry_run"),
@@ -107,7 +120,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
         super().__init__(**kwargs)
         self.row_key = row_key
         self.hash_row_keys = hash_row_keys
-        self.mapping = mapping
+        self.mapping = ShownMapping(mapping) if isinstance(mapping, Mapping) else mapping
         self.constants = constants
         self.policies = policies
         self.full_refresh: Any = full_refresh
@@ -149,6 +162,10 @@ class SyncOperator(CheckedArguments, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Settle, read, compare, check, send; see the class."""
+        with noted_error(self):
+            return self._sync(context)
+
+    def _sync(self, context: Context) -> dict[str, Any]:
         replay = self._read_templates()
         hook = LeadSquaredHook(self.leadsquared_conn_id)
         # Neither a DAG's id nor a task's can hold a slash, so no two tasks have one name.
@@ -171,11 +188,13 @@ class SyncOperator(CheckedArguments, BaseOperator):
                 return preview(self, run, hook, api=self.api_name) | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
+            run.keep_unchanged()
             with stops_held_back(self.on_kill) as held:
                 stopped_by = self._send(hook, ledger, run)
                 run.reload_states()
+                note_counts(ledger, run.counts(), self.log)
                 address = replace(address, number=ledger.last_number())
-                return self._conclude(context, run, address, stopped_by, held)
+                return self._conclude(context, run, address, stopped_by, held, hook.account.web_url)
 
     def on_kill(self) -> None:
         """Stop before the next row. Airflow calls this in a signal handler, where nothing else is safe."""
@@ -230,7 +249,14 @@ class SyncOperator(CheckedArguments, BaseOperator):
         run: SyncRun | None = None
         try:
             with self.open_rows() as rows:
-                columns = self._mapped(rows, api)
+                columns = ColumnMapping.build(
+                    self.mapping,
+                    columns=rows.columns,
+                    row_key=self.row_key,
+                    api=api,
+                    constants=self.constants,
+                    hash_row_keys=self.hash_row_keys,
+                )
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
                     columns=columns,
@@ -238,6 +264,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
                     policies=policies,
                     rules=rules,
                     options=options,
+                    context={"policies": policies.as_text(), "fields": fields.as_text()},
                 )
                 run.read(rows, Progress(self.log, "Read", "rows").report)
             warn_of_email_keys(self.log, columns.email_keys)
@@ -246,21 +273,11 @@ class SyncOperator(CheckedArguments, BaseOperator):
             yield run
         except RunRefusedError as error:
             examples = [error.row] if error.row else []
+            log_failure(self.log, str(error), [f"invalid, {error.rule}: {name}" for name in examples], _AFTER_REFUSAL)
             raise LeadsNotDelivered(str(error), reasons={f"invalid: {error.rule}": 1}, examples=examples) from None
         finally:
             if run is not None:
                 run.close()
-
-    def _mapped(self, rows: Rows, api: AsyncApi) -> ColumnMapping:
-        """Check the author's mapping against the columns of the source."""
-        return ColumnMapping.build(
-            self.mapping,
-            columns=rows.columns,
-            row_key=self.row_key,
-            api=api,
-            constants=self.constants,
-            hash_row_keys=self.hash_row_keys,
-        )
 
     def _announce(self, run: SyncRun) -> None:
         """Log what is about to be sent, each row once, and name some of the rows that are not."""
@@ -308,19 +325,26 @@ class SyncOperator(CheckedArguments, BaseOperator):
         return run_calls(submission.run(parameters=parameters, concurrency=self.concurrency))
 
     def _conclude(
-        self, context: Context, run: SyncRun, address: LedgerAddress, stopped_by: ApiError | None, held: HeldBack
+        self,
+        context: Context,
+        run: SyncRun,
+        address: LedgerAddress,
+        stopped_by: ApiError | None,
+        held: HeldBack,
+        web_url: str | None,
     ) -> dict[str, Any]:
         """Count the rows, and fail if too much is missing."""
         counts = run.counts()
         shown = [*run.examples(_NAMED_ROWS), *run.sent_before]
-        rejects = [entry for entry in shown if entry.state.is_reject]
-        end = TaskEnd(self, context, counts, {"ledger": address.as_json()}, rejects)
+        output = {"ledger": address.as_json()}
+        end = TaskEnd(self, context, counts, output, shown, web_url=web_url)
         end.fail_if_stopped(held.error)
         end.fail_if_unsent(run.count_to_send(), "rows", stopped_by, is_stopped=self._stopping)
         end.fail_above(
             self.allowed_rejects,
-            f"{counts.rejects:,} of {counts.read:,} rows were set aside or are refused ({counts.reasons_text()}); "
-            f"the rest is in the CRM or was accepted. The view {self.ledger_table}_rejects names them: correct "
-            "them in the source, replay what the CRM refused for a passing reason, or set allowed_rejects",
+            f"{counts.rejects:,} of {counts.read:,} rows were set aside or are refused "
+            f"({counts.reasons_text(NAMED_REASONS)}); the rest is in the CRM or was accepted",
+            f"The view {self.ledger_table}_rejects names them: correct them in the source, replay what the CRM refused "
+            "for a passing reason, or set allowed_rejects",
         )
         return end.succeed()

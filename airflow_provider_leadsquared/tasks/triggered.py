@@ -14,6 +14,7 @@ from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_captures, open_requests_of_sync
 from airflow_provider_leadsquared.tasks.planning import make_plan
 from airflow_provider_leadsquared.tasks.polling import poll
+from airflow_provider_leadsquared.tasks.progress import log_poll
 from airflow_provider_leadsquared.tasks.trigger_messages import Report, entry_of, poll_metadata
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TriggeredWait:
     Every method may block: it reads ledgers or calls LeadSquared.
 
     :param hook: What asks; its account is loaded.
+    :param log: The trigger's log: Airflow shows it among the task's.
     :param ledgers: The addresses of SQL ledgers that hold requests: of captures, or of the runs of one sync.
     :param requests: Requests that are in none of them, as lines.
     :param metadata: What earlier polls have kept.
@@ -44,6 +46,7 @@ class TriggeredWait:
     def __init__(
         self,
         hook: LeadSquaredHook,
+        log: Any,
         *,
         ledgers: Sequence[Mapping[str, Any]],
         requests: Sequence[Sequence[Any]],
@@ -52,7 +55,8 @@ class TriggeredWait:
         reports_groups: bool,
         clock: Callable[[], float],
     ) -> None:
-        self._hook, self._limits, self._reports_groups, self._clock = hook, limits, reports_groups, clock
+        self._hook, self._log, self._limits = hook, log, limits
+        self._reports_groups, self._clock = reports_groups, clock
         self._begun_at = clock()
         found = one_for_each_request(
             [*_held_in(ledgers, hook), *(entry_of(line) for line in requests)],
@@ -68,7 +72,7 @@ class TriggeredWait:
 
     def first_wait(self) -> float:
         """Return how many seconds later the first poll is worth while."""
-        known = KnownRequests(self._ledger, self._before.values(), self._clock)
+        known = KnownRequests(self._ledger.load(), self._before.values(), self._clock)
         if not known.by_request:
             return 0.0
         plan = make_plan(self._hook.account, known, DEFERRED)
@@ -92,16 +96,18 @@ class TriggeredWait:
             is_stopping=is_stopping,
             spacing=DEFERRED,
         )
-        if result.trouble is not None:
-            self._hook.log.warning("LeadSquared could not be asked: %s", result.trouble)
         now = self._clock() + result.clock_offset
         ends_at = self._limits.ends_at(result.open, now)
         if not result.open or now >= ends_at or self.is_group_due():
+            if result.trouble is not None:
+                self._log.warning("LeadSquared could not be asked: %s", result.trouble)
             return None
         wait = min(result.next_at or ends_at, ends_at) - now
         if self._reports_groups and self._count_verdicts() >= GROUP_VERDICTS:
             wait = min(wait, self._begun_at + GROUP_SECONDS - self._clock())
-        return max(wait, DEFERRED.shortest)
+        wait = max(wait, DEFERRED.shortest)
+        log_poll(self._log, result, wait)
+        return wait
 
     def is_group_due(self) -> bool:
         """Tell whether so many verdicts are there, for so long, that the task has to record them."""
@@ -138,8 +144,8 @@ def _held_in(ledgers: Sequence[Mapping[str, Any]], hook: LeadSquaredHook) -> lis
     if addresses[0].sync is not None:
         return open_requests_of_sync(addresses, hook).load().all_entries
     runs = [address.run for address in addresses if address.run is not None]
-    captures = open_requests_of_captures({address: [] for address in addresses}, polled_by=runs[0])
-    return [entry for capture in captures for entry in capture.load().all_entries]
+    captures = open_requests_of_captures(addresses, hook, polled_by=runs[0])
+    return [entry for capture in captures.values() for entry in capture.entries()]
 
 
 def _open_and_newest(found: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.tasks.lineage import file_read, lineage_of
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class CsvToLeadSquaredOperator(SyncOperator):
     """
 
     template_fields: Sequence[str] = ("path", *SyncOperator.sync_template_fields)
+    operator_extra_links = (LeadLink(), ErrorLink())
 
     def __init__(
         self,
@@ -70,3 +73,7 @@ class CsvToLeadSquaredOperator(SyncOperator):
                 if type(error) is not ValueError:
                     raise
                 raise ValueError(f"{self.path}: {error}") from None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self, lambda: file_read(self.path))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.tasks.lineage import lineage_of, tables_read
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ class SqlToLeadSquaredOperator(SyncOperator):
 
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *SyncOperator.sync_template_fields)
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql"}
+    template_fields_renderers = {**SyncOperator.template_fields_renderers, "sql": "sql"}
+    operator_extra_links = (LeadLink(), ErrorLink())
 
     def __init__(
         self,
@@ -100,3 +103,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
         from airflow_provider_leadsquared.tasks.row_sources.sql import read_query
 
         return read_query(sql_hook(self.conn_id, "conn_id"), self.sql, self.parameters)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has ended, well or not; see ``tasks/lineage.py``."""
+        return lineage_of(self, lambda: tables_read(self))

@@ -131,6 +131,7 @@ class LeadStatusTrigger(BaseTrigger):
 
         return TriggeredWait(
             hook,
+            self.log,
             ledgers=self.ledgers,
             requests=self.requests,
             metadata=self.metadata,

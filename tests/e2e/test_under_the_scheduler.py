@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -16,6 +16,7 @@ from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.delivery.open_request import OpenRequest
 from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
+from airflow_provider_leadsquared.links.documentation import page_of_error
 from airflow_provider_leadsquared.sandbox import Sandbox
 from local_airflow import LocalAirflow
 from local_airflow.rest import TaskInstance
@@ -162,6 +163,17 @@ def test_rejects_are_not_retried(airflow: LocalAirflow, mixed_run: str) -> None:
 
 def test_leads_are_shown_as_a_number(airflow: LocalAirflow, mixed_run: str) -> None:
     assert airflow.rendered_fields("mixed", mixed_run, "capture")["leads"] == "4 leads"
+
+
+def test_a_red_task_links_to_a_lead_and_to_what_its_error_means(
+    airflow: LocalAirflow, sandbox: Sandbox, mixed_run: str
+) -> None:
+    shown = airflow.api("GET", f"dags/mixed/dagRuns/{quote(mixed_run)}/taskInstances/wait/links")["extra_links"]
+    (known,) = [lead["id"] for lead in sandbox.leads() if lead["values"].get("EmailAddress") == "private@example.org"]
+    assert shown == {
+        "About this error": page_of_error("LeadsNotDelivered") or None,
+        "Lead in LeadSquared": f"{sandbox.url}/LeadManagement/LeadDetails?LeadID={known}",
+    }
 
 
 def test_nothing_that_airflow_keeps_holds_a_key_or_a_lead(

@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.api.errors import AuthenticationError
 from airflow_provider_leadsquared.exceptions import LeadsStillOpen, TaskError, TriggerEventError
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks import polling, trigger_messages, triggered
+from airflow_provider_leadsquared.triggers.lead_status import LeadStatusTrigger
 from tests.integration.deferred import DeferredWait, rows_of, wait_deferred, wait_in
 from tests.integration.tasks import (
     START,
@@ -402,6 +403,43 @@ def test_an_event_about_a_request_with_a_verdict_changes_nothing(sandbox, clock)
     wait.resume(event)
     event["requests"][0][2] = "rejected"
     assert wait.resume(event)["counts"] == {"read": 1, "created": 1}
+
+
+# --- a triggerer that is full, or of another version ----------------------------------------------------------------
+
+
+def test_a_trigger_that_waits_for_a_place_in_a_full_triggerer_costs_no_call_and_changes_no_verdict(sandbox, clock):
+    sandbox.fault("reject", attribute="EmailAddress", value="lead0@example.org", exception="MXInvalidInputException")
+    wait = DeferredWait(Task(), capture(Task(), leads(20)), allowed_rejects=1)
+    wait.start()
+    clock.advance(3 * 3_600)
+    output = wait.resume(wait.fire())
+    assert output["counts"] == {"read": 20, "created": 19, "rejected": 1}
+    assert (len(sandbox.polls()), wait.starts) == (20, 2)
+
+
+def test_a_trigger_that_a_version_without_later_arguments_has_stored_still_runs(sandbox, clock):
+    wait = DeferredWait(Task(), capture(Task(), leads(1)))
+    wait.start()
+    stored = {name: wait.triggers[-1][name] for name in ("leadsquared_conn_id", "timeout", "requests")}
+    assert wait.resume(wait.fire(LeadStatusTrigger(**stored)))["counts"] == {"read": 1, "created": 1}
+
+
+def test_after_an_event_of_another_version_a_retry_asks_for_each_request_once_more_at_most(sandbox, clock):
+    receipts, task = capture(Task(), leads(20)), Task()
+    wait = DeferredWait(task, receipts)
+    wait.start()
+    event = wait.fire()
+    with pytest.raises(TriggerEventError):
+        wait.resume({**event, "status": "settled"})
+    assert wait_deferred(task, receipts)["counts"] == {"read": 20, "created": 20}
+    assert len(sandbox.polls()) <= 40
+
+
+def test_what_a_trigger_polls_is_in_the_tasks_log(sandbox, clock, task_log):
+    sandbox.fault("system_errors", count=2)
+    wait_deferred(Task(), capture(Task(), leads(1)))
+    assert "Asked for 1 of 1 requests, 1 are open. Next poll at" in task_log()
 
 
 # --- the triggerer's event loop ------------------------------------------------------------------------------------

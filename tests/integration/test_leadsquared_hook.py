@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -24,6 +25,8 @@ from airflow_provider_leadsquared.api.errors import (
 )
 from airflow_provider_leadsquared.api.leads import encode_lead
 from airflow_provider_leadsquared.api.responses import Receipt, RequestState
+from airflow_provider_leadsquared.hooks import leadsquared
+from airflow_provider_leadsquared.hooks._connection_test import place_of
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from tests.integration.tasks import connect, define_connection
@@ -120,11 +123,63 @@ def test_nobody_listening_is_no_connection_and_nothing_sent(sandbox):
         LeadSquaredHook().submit(LEAD)
 
 
+def test_errors_name_the_host_that_could_not_be_reached(sandbox, no_waits):
+    port = sandbox.port
+    sandbox.fault("lost_response", endpoint="capture", calls=1)
+    with pytest.raises(NoResponseError, match=rf"no complete response came back from 127\.0\.0\.1:{port} "):
+        LeadSquaredHook().submit(LEAD)
+    sandbox.stop()
+    with pytest.raises(NoConnectionError, match=rf"no connection to 127\.0\.0\.1:{port} "):
+        LeadSquaredHook().submit(LEAD)
+
+
 # ---- the connection test -----------------------------------------------------------------------------------------
 
 
-def test_the_connection_test_says_that_all_is_well(sandbox):
-    assert LeadSquaredHook().test_connection() == (True, "Hosts, key pair and async API key are accepted.")
+def test_the_connection_test_says_what_it_found(sandbox):
+    fields = len(LeadSquaredHook().get_lead_fields())
+    assert LeadSquaredHook().test_connection() == (
+        True,
+        "Hosts, key pair and async API key are accepted. Account: Sandbox (90001); "
+        f"region: http://127.0.0.1:{sandbox.port}; lead fields: {fields}; clock: the same as this machine's",
+    )
+
+
+def test_the_connection_test_shows_nothing_personal(sandbox):
+    message = LeadSquaredHook().test_connection()[1]
+    assert not [word for word in ("Administrator", "administrator@", "Kolkata") if word in message]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (90, "clock: 90 s ahead of this machine's"),
+        (-7_200, "clock: 7,200 s behind this machine's"),
+        (1, "clock: the same as this machine's"),
+    ],
+)
+def test_the_connection_test_says_how_far_the_clocks_are_apart(sandbox, monkeypatch, ahead, said):
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
+    sandbox.switch(date_offset=ahead)
+    assert said in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_says_that_no_response_states_the_time(sandbox):
+    sandbox.switch(date_header="missing")
+    assert "clock: LeadSquared's responses state no time" in LeadSquaredHook().test_connection()[1]
+
+
+def test_the_connection_test_names_the_region(sandbox):
+    account = LeadSquaredHook().account
+    assert place_of(replace(account, async_url="https://asyncapi-ir31.leadsquared.com")) == "ir31, Ireland"
+    assert place_of(account) == account.async_url
+
+
+def test_the_connection_test_says_that_the_lead_fields_cannot_be_read(sandbox, no_waits):
+    sandbox.fault("unavailable", endpoint="lead_fields")
+    works, message = LeadSquaredHook().test_connection()
+    assert not works
+    assert message.startswith("lead fields, which syncs and check_fields ask for: ")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +223,7 @@ def test_an_extra_that_is_no_json_object_is_named(sandbox, monkeypatch, extra):
 def test_the_connection_test_says_that_there_is_no_connection(sandbox, no_waits):
     sandbox.stop()
     works, message = LeadSquaredHook().test_connection()
-    assert (works, message.count("no connection")) == (False, 2)
+    assert (works, message.count(f"no connection to 127.0.0.1:{sandbox.port}")) == (False, 2)
 
 
 def test_the_connection_test_never_raises():
@@ -180,20 +235,20 @@ class CallsUnderWay:
     """Counts how many status calls are under way, as each begins."""
 
     def __init__(self, monkeypatch):
-        self.of_status_calls = []
+        self.of_status_calls: list[int] = []
         count = 0
-        get_status = LeadSquaredHook._get_status
+        get_status = leadsquared._get_status
 
-        async def counted(hook, *args):
+        async def counted(*args):
             nonlocal count
             count += 1
             self.of_status_calls.append(count)
             try:
-                return await get_status(hook, *args)
+                return await get_status(*args)
             finally:
                 count -= 1
 
-        monkeypatch.setattr(LeadSquaredHook, "_get_status", counted)
+        monkeypatch.setattr(leadsquared, "_get_status", counted)
 
 
 # ---- many at once ------------------------------------------------------------------------------------------------
@@ -253,7 +308,7 @@ def test_submissions_and_status_calls_take_turns_of_one_pace(sandbox, monkeypatc
 
     async def run():
         receipts = [outcome async for _, outcome in hook.submit_many(numbered())]
-        asked = [(receipt.request_id, "lead_capture") for receipt in receipts]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts if isinstance(receipt, Receipt)]
         return [outcome async for _, outcome in hook.get_request_statuses(asked)]
 
     assert len(asyncio.run(run())) == 15
@@ -270,7 +325,7 @@ def test_trouble_of_submissions_slows_status_calls_down(sandbox, no_waits, monke
 
     async def run():
         receipts = [outcome async for _, outcome in hook.submit_many(numbered(), concurrency=8)]
-        asked = [(receipt.request_id, "lead_capture") for receipt in receipts]
+        asked = [(receipt.request_id, "lead_capture") for receipt in receipts if isinstance(receipt, Receipt)]
         sandbox.fault("slow", seconds=0.02)
         return [outcome async for _, outcome in hook.get_request_statuses(asked, concurrency=8)]
 

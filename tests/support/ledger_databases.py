@@ -71,8 +71,12 @@ class LedgerDatabase:
 
     def capture_requests(self, receipts: Mapping[RunOfTask, Sequence[Entry]]) -> CaptureRequests:
         """Open the requests of captures, with the receipts that these returned."""
-        addresses = {LedgerAddress(CONN_ID, self.table, run): entries for run, entries in receipts.items()}
-        (requests,) = open_requests_of_captures(addresses, polled_by=replace(RUN, task_id="wait"))
+        addresses = [LedgerAddress(CONN_ID, self.table, run) for run in receipts]
+        found = open_requests_of_captures(addresses, LeadSquaredHook(), polled_by=replace(RUN, task_id="wait"))
+        (requests,) = found.values()
+        for run, entries in receipts.items():
+            for entry in entries:
+                requests.add_receipt(run, entry)
         return requests
 
     def sync_ledger(self, run: RunOfTask = RUN, sync: str = "sync") -> SyncLedger:

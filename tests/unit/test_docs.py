@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from airflow_provider_leadsquared.api.payloads import Payload
+from airflow_provider_leadsquared.api.regions import REGIONS
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
@@ -24,6 +25,7 @@ from airflow_provider_leadsquared.ledgers.sync import SyncIdentity, SyncLedger
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
+from airflow_provider_leadsquared.tasks import metrics
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
 
 PROJECT = Path(__file__).parents[2]
@@ -64,6 +66,19 @@ def test_every_state_is_explained(page: str):
     explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", PAGES[page], re.MULTILINE))))
 
     assert set(State) <= explained
+
+
+def test_the_regions_are_listed_as_they_are():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| `(.*?)` \| (yes|no) \|$", PAGES["docs/connection.md"], re.MULTILINE)
+    assert rows == [
+        (region.code, region.country, region.async_host, "yes" if region.is_documented else "no")
+        for region in REGIONS.values()
+    ]
+
+
+def test_every_metric_is_listed():
+    names = set(re.findall(r"^\| `(leadsquared\.[\w.]+)` \|", PAGES["docs/monitoring.md"], re.MULTILINE))
+    assert names == {value for value in vars(metrics).values() if str(value).startswith("leadsquared.")}
 
 
 def test_every_rule_and_transform_is_explained():

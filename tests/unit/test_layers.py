@@ -18,19 +18,24 @@ ALLOWED: dict[str, set[str]] = {
     "delivery": {"api"},
     "ledgers": {"api", "delivery"},
     "sync": {"api", "delivery", "ledgers"},
+    "reports": {"api", "delivery", "ledgers"},
     "hooks": {"api", "get_provider_info"},
     "exceptions": {"api", "delivery", "ledgers", "sync"},
-    "tasks": {"api", "delivery", "ledgers", "sync", "hooks", "exceptions"},
-    "operators": {"api", "delivery", "hooks", "tasks", "exceptions"},
+    "tasks": {"api", "delivery", "ledgers", "sync", "reports", "hooks", "exceptions"},
+    "links": {"tasks"},
+    "operators": {"api", "delivery", "hooks", "tasks", "exceptions", "links"},
     "triggers": {"api", "hooks", "tasks", "exceptions"},
-    "sensors": {"api", "delivery", "hooks", "tasks", "exceptions", "triggers"},
-    "transfers": {"api", "delivery", "sync", "hooks", "tasks", "exceptions"},
+    "sensors": {"api", "delivery", "hooks", "tasks", "exceptions", "triggers", "links"},
+    "transfers": {"api", "delivery", "sync", "hooks", "tasks", "exceptions", "links"},
+    "notifications": {"api", "reports", "tasks"},
+    "cli": {"api", "delivery", "ledgers", "reports", "hooks", "tasks"},
+    "__main__": {"cli"},
     "assets": {"hooks"},
     "get_provider_info": set(),
     "sandbox": set(),
 }
 #: Folders whose code runs in virtual time: no Airflow, no HTTP, no clock, no sleep.
-PURE = ("api", "delivery", "ledgers", "sync")
+PURE = ("api", "delivery", "ledgers", "sync", "reports")
 IMPURE = {"airflow", "requests", "aiohttp", "urllib3", "socket", "asyncio", "time"}
 
 

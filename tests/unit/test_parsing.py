@@ -16,7 +16,7 @@ NAME = "airflow_provider_leadsquared"
 #: What a DAG file may import.
 PUBLIC = [
     ".".join((NAME, *path.relative_to(PACKAGE).with_suffix("").parts))
-    for folder in ("operators", "sensors", "transfers")
+    for folder in ("operators", "sensors", "transfers", "notifications")
     for path in sorted((PACKAGE / folder).glob("[a-z]*.py"))
 ] + [f"{NAME}.assets", f"{NAME}.exceptions"]
 

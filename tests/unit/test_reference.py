@@ -12,6 +12,7 @@ import pytest
 
 import airflow_provider_leadsquared
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.notifications.leadsquared import LeadSquaredNotifier
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
@@ -22,11 +23,12 @@ REFERENCE = "".join(
     page.read_text() for page in sorted((Path(__file__).parents[2] / "docs" / "reference").glob("*.md"))
 )
 #: The folders whose modules users import from.
-FOLDERS = ("hooks", "operators", "sensors", "transfers", "triggers")
+FOLDERS = ("hooks", "notifications", "operators", "sensors", "transfers", "triggers")
 CLASSES = [
     CsvToLeadSquaredOperator,
     LeadCaptureOperator,
     LeadSquaredHook,
+    LeadSquaredNotifier,
     LeadStatusSensor,
     LeadStatusTrigger,
     SqlToLeadSquaredOperator,

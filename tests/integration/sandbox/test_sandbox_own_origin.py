@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from airflow_provider_leadsquared.sandbox.own_origin import Guard
 
 LEAD = {"EmailAddress": "meera@example.org"}
-READS = ["/", "/view/leads/x", "/sandbox/leads", "/sandbox/posts", "/sandbox/switches"]
+READS = ["/", "/view/leads/x", "/LeadManagement/LeadDetails", "/sandbox/leads", "/sandbox/posts", "/sandbox/switches"]
 
 
 @pytest.fixture

@@ -84,6 +84,13 @@ def test_a_lead_is_shown_with_all_its_fields_and_its_requests(crm, sandbox, foll
     assert [one for one in shown if one not in text] == []
 
 
+def test_a_lead_is_shown_at_its_address_in_the_web_application(crm, sandbox):
+    known = crm.capture({"FirstName": "Meera"})["RelatedId"]
+    address = f"{sandbox.url}/LeadManagement/LeadDetails"
+    assert "Lead 1 Meera" in Reader(requests.get(address, params={"LeadID": known}, timeout=10).text).text
+    assert requests.get(address, timeout=10).status_code == 404
+
+
 def test_a_rejection_shows_the_lead_that_was_sent_and_the_lead_that_it_was_about(crm, sandbox, page, follow):
     known = crm.capture({"FirstName": "Meera", "Phone": "9000000001"})["RelatedId"]
     sent = {"FirstName": "Asha", "EmailAddress": "asha@example.org", "Phone": "9000000001", "SearchBy": "EmailAddress"}

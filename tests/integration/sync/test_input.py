@@ -315,6 +315,15 @@ def test_refuse_sets_the_row_aside(account, clock, on_sqlite, rule):
     assert on_sqlite.lines("reason_class") == [(rule,)]
 
 
+def test_the_log_of_a_refused_run_ends_with_the_row_and_the_next_step(account, clock, on_sqlite, task_log):
+    with pytest.raises(LeadsNotDelivered):
+        breach(account, on_sqlite, "too_long", "fail")
+    failed, row, following = task_log().splitlines()[-3:]
+    assert failed.startswith("Failed: 1: mx_Short: ")
+    assert row == "- invalid, too_long: 1"
+    assert following.startswith("Next: nothing was sent; correct the mapping or the rows")
+
+
 @pytest.mark.parametrize("rule", BREACHES)
 def test_warn_sends_the_row_and_says_so(account, clock, on_sqlite, task_log, rule):
     sandbox, counts = breach(account, on_sqlite, rule, "warn")
@@ -448,7 +457,7 @@ def test_a_ledger_of_an_older_version_is_refused_before_the_first_call(sandbox, 
     warehouse.fill(3)
     sync(Night("1"), warehouse)
     warehouse.run(f"UPDATE {warehouse.ledger}_metadata SET content = '1' WHERE scope = 'tables'")
-    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 5; name another"):
+    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 6; name another"):
         sync(Night("2"), warehouse)
     assert len(sandbox.posts()) == 3
 

@@ -33,14 +33,43 @@ def _hosts(account: Account) -> tuple[str, str]:
         ("in21", "https://asyncapi-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
         ("us11", "https://asyncapi-us11.leadsquared.com", "https://api-us11.leadsquared.com"),
         ("sg", "https://asyncapi.leadsquared.com", "https://api.leadsquared.com"),
+        ("in22", "https://asyncapi-in22.leadsquared.com", "https://api-in22.leadsquared.com"),
+        ("ir31", "https://asyncapi-ir31.leadsquared.com", "https://api-ir31.leadsquared.com"),
+        ("ca12", "https://asyncapi-ca12.leadsquared.com", "https://api-ca12.leadsquared.com"),
+        ("me61", "https://asyncapi-me61.leadsquared.com", "https://api-me61.leadsquared.com"),
+        ("id51", "https://asyncapi-id51.leadsquared.com", "https://api-id51.leadsquared.com"),
     ],
 )
 def test_a_region_fills_both_hosts(region, async_url, sync_url):
     assert _hosts(_account(host=None, extra={"region": region})) == (async_url, sync_url)
 
 
-def test_only_regions_whose_async_host_is_documented_are_offered():
-    assert set(REGIONS) == {"in21", "us11", "sg"}
+def test_the_regions_whose_async_host_is_documented_are_marked():
+    assert [code for code, region in REGIONS.items() if region.is_documented] == ["in21", "us11", "sg"]
+
+
+@pytest.mark.parametrize("port", [None, 0, 443])
+def test_a_region_needs_no_port(port):
+    assert _hosts(_account(host=None, port=port, extra={"region": "in21"})) == (f"https://{ASYNC}", f"https://{SYNC}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "url"),
+    [
+        ({"host": None, "extra": {"region": "in21"}}, "https://in21.leadsquared.com"),
+        ({"host": None, "extra": {"region": "sg"}}, "https://run.leadsquared.com"),
+        ({"host": "asyncapi-us11.leadsquared.com", "port": 443}, "https://us11.leadsquared.com"),
+        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080"),
+        ({"host": "asyncapi-xy99.leadsquared.com"}, None),
+        (
+            {"host": "leads.example.org", "extra": {"sync_host": "leads.example.org", "allow_other_hosts": True}},
+            None,
+        ),
+    ],
+    ids=["region", "first_region", "host", "sandbox", "unknown_region", "other_host"],
+)
+def test_the_web_application_is_known_for_regions_and_sandboxes(changes, url):
+    assert _account(**changes).web_url == url
 
 
 @pytest.mark.parametrize(
@@ -52,14 +81,16 @@ def test_only_regions_whose_async_host_is_documented_are_offered():
         ({"host": f"  {ASYNC}\n"}, f"https://{ASYNC}", f"https://{SYNC}"),
         ({"host": ASYNC.upper()}, f"https://{ASYNC}", f"https://{SYNC}"),
         ({"host": "asyncapi-ir31.leadsquared.com"}, "https://asyncapi-ir31.leadsquared.com", None),
-        ({"host": ASYNC, "port": 443}, f"https://{ASYNC}:443", f"https://{SYNC}"),
+        ({"host": ASYNC, "port": 443}, f"https://{ASYNC}", f"https://{SYNC}"),
+        ({"host": f"{ASYNC}:443"}, f"https://{ASYNC}", f"https://{SYNC}"),
+        ({"host": ASYNC, "port": 8443}, f"https://{ASYNC}:8443", f"https://{SYNC}"),
         (
             {"host": ASYNC, "extra": {"sync_host": "api-ir31.leadsquared.com"}},
             f"https://{ASYNC}",
             "https://api-ir31.leadsquared.com",
         ),
         (
-            {"host": "asyncapi-ir31.leadsquared.com", "extra": {"region": "in21"}},
+            {"host": "asyncapi-ir31.leadsquared.com", "extra": {"region": "ir31"}},
             "https://asyncapi-ir31.leadsquared.com",
             "https://api-ir31.leadsquared.com",
         ),
@@ -70,7 +101,8 @@ def test_only_regions_whose_async_host_is_documented_are_offered():
         ),
     ],
     ids=[
-        *("bare", "https", "slash", "blanks", "upper", "other_region", "port", "sync_host", "host_beats_region"),
+        *("bare", "https", "slash", "blanks", "upper", "other_region", "port", "port_in_host", "other_port"),
+        *("sync_host", "host_of_its_region"),
         "own_async_host",
     ],
 )
@@ -83,6 +115,7 @@ def test_hosts_are_read_from_the_connection(changes, async_url, sync_url):
     [
         ("http://localhost:8080", None, "http://localhost:8080"),
         ("http://localhost", 8080, "http://localhost:8080"),
+        ("http://localhost", 443, "http://localhost:443"),
         ("http://localhost/", 8080, "http://localhost:8080"),
         ("localhost", None, "https://localhost"),
         ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080"),
@@ -111,6 +144,21 @@ WRONG = {
     "no_host_no_region": ({"host": None}, "host is empty", "region"),
     "blank_host": ({"host": "  "}, "host is empty", "region"),
     "unknown_region": ({"host": None, "extra": {"region": "mars"}}, "unknown region", "in21, us11, sg"),
+    "host_of_another_region": (
+        {"host": "asyncapi-ir31.leadsquared.com", "extra": {"region": "in21"}},
+        "region is in21, whose host is asyncapi-in21.leadsquared.com, but host names another",
+        "clear host, or the region",
+    ),
+    "sync_host_of_another_region": (
+        {"host": None, "extra": {"region": "in21", "sync_host": "api.leadsquared.com"}},
+        "region is in21, whose sync_host is api-in21.leadsquared.com, but sync_host names another",
+        "clear sync_host, or the region",
+    ),
+    "port_of_a_region": (
+        {"host": None, "port": 8443, "extra": {"region": "in21"}},
+        "port is for a host of your own",
+        "443",
+    ),
     "http_to_a_real_host": ({"host": f"http://{ASYNC}"}, "host begins with http://", "https://"),
     "http_to_a_real_sync_host": (
         {"extra": {"sync_host": f"http://{SYNC}"}},

@@ -68,8 +68,12 @@ def _read_fields(body: Any, code: int = 200) -> Any:
     return responses.read_lead_fields(FIELDS, _response(body, code))
 
 
+def _read_facts(body: Any, code: int = 200) -> responses.AccountFacts:
+    return responses.read_account_facts(USER, _response(body, code))
+
+
 def _read_host(body: Any, code: int = 200) -> Any:
-    return responses.read_api_host(USER, _response(body, code))
+    return _read_facts(body, code).host
 
 
 READERS = [_read_receipt, _read_capture, _read_status, _read_metrics, _read_fields, _read_host]
@@ -1049,6 +1053,21 @@ def test_a_user_without_a_host_is_refused_without_being_shown(urls):
     with pytest.raises(UnexpectedResponseError, match="without the account's hosts") as caught:
         _read_host({"PassPhrase": "meera@example.org", "LSQCommonServiceURLs": urls})
     assert "meera" not in str(caught.value)
+
+
+def test_the_account_is_named_without_what_is_personal():
+    urls = {"api": "api-in21.leadsquared.com"}
+    user: dict = {"Name": "Meera Rao", "PassPhrase": "meera@example.org", "LSQCommonServiceURLs": urls}
+    user |= {"OrgDisplayName": "Acme\nUniversity", "OrgShortCode": 90001}
+    assert _read_facts(user) == responses.AccountFacts("api-in21.leadsquared.com", "Acme University", "90001")
+
+
+def test_the_name_of_an_account_shows_no_key_and_is_cut():
+    urls = {"api": "api-in21.leadsquared.com"}
+    name = f"of {ACCOUNT.secret_key} {'x' * 200}"
+    facts = _read_facts({"OrgDisplayName": name, "LSQCommonServiceURLs": urls})
+    assert ACCOUNT.secret_key not in facts.name
+    assert len(facts.name) <= 80
 
 
 # --- anything at all ----------------------------------------------------------------------------------------------

@@ -18,7 +18,16 @@ from airflow_provider_leadsquared.delivery.poll_plan import UNASKED_AT_MOST, Pol
 from airflow_provider_leadsquared.delivery.poll_spacing import CLOCK_SET_BACK, QUEUE_WAIT, SHORTEST_WAIT
 from airflow_provider_leadsquared.delivery.retry_gates import LAST_ATTEMPT, QUEUED_AT_MOST, TAIL, Gates, Readings
 from benchmarks.waiting_model import Result, run_plan
-from benchmarks.waiting_worlds import RETRIES, Fates, World, backlog, independent, interleaved, one_that_never_ends
+from benchmarks.waiting_worlds import (
+    RETRIES,
+    Fates,
+    World,
+    backlog,
+    independent,
+    interleaved,
+    one_that_never_ends,
+    shuffled,
+)
 
 LADDER = RetryLadder()
 ACCEPTED = 1_700_000_000.123
@@ -473,3 +482,20 @@ def test_requests_accepted_on_clocks_that_differ_by_minutes_are_all_found():
     )
     found = found_at(crooked)
     assert (found.left, found.calls <= 6.0) == (0, True)
+
+
+# --- many captures ----------------------------------------------------------------------------------------------------
+
+
+def test_a_queue_that_works_in_random_order_costs_few_calls_and_starves_nobody():
+    found = found_at(shuffled(MANY, 240))
+    assert (found.left, found.calls <= 4.0, found.delays[-1] <= 600.0) == (0, True, True)
+
+
+def test_the_requests_of_100_captures_that_ran_side_by_side_are_one_queue():
+    world = backlog(MANY, 240)
+    captures = World(
+        [at + 0.3 * (number % 100) for number, at in enumerate(world.accepted)], world.done, world.first_attempts
+    )
+    found = found_at(captures)
+    assert (found.left, found.calls <= 1.4) == (0, True)

@@ -28,12 +28,12 @@ ID, OTHER_ID = "a" * 32, "b" * 32
 
 
 def _counter(account_id: str, no: int) -> dict[str, Any]:
-    return {"account_id": account_id, "no": no}
+    return {"account_id": account_id, "no": no, "noted": no, "void": 0}
 
 
 def _numbers(database: LedgerDatabase) -> dict[str, int]:
     with database.reading() as connection:
-        return {account: no for account, no in connection.execute(select(database.tables.counters))}
+        return {line.account_id: line.no for line in connection.execute(select(database.tables.counters))}
 
 
 # --- connections as hooks open them -------------------------------------------------------------------------------

@@ -15,12 +15,20 @@ from time import time
 import pytest
 from sqlalchemy import Column, Connection, String, text
 
+from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.database import Database as LedgerDatabase
 from airflow_provider_leadsquared.ledgers.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
-from airflow_provider_leadsquared.ledgers.migrations import SCHEMA_VERSION, Migration, add_column
+from airflow_provider_leadsquared.ledgers.migrations import (
+    FIRST_VERSION,
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    Migration,
+    add_column,
+)
 from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
 from tests.unit.ledgers.stores import RUN, Database, by_identity, entry_of
+from tests.unit.ledgers.syncs import begun, compared, sent
 
 # --- creation -----------------------------------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ SIZE = Migration(
 
 
 def _migrated(database: Database, migrations: Sequence[Migration]) -> SqlLedger:
-    return SqlLedger(database.open(migrations=migrations), run=RUN, clock=time)
+    return SqlLedger(database.open(migrations=[*MIGRATIONS, *migrations]), run=RUN, clock=time)
 
 
 def test_tables_with_data_are_brought_up_to_date_on_first_use(database):
@@ -114,7 +122,7 @@ def test_only_the_migrations_that_are_missing_run(database):
 def test_new_tables_need_no_migration(database):
     twice = Migration(SCHEMA_VERSION + 1, _add_colour_once)
     _migrated(database, [twice]).load()
-    assert database.open(migrations=[twice]).exists()
+    assert database.open(migrations=[*MIGRATIONS, twice]).exists()
 
 
 def test_processes_that_migrate_at_the_same_moment_find_one_new_column(database):
@@ -169,6 +177,42 @@ def test_a_task_of_the_version_before_goes_on_while_another_migrates(database):
     _migrated(database, [COLOUR]).load()
     old.write([entry_of(1)])
     assert len(_migrated(database, [COLOUR]).load().entries) == 2
+
+
+# --- version 6: the table of unchanged rows ------------------------------------------------------------------------
+
+
+def _back_to_version_5(database: Database) -> None:
+    database.run(
+        "DROP TABLE {table}_unchanged",
+        "ALTER TABLE {table}_counters DROP COLUMN noted",
+        "ALTER TABLE {table}_counters DROP COLUMN void",
+        "UPDATE {table}_metadata SET content = '5' WHERE scope = 'tables' AND name = 'version'",
+    )
+
+
+def test_a_memory_of_version_5_is_brought_up_to_date_and_knows_what_it_knew(database, ledger, requests):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    _back_to_version_5(database)
+    found = compared(ledger("2"))
+    assert (found.state, found.is_lasting) == (State.UNCHANGED, True)
+    assert ledger("2").unchanged.keep([("k", "d" * 32, found.lines_digest)]) == 1
+    assert ledger("3").unchanged.among(["d" * 32]) == {"d" * 32}
+    assert database.select("SELECT content FROM {table}_metadata WHERE name = 'version'") == [("6",)]
+
+
+def test_the_table_of_unchanged_rows_is_made_though_an_earlier_attempt_was_killed(database, ledger):
+    begun(ledger("1"))
+    _back_to_version_5(database)
+    database.run("ALTER TABLE {table}_counters ADD noted BIGINT DEFAULT 0 NOT NULL")
+    begun(ledger("2"))
+    assert database.select("SELECT void = 1, noted = no FROM {table}_counters") in ([(True, True)], [(1, 1)])
+
+
+def test_a_task_of_version_5_draws_numbers_from_the_tables_of_version_6(database, ledger):
+    begun(ledger("1"))
+    database.run("INSERT INTO {table}_counters (account_id, no) VALUES ('another', 3)")
+    assert sorted(database.select("SELECT no, noted, void FROM {table}_counters")) == [(1, 1, 0), (3, 0, 0)]
 
 
 # --- tables of another version ------------------------------------------------------------------------------------
@@ -247,7 +291,7 @@ def test_every_use_of_tables_of_an_earlier_version_is_refused_and_changes_nothin
     assert (of_old_version.names(), _contents(of_old_version)) == (names, contents)
 
 
-@pytest.mark.parametrize("found", [0, SCHEMA_VERSION - 1, SCHEMA_VERSION + 1])
+@pytest.mark.parametrize("found", [0, FIRST_VERSION - 1, SCHEMA_VERSION + 1])
 def test_tables_of_another_version_are_refused_with_the_remedy(database, found):
     database.ledger().load()
     database.run(f"UPDATE {{table}}_metadata SET content = '{found}' WHERE name = 'version'")

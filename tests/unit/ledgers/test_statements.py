@@ -18,12 +18,12 @@ ACCOUNT, OTHER_ACCOUNT = "a" * 32, "b" * 32
 
 
 def _rows(count: int, no: int = 1) -> list[dict]:
-    return [{"account_id": f"{number:032x}", "no": no} for number in range(count)]
+    return [{"account_id": f"{number:032x}", "no": no, "noted": no, "void": 0} for number in range(count)]
 
 
 def _stored(ledger, table: Table) -> dict[str, int]:
     with ledger.reading() as connection:
-        return {account: no for account, no in connection.execute(select(table))}
+        return {line.account_id: line.no for line in connection.execute(select(table))}
 
 
 def test_rows_are_inserted_or_take_the_place_of_those_with_their_key(database):
@@ -132,8 +132,19 @@ def test_on_mysql_moments_keep_their_microseconds():
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("entries", {"scope, state", "sync_id, state", "state, written_at", "dag_id, written_at", "request_id"}),
+        (
+            "entries",
+            {
+                "scope, state, row_key",
+                "sync_id, state",
+                "state, written_at",
+                "dag_id, written_at",
+                "request_id",
+                "row_key",
+            },
+        ),
         ("unsettled", {"sync_id, state"}),
+        ("runs", {"began_at", "dag_id, began_at", "dag_id, run_id"}),
     ],
 )
 def test_what_is_asked_each_night_has_an_index(table, columns):

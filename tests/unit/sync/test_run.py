@@ -208,6 +208,7 @@ class Nights(RuleBasedStateMachine):
         try:
             run.read(rows, lambda _: None)
             ledger.write_not_sent(run.not_sent())
+            run.keep_unchanged()
             for batch in run.batches():
                 to_send = batch.to_send()
                 intended = ledger.intend([(batch.intend(row), batch.payloads[row]) for row in to_send])

@@ -218,3 +218,75 @@ def test_a_full_disk_is_named_with_the_remedy_and_without_a_value(staging):
     with pytest.raises(StagingError, match=r"disk is full.*TMPDIR") as caught:
         staging.add(StagedRow(Entry(row, State.UNSENT, f"k{row}", "f" * 32), payload) for row in range(1_000))
     assert "secret" not in str(caught.value)
+
+
+# --- rows that are known to be unchanged ---------------------------------------------------------------------------
+
+
+def numbers_of(staging: StagingTable, state: State) -> list[int]:
+    return [entry.row for entry in staging.first_of_each(9) if entry.state is state]
+
+
+def none_wrote(row_lines: Any) -> dict[str, tuple[str, str]]:
+    return {}
+
+
+def test_rows_that_are_known_to_be_unchanged_are_counted(staging):
+    staging.add([row(0), row(1, state=State.UNCHANGED)])
+    staging.add_unchanged([(2, "k2"), (3, "k3")])
+    staging.stage_unchanged(none_wrote)
+    assert states(staging) == Counter({State.UNCHANGED: 3, State.UNSENT: 1})
+    assert sent(staging) == [0]
+
+
+def test_of_unchanged_rows_with_one_key_all_are_refused(staging):
+    staging.add_unchanged([(0, "a"), (1, "b"), (2, "a")])
+    staging.stage_unchanged(none_wrote)
+    staging.refuse_doubled_keys()
+    assert states(staging) == Counter({State.INVALID: 2, State.UNCHANGED: 1})
+    assert numbers_of(staging, State.INVALID) == [0, 2]
+
+
+def test_an_unchanged_row_with_the_key_of_another_row_is_refused_with_it(staging):
+    staging.add([row(1, key="a")])
+    staging.add_unchanged([(0, "a"), (2, "b")])
+    staging.stage_unchanged(none_wrote)
+    staging.refuse_doubled_keys()
+    assert numbers_of(staging, State.INVALID) == [0, 1]
+    assert sent(staging) == []
+
+
+@pytest.mark.parametrize(("number", "superseded"), [(0, [0]), (2, [1])], ids=["earlier", "later"])
+def test_an_unchanged_row_takes_part_in_choosing_the_row_of_its_lead(staging, number, superseded):
+    staging.add([row(1, person="lead", writer="line of a")])
+    staging.add_unchanged([(number, "a"), (5, "b")])
+    staging.stage_unchanged(lambda lines: {"line of a": ("a", "lead")} if lines == ["line of a"] else {})
+    staging.supersede(str)
+    assert numbers_of(staging, State.SUPERSEDED) == superseded
+
+
+def test_an_unchanged_row_that_has_moved_to_another_lead_takes_no_part(staging):
+    staging.add([row(1, person="former lead", writer="line of a")])
+    staging.add_unchanged([(2, "a")])
+    staging.stage_unchanged(lambda _: {"line of a": ("a", "lead")})
+    staging.supersede(str)
+    assert sent(staging) == [1]
+
+
+def test_an_unchanged_row_that_writes_the_lead_of_another_is_in_this_run(staging):
+    """Superseded by it while it was in another task instance, the other is judged by the order of rows here."""
+    elsewhere = row(3, state=State.SUPERSEDED, person="lead", writer="line of a", owner="line of a")
+    staging.add([elsewhere])
+    staging.add_unchanged([(1, "a")])
+    staging.stage_unchanged(lambda _: {"line of a": ("a", "lead")})
+    staging.supersede(lambda key: f"line of {key}")
+    assert sent(staging) == [3]
+
+
+def test_the_digests_of_rows_that_last_may_be_kept(staging):
+    lasting: dict = {"state": State.UNCHANGED, "is_lasting": True, "lines_digest": "l"}
+    staging.add([replace(row(number, **lasting), digest=f"d{number}") for number in range(3)])
+    staging.add([replace(row(3, state=State.UNCHANGED), digest="d3"), replace(row(4), digest="d4")])
+    staging.add([replace(row(5, key="k2", **lasting), digest="d5"), row(6, **lasting)])
+    staging.refuse_doubled_keys()
+    assert list(staging.lasting()) == [("k0", "d0", "l"), ("k1", "d1", "l")]

@@ -62,7 +62,7 @@ def test_a_row_store_is_opened_as_ledger(monkeypatch, fields: dict[str, Any]):
     "open_ledger",
     [
         open_sql_ledger,
-        lambda address: open_requests_of_captures({address: []}, polled_by=RunOfTask("dag", "run", "wait")),
+        lambda address: open_requests_of_captures([address], LeadSquaredHook(), polled_by=RunOfTask("d", "r", "wait")),
         lambda address: open_sync_ledger(address, LeadSquaredHook()),
     ],
 )

@@ -11,11 +11,13 @@ from airflow_provider_leadsquared.api.responses import QueueMetrics
 from airflow_provider_leadsquared.api.retries import RetryLadder
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.open_request import OpenRequest
-from airflow_provider_leadsquared.delivery.poll_learnt import Learnt
+from airflow_provider_leadsquared.delivery.poll_learnt import LADDER_READING, Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.delivery.status_judging import UNKNOWN_REQUEST
+from airflow_provider_leadsquared.ledgers.base import Records
 from airflow_provider_leadsquared.tasks import planning
+from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
 
 def plan_of(accepted_at: float, learnt: Learnt | None = None) -> PollPlan:
@@ -92,3 +94,26 @@ def test_what_was_called_lost_is_asked_for_first_if_nothing_else_is_open():
     requests = {"r0": entry(0, **lost), "r1": entry(1, **lost)}
     assert planning.asked_first(requests) == ["r0", "r1"]
     assert planning.asked_first({**requests, "r2": entry(2)}) == []
+
+
+# --- what the account's answers have shown ----------------------------------------------------------------------------
+
+ACCOUNT = SimpleNamespace(ladder=RetryLadder(), sandbox_speed=1.0)
+READING = {"gaps": [10, 50], "offsets": [0, 50], "since": 500.0}
+
+
+def plan_with(metadata: dict[str, object]) -> tuple[PollPlan, KnownRequests]:
+    known = KnownRequests(Records(metadata=metadata), [entry(0, accepted_at=990.0)], lambda: 1_000.0)
+    return planning.make_plan(ACCOUNT, known), known  # type: ignore[arg-type]
+
+
+def test_a_plan_starts_from_what_the_account_has_learnt_of_its_retry_ladder():
+    plan, _ = plan_with({LADDER_READING: READING})
+    assert (plan.learnt.gaps, plan.learnt.offsets) == ((10, 50), (0, 50))
+
+
+def test_what_a_poll_has_learnt_of_the_retry_ladder_is_kept_from_the_first_answer_on():
+    assert LADDER_READING not in planning.learnt_metadata(*plan_with({}))
+    plan, known = plan_with({LADDER_READING: READING})
+    plan.learnt.gaps = (11, 51)
+    assert planning.learnt_metadata(plan, known)[LADDER_READING] == {**READING, "gaps": [11, 51]}

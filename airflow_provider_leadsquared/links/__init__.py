@@ -1,0 +1,1 @@
+"""Layer 4b: the extra links of a task in Airflow's pages."""
