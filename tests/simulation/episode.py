@@ -18,7 +18,8 @@ from tests.simulation.themes import EVERYTHING, THEMES
 from tests.simulation.timeline import START, Hanging, Timeline, Worker
 from tests.simulation.tries import HEARTBEAT, TaskInstance
 from tests.simulation.troubles import Troubles
-from tests.simulation.wire import TimelineClock, WatchedAccount, Wire, random_of
+from tests.simulation.watched import TimelineClock, WatchedAccount
+from tests.simulation.wire import Wire, random_of
 
 _BUSY = ("running", "up for retry", "deferred")
 HOST = "https://asyncapi-in21.leadsquared.com"
