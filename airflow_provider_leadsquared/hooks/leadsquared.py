@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_leadsquared import __version__
 from airflow_provider_leadsquared.api import requests, responses
-from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
     AuthenticationError,
-    ConfigurationError,
     LeadSquaredError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
+from airflow_provider_leadsquared.hooks._account import account_of
 from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
-from airflow_provider_leadsquared.hooks._transport import guard_library_logs, read, send, send_async
+from airflow_provider_leadsquared.hooks._transport import read, send, send_async
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
-
+    from airflow_provider_leadsquared.api.account import Account
     from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.confirmations import Confirmation
     from airflow_provider_leadsquared.api.payloads import Payload
@@ -84,7 +79,7 @@ class LeadSquaredHook(BaseHook):
 
         :raises ConfigurationError: A field of the connection is missing or wrong; the text names it.
         """
-        return self._account_of(self.get_connection(self.leadsquared_conn_id))
+        return account_of(self.get_connection(self.leadsquared_conn_id))
 
     @cached_property
     def _pace(self) -> Pace:
@@ -99,28 +94,7 @@ class LeadSquaredHook(BaseHook):
         """
         from airflow.providers.common.compat.connection import get_async_connection
 
-        self.account = self._account_of(await get_async_connection(self.leadsquared_conn_id))
-
-    def _account_of(self, connection: Connection) -> Account:
-        guard_library_logs()
-        try:
-            extra = json.loads(connection.extra or "{}")  # Airflow's own reading takes what is no JSON for nothing
-        except ValueError:
-            extra = None
-        if not isinstance(extra, dict):
-            raise ConfigurationError("LeadSquared connection: extra is no JSON object")
-        for key in (connection.login, connection.password, extra.get("async_api_key")):
-            if isinstance(key, str) and key:
-                # Airflow does not mask a login by itself, nor a key as it is encoded in a URL.
-                mask_secret(key)
-                mask_secret(quote(key, safe=""))
-        return Account.from_settings(
-            host=connection.host,
-            port=connection.port,
-            access_key=connection.login,
-            secret_key=connection.password,
-            extra=extra,
-        )
+        self.account = account_of(await get_async_connection(self.leadsquared_conn_id))
 
     def get_conn(self) -> SingleCallSession:
         """Return a ``requests`` session for one call; every call of this hook sets its own timeout on it."""

@@ -47,7 +47,6 @@ from airflow_provider_leadsquared.tasks.sync_arguments import ShownMapping, chec
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_leadsquared.api.async_apis import AsyncApi
     from airflow_provider_leadsquared.api.errors import ApiError
     from airflow_provider_leadsquared.api.null_handling import NullHandling
     from airflow_provider_leadsquared.ledgers.sync import SyncLedger
@@ -250,7 +249,14 @@ class SyncOperator(CheckedArguments, BaseOperator):
         run: SyncRun | None = None
         try:
             with self.open_rows() as rows:
-                columns = self._mapped(rows, api)
+                columns = ColumnMapping.build(
+                    self.mapping,
+                    columns=rows.columns,
+                    row_key=self.row_key,
+                    api=api,
+                    constants=self.constants,
+                    hash_row_keys=self.hash_row_keys,
+                )
                 policies.check_names(fields, columns.attributes)
                 run = SyncRun(
                     columns=columns,
@@ -272,17 +278,6 @@ class SyncOperator(CheckedArguments, BaseOperator):
         finally:
             if run is not None:
                 run.close()
-
-    def _mapped(self, rows: Rows, api: AsyncApi) -> ColumnMapping:
-        """Check the author's mapping against the columns of the source."""
-        return ColumnMapping.build(
-            self.mapping,
-            columns=rows.columns,
-            row_key=self.row_key,
-            api=api,
-            constants=self.constants,
-            hash_row_keys=self.hash_row_keys,
-        )
 
     def _announce(self, run: SyncRun) -> None:
         """Log what is about to be sent, each row once, and name some of the rows that are not."""

@@ -288,7 +288,7 @@ def test_threads_that_create_the_tables_at_the_same_moment_all_get_them(ledger_d
 
 def test_a_task_waits_while_another_creates_the_tables(ledger_database: LedgerDatabase, monkeypatch):
     first_has_begun, second_has_come, second_has_begun = threading.Event(), threading.Event(), threading.Event()
-    create, bring_up_to_date = migrations._create, database_module.bring_up_to_date
+    create, bring_up_to_date = migrations._create, migrations.bring_up_to_date
 
     def come(*arguments: Any) -> None:
         if first_has_begun.is_set():

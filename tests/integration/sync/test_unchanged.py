@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.sync import raw_digests
 from airflow_provider_leadsquared.sync.run import SyncRun
+from airflow_provider_leadsquared.tasks.ledgers import prune_ledger
 from tests.integration.sync.nights import (
     MAPPING,
     Night,
@@ -290,3 +293,12 @@ def test_a_ledger_that_was_lost_sends_all(sandbox, clock, on_sqlite, compared):
             kind = "VIEW" if name.endswith(("_last", "_rejects")) else "TABLE"
             on_sqlite.run(f"DROP {kind} {name}")
     assert run_night(Night("3"), clock, on_sqlite) == {"read": 2, "open": 2}
+
+
+def test_a_ledger_is_pruned_by_its_connection(sandbox, clock, warehouse, compared):
+    for night, city in enumerate(("Pune", "Kochi")):
+        warehouse.put(customer(1, city))
+        run_night(Night(str(night)), clock, warehouse)
+    clock.advance(31 * 86_400)
+    assert prune_ledger("warehouse", warehouse.ledger, retention=timedelta(days=30)) == 1
+    assert warehouse.lines("run_id, state") == [("1", "updated")]

@@ -1057,7 +1057,7 @@ def test_a_user_without_a_host_is_refused_without_being_shown(urls):
 
 def test_the_account_is_named_without_what_is_personal():
     urls = {"api": "api-in21.leadsquared.com"}
-    user = {"Name": "Meera Rao", "PassPhrase": "meera@example.org", "LSQCommonServiceURLs": urls}
+    user: dict = {"Name": "Meera Rao", "PassPhrase": "meera@example.org", "LSQCommonServiceURLs": urls}
     user |= {"OrgDisplayName": "Acme\nUniversity", "OrgShortCode": 90001}
     assert _read_facts(user) == responses.AccountFacts("api-in21.leadsquared.com", "Acme University", "90001")
 

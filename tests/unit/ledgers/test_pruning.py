@@ -86,7 +86,7 @@ def test_lines_of_captures_go_once_they_have_a_verdict(database, time):
 
 def test_each_line_is_looked_at_once_also_if_most_are_kept(database, time, nights, monkeypatch):
     monkeypatch.setattr(pruning, "_BATCH", 2)
-    examined = []
+    examined: list = []
     needed = pruning._needed
 
     def noting(connection, tables, lines):
@@ -107,10 +107,10 @@ def test_a_line_that_a_run_writes_anew_meanwhile_stays(on_postgres, monkeypatch)
     needed = pruning._needed
 
     def writing_meanwhile(connection, tables, lines):
-        with closing(database.connect()) as other, other, other.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {database.table} SET written_at = %s WHERE row_no = 0", (timestamp(now + 31 * DAY),)
-            )
+        if lines:
+            with closing(database.connect()) as other, other, other.cursor() as cursor:
+                anew = timestamp(now + 31 * DAY)
+                cursor.execute(f"UPDATE {database.table} SET written_at = %s WHERE row_no = 0", (anew,))
         return needed(connection, tables, lines)
 
     monkeypatch.setattr(pruning, "_needed", writing_meanwhile)

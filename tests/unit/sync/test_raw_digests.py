@@ -104,6 +104,12 @@ def test_a_zone_whose_rules_change_changes_the_digest(monkeypatch):
         def utcoffset(self, moment):
             return dt.timedelta(hours=6)
 
+        def dst(self, moment):
+            return None
+
+        def tzname(self, moment):
+            return "changed"
+
     assert digest_of(MOMENT.replace(tzinfo=Changed())) != before
 
 
@@ -113,7 +119,7 @@ def test_a_row_with_a_value_that_its_repr_may_not_show_has_no_digest(value):
 
 
 def test_a_list_too_deep_to_be_written_has_no_digest():
-    deep = []
+    deep: list = []
     for _ in range(100_000):
         deep = [deep]
     assert digest_of(deep) is None
@@ -185,7 +191,7 @@ def test_a_function_that_fails_or_returns_anything_else_leaves_no_digest():
 
 
 def test_a_function_never_sees_a_null():
-    seen = []
+    seen: list = []
     digest_of(None, mapping={**MAPPING, "note": ["mx_Note", seen.append]})
     assert seen == []
 
@@ -207,6 +213,7 @@ def test_a_function_called_like_a_built_in_transform_is_a_function():
 def test_the_key_of_a_row_is_what_it_is_when_it_is_checked(key, is_hashed):
     built = ColumnMapping.build(MAPPING, columns=COLUMNS, row_key="id", api=LEAD_CAPTURE, hash_row_keys=is_hashed)
     made = RawDigests.build(built, key=b"", context={})
+    assert made is not None
     assert made.row_key((key, "", "")) == built.row_key((key, "", ""))
 
 

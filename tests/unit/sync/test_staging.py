@@ -284,7 +284,7 @@ def test_an_unchanged_row_that_writes_the_lead_of_another_is_in_this_run(staging
 
 
 def test_the_digests_of_rows_that_last_may_be_kept(staging):
-    lasting = {"state": State.UNCHANGED, "is_lasting": True, "lines_digest": "l"}
+    lasting: dict = {"state": State.UNCHANGED, "is_lasting": True, "lines_digest": "l"}
     staging.add([replace(row(number, **lasting), digest=f"d{number}") for number in range(3)])
     staging.add([replace(row(3, state=State.UNCHANGED), digest="d3"), replace(row(4), digest="d4")])
     staging.add([replace(row(5, key="k2", **lasting), digest="d5"), row(6, **lasting)])

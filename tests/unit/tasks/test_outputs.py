@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.tasks.outputs import Outputs, checked_sync_outputs, is_of_sync, of_captures
 
 SYNC = {"counts": {}, "ledger": {"ledger_conn_id": "ledger", "sync": "nightly"}}
-CAPTURE = {"counts": {}, "receipts": []}
+CAPTURE: dict = {"counts": {}, "receipts": []}
 
 
 def test_what_is_none_is_counted_and_left_out():
