@@ -21,7 +21,8 @@ from tests.simulation.ledger import TABLE, LedgerServer
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.runs import Read
 from tests.simulation.timeline import Timeline, Worker
-from tests.simulation.wire import Sent, TimelineClock, WatchedAccount, Wire, random_of
+from tests.simulation.watched import TimelineClock, WatchedAccount
+from tests.simulation.wire import Sent, Wire, random_of
 
 EMAIL, PHONE = "asha@example.org", "+91-9000000001"
 HOUR = 3_600.0

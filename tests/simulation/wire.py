@@ -25,44 +25,18 @@ from airflow_provider_leadsquared.api.errors import SendingExpiredError
 from airflow_provider_leadsquared.hooks._connections import SENDING, Sending
 from airflow_provider_leadsquared.sandbox import protocol, responses
 from airflow_provider_leadsquared.sandbox.account import Account
-from airflow_provider_leadsquared.sandbox.clock import Clock
 from airflow_provider_leadsquared.sandbox.endpoints import Action, Endpoint, endpoints
 from airflow_provider_leadsquared.sandbox.errors import MXError
 from airflow_provider_leadsquared.sandbox.fault_kinds import Stage
 from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.queue import Request, State
-from airflow_provider_leadsquared.sandbox.settings import Settings
 from tests.simulation.call_faults import LATE, LOST, REFUSED, RESET_AFTER, RESET_BEFORE, Trouble
 from tests.simulation.timeline import Timeline, Worker
+from tests.simulation.watched import WatchedAccount
 
 #: Seconds after which a worker stops waiting for a response, as the hook's timeout says.
 READ_TIMEOUT = 30.0
-
-
-class TimelineClock(Clock):
-    """The sandbox's clock is the timeline."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self._speed = 1.0
-
-    def now(self) -> float:
-        return self._timeline.now
-
-    def real_time(self, at: float) -> float:
-        return at
-
-
-@dataclass(slots=True)
-class Landing:
-    """A request that the CRM applied or rejected: what it did to its lead."""
-
-    at: float
-    request: Request
-    lead_id: str | None
-    before: dict[str, Any]
-    after: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -80,25 +54,6 @@ class Sent:
     is_receipt_delivered: bool = False
     is_from_pause: bool = False
     lead: dict[str, Any] = field(default_factory=dict)
-
-
-class WatchedAccount(Account):
-    """An account of the sandbox that keeps what each request did to the leads."""
-
-    def __init__(self, settings: Settings, fields: Any, clock: Clock) -> None:
-        self.landings: list[Landing] = []
-        super().__init__(settings, fields, clock)
-
-    def _process(self, request: Request, at: float) -> Mapping[str, object]:
-        before = {lead.id: dict(lead.values) for lead in self.store.leads}
-        result = super()._process(request, at)
-        message = result.get("Message")
-        lead_id = str(message["RelatedId"]) if isinstance(message, Mapping) else None
-        lead = self.store.lead(lead_id or "")
-        self.landings.append(
-            Landing(at, request, lead_id, before.get(lead_id or "", {}), dict(lead.values) if lead else {})
-        )
-        return result
 
 
 #: System errors after which a request has no attempt left.
