@@ -123,8 +123,15 @@ class CrmJudge:
             ):
                 # Without faults and others, each reason that passes shows in what the sync itself has sent.
                 may_stay = self._simulation.plan.parts & _UNSEEN_REASONS
+                if sent.request is None and sent.fault == "error":
+                    return self._is_recorded_as_rejected(city.partition(".")[0])
                 return sent.request is not None and sent.request.state is Real.REJECTED and bool(may_stay)
         return False
+
+    def _is_recorded_as_rejected(self, row_key: str) -> bool:
+        """Tell whether a row is red because LeadSquared's own error came in place of its receipt."""
+        sql = "SELECT 1 FROM leadsquared_ledger WHERE state = 'rejected' AND row_key = ?"
+        return bool(self._simulation.ledger.query(sql, row_key))
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)

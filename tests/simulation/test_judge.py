@@ -153,6 +153,19 @@ def test_a_row_that_counts_as_superseded_after_others_changed_its_leads_match_ke
     world.crm()
 
 
+@pytest.mark.parametrize("is_red", [True, False])
+def test_a_row_whose_submission_leadsquared_refused_is_no_finding_if_it_is_red(is_red):
+    world = World()
+    worker = world.worker("n1.send.0.1")
+    world.send(worker, lead("0.1"), sandbox_fault("error", http=400))
+    world.warehouse = {0: (EMAIL, None, "0.1")}
+    if not is_red:
+        breaks("A6", world.crm)
+        return
+    world.record(worker, "0", "rejected")
+    world.crm()
+
+
 # --- A9: polls
 
 

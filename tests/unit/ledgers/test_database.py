@@ -350,6 +350,7 @@ def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setattr(statements, "_UPSERTS", {})
     monkeypatch.setattr(statements, "_UPDATES", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})
+    monkeypatch.setattr(statements, "_DIGESTS", {})
     return sqlite
 
 
