@@ -281,6 +281,15 @@ def test_a_row_that_got_its_former_values_back_after_others_were_lost_on_their_w
     world.sendings()
 
 
+def test_a_row_that_got_its_former_values_back_while_a_run_with_others_was_paused_is_no_finding():
+    world = World()
+    world.warehouse = {0: (EMAIL, None, "0.2")}
+    world.worker("n0.send.0.1")  # has read other values, and does not end
+    world.later()
+    sent_twice(world)
+    world.sendings()
+
+
 # --- A14: a row waits for what is open at its lead
 
 
