@@ -120,6 +120,22 @@ COMMANDS: tuple[Command | Group, ...] = (
                 (*_LEDGER, _JSON),
             ),
             Command(
+                "prune",
+                "Delete lines of old runs that nothing refers to any more",
+                (f"{_CLI}.ledger_commands", "prune"),
+                (
+                    *_LEDGER,
+                    _argument(
+                        "--days",
+                        type=int,
+                        default=90,
+                        metavar="DAYS",
+                        help="Keep lines that were written in so many days (default: 90, at least 8)",
+                    ),
+                    _JSON,
+                ),
+            ),
+            Command(
                 "verify",
                 "Check that a ledger is whole: tables, indexes, and what its lines refer to",
                 (f"{_CLI}.ledger_commands", "verify"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_ledger
 from airflow_provider_leadsquared.cli.output import moment
+from airflow_provider_leadsquared.ledgers import pruning
 from airflow_provider_leadsquared.reports.facts import read_facts
 from airflow_provider_leadsquared.reports.verification import count_lines, verify_lines, verify_tables
 
@@ -34,6 +36,20 @@ def migrate(arguments: Namespace, output: Output) -> ExitCode:
         output.print_line(f"{arguments.ledger_table} is of version {after}: nothing to do.")
     else:
         output.print_line(f"{arguments.ledger_table} was of version {before}, and is of version {after} now.")
+    return ExitCode.GOOD
+
+
+def prune(arguments: Namespace, output: Output) -> ExitCode:
+    """Delete lines of old runs that nothing refers to any more; syncs may run meanwhile."""
+    database = open_ledger(arguments)
+    with database.existing():
+        pass  # neither created nor brought up to date by this
+    deleted = pruning.prune(database, retention=arguments.days * 86_400.0, now=time.time())
+    output.print_json({"ledger_table": arguments.ledger_table, "days": arguments.days, "deleted": deleted})
+    output.print_line(
+        f"{deleted:,} lines were deleted that are older than {arguments.days} days. The last line of each row of a "
+        "sync stays, and so does what has no verdict."
+    )
     return ExitCode.GOOD
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_leadsquared.api.errors import ApiError, UnknownRequestError, WrongRegionError
+from airflow_provider_leadsquared.api.errors import ApiError, LeadSquaredError, UnknownRequestError, WrongRegionError
 from airflow_provider_leadsquared.api.regions import region_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ def place_of(account: Account) -> str:
     """Return the region of an account, for people; its asynchronous host where the region is not known."""
     region = region_of(account.async_url)
     return account.async_url if region is None else f"{region.code}, {region.country}"
+
+
+def check_connection(hook: LeadSquaredHook) -> tuple[bool, str]:
+    """Return what ``LeadSquaredHook.test_connection`` does."""
+    try:
+        found = ConnectionCheck(hook)
+    except Exception as error:
+        shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
+        return False, f"{shown} (connection {hook.leadsquared_conn_id!r})"
+    return not found.problems, "; ".join(found.problems) or found.text()
 
 
 class ConnectionCheck:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ _LONGEST_CHECK = 1.0
 @dataclass(slots=True, eq=False)
 class Sending:
     """
-    The sending of one request.
+    The sending of one request by the present task.
 
     :param request: The request, for messages.
     :param timeout: Seconds to wait for each part of the response.
@@ -39,25 +39,27 @@ class Sending:
     may_begin: Callable[[], bool] | None = None
     #: Something may have been written.
     has_begun: bool = False
-    #: The call took too long, and its connection was cut.
+    #: The call took too long, and was ended.
     is_cut_off: bool = False
-    _due: float = 0.0
-    _transport: asyncio.Transport | None = None
+    _due: float = field(init=False)
+    _task: asyncio.Task[Any] | None = field(init=False)
 
-    def begin(self, transport: asyncio.Transport | None, now: float) -> None:
-        """Note that the request is about to be written to a connection."""
-        self.has_begun, self._transport = True, transport
-        self.expect(now)
+    def __post_init__(self) -> None:
+        self._due, self._task = self.ends_at, asyncio.current_task()
 
     def expect(self, now: float) -> None:
         """Note that the next part of the response has to come within the timeout from now on."""
         self._due = min(now + self.timeout, self.ends_at)
 
     def check(self, now: float) -> None:
-        """Cut the connection if what is waited for has not come in time."""
-        if now >= self._due and self._transport is not None and not self.is_cut_off:
+        """End the call if what is waited for has not come in time: its task is cancelled, and it says why."""
+        if now >= self._due and self._task is not None and not self.is_cut_off:
             self.is_cut_off = True
-            self._transport.abort()
+            self._task.cancel()
+
+    def was_cancelled_by_others(self) -> bool:
+        """Tell whether the task of a call that was ended is to be cancelled for another reason as well."""
+        return self._task is not None and self._task.uncancel() > 0
 
 
 #: The sending that the present task is about; aiohttp hands a connector nothing of the caller's.
@@ -72,7 +74,6 @@ class Connector(aiohttp.TCPConnector):
         Return a connection for one request.
 
         :raises SendingExpiredError: The request may not be sent any more.
-        :raises TimeoutError: Its call has taken too long already.
         """
         connection = await super().connect(*args, **options)
         sending = SENDING.get()
@@ -80,10 +81,8 @@ class Connector(aiohttp.TCPConnector):
             if sending.may_begin is not None and not sending.may_begin():
                 connection.release()
                 raise SendingExpiredError(f"{sending.request.label}: not sent, because the time to send it had passed")
-            if sending.is_cut_off:  # aiohttp makes a GET once more whose connection has ended
-                connection.release()
-                raise TimeoutError
-            sending.begin(connection.transport, self._loop.time())
+            sending.has_begun = True
+            sending.expect(self._loop.time())
         return connection
 
 
@@ -123,7 +122,7 @@ class Connections:
 
     def begin(self, request: Request, may_begin: Callable[[], bool] | None) -> Sending:
         """
-        Return a new sending, whose connection is cut when a part of its response does not come in time.
+        Return a new sending by the present task, which is ended when a part of its response does not come in time.
 
         :param request: What is sent.
         :param may_begin: As for :class:`Sending`.
@@ -155,7 +154,7 @@ class Connections:
         await self._of_one_call.close()
 
     async def _check(self) -> None:
-        """Cut connections on which nothing comes any more; aiohttp itself would set three timers for each call."""
+        """End calls to which nothing comes any more; aiohttp itself would set three timers for each."""
         loop, pause = asyncio.get_running_loop(), min(_LONGEST_CHECK, self._timeout / 4)
         while True:
             await asyncio.sleep(pause)

@@ -126,20 +126,20 @@ async def send_async(
             allow_redirects=False,
         ) as response:
             result = _response(request, response.status, await _body_of(response, sending), response.headers)
+    except asyncio.CancelledError:
+        if not sending.is_cut_off or sending.was_cancelled_by_others():
+            raise
+        kind = "TimeoutError"
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: no address of a proxy
         kind = type(error).__name__
-        is_closed = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
-        if sending.has_begun and is_closed and not sending.is_cut_off:
+        if sending.has_begun and isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
             connections.are_kept = False
     else:
-        # A body without a stated length that was cut off looks like a complete one.
-        if not sending.is_cut_off:
-            return result
-        kind = ""
+        return result
     finally:
         SENDING.reset(token)
         connections.end(sending)
-    raise _failure(request, sent=sending.has_begun, kind="TimeoutError" if sending.is_cut_off else kind)
+    raise _failure(request, sent=sending.has_begun, kind=kind)
 
 
 async def _body_of(response: ClientResponse, sending: Sending) -> bytes:

@@ -16,12 +16,11 @@ from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
 from airflow_provider_leadsquared.api.errors import (
     ApiError,
     AuthenticationError,
-    LeadSquaredError,
     UnknownRequestError,
 )
 from airflow_provider_leadsquared.hooks import _form
 from airflow_provider_leadsquared.hooks._account import account_of
-from airflow_provider_leadsquared.hooks._connection_test import ConnectionCheck
+from airflow_provider_leadsquared.hooks._connection_test import check_connection
 from airflow_provider_leadsquared.hooks._many_calls import ManyCalls
 from airflow_provider_leadsquared.hooks._pace import Pace
 from airflow_provider_leadsquared.hooks._repeated_calls import repeated
@@ -178,19 +177,12 @@ class LeadSquaredHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Check which of hosts, key pair and async key work, and say what account they lead to.
+        Check which of hosts, key pair and async key work. Only reads, never raises, shows no key and nothing personal.
 
-        Only reads, never raises, shows no key and nothing personal.
-
-        :return: Whether all works; then the account's name, its region, how many lead fields it has and how far its
-            clock is from this machine's, else what is wrong.
+        :return: Whether all works; and the account's name, region, number of lead fields and difference of the clocks,
+            or what is wrong.
         """
-        try:
-            found = ConnectionCheck(self)
-        except Exception as error:
-            shown = str(error) if isinstance(error, LeadSquaredError) else type(error).__name__
-            return False, f"{shown} (connection {self.leadsquared_conn_id!r})"
-        return not found.problems, "; ".join(found.problems) or found.text()
+        return check_connection(self)
 
     def submit_many(
         self,

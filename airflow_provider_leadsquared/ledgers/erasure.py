@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.ledgers.column_values import digest, seconds_o
 from airflow_provider_leadsquared.ledgers.errors import LedgerError
 from airflow_provider_leadsquared.ledgers.memory_lines import ERASED, KeyLine, LeadLine, Line, RowLine
 from airflow_provider_leadsquared.ledgers.memory_rows import LINE_COLUMNS, line_values, read_line
+from airflow_provider_leadsquared.ledgers.memory_unchanged import rows_ended_by
 from airflow_provider_leadsquared.ledgers.statements import delete_in, next_numbers, select_in, upsert
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ class Erasure:
         connection, tables = self._connection, self._tables
         for account_id, lines in self._lines.items():
             number = next_numbers(connection, tables.counters, account_id, 1)  # makes other writers wait
-            self._cut_kin(account_id, lines)
+            others = self._cut_kin(account_id, lines)
+            self._end_unchanged(account_id, lines | others)
             gone = delete(tables.lines).where(tables.lines.c.account_id == account_id)
             delete_in(connection, gone, tables.lines.c.line_id, sorted(lines))
             self._save(account_id, [LeadLine(ERASED, number, number, number)])
@@ -182,14 +184,22 @@ class Erasure:
             self._sendings[line.sending_id] = entry
             self._begun[entry] = max(self._begun.get(entry, 0.0), seconds_of(line.accepted_at or line.intended_at))
 
-    def _cut_kin(self, account_id: str, lines: dict[str, Line]) -> None:
-        """Let other match keys forget that one lead may have them and those that are erased."""
+    def _end_unchanged(self, account_id: str, changed: dict[str, Line]) -> None:
+        """Let no row pass for unchanged any more of which a line is changed, as the memory does whenever it saves."""
+        leads = {line.lead for line in changed.values() if isinstance(line, KeyLine) and line.lead is not None}
+        known = changed | _load(self._connection, self._tables, account_id, sorted(leads - changed.keys()))
+        unchanged = self._tables.unchanged
+        delete_in(self._connection, delete(unchanged), unchanged.c.row_line, sorted(rows_ended_by(changed, known.get)))
+
+    def _cut_kin(self, account_id: str, lines: dict[str, Line]) -> dict[str, Line]:
+        """Let other match keys forget that one lead may have them and those that are erased, and return them."""
         kin = {one for line in lines.values() if isinstance(line, KeyLine) for one in line.kin} - lines.keys()
         others = _load(self._connection, self._tables, account_id, sorted(kin))
         for line in others.values():
             if isinstance(line, KeyLine):
                 line.kin -= lines.keys()
         self._save(account_id, list(others.values()))
+        return others
 
     def _save(self, account_id: str, lines: Sequence[Line]) -> None:
         common = {"account_id": account_id, "written_at": timestamp(self._now)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -79,21 +79,25 @@ def digests_in(connection: Connection, table: Table, digests: Sequence[str], *, 
 
     :param table: Has the columns ``digest`` and ``no``.
     """
-    found: set[str] = set()
-    for part in _parts(connection.dialect, digests):
-        if connection.dialect.name == "postgresql":
-            # One parameter: of thousands, reading the statement would take longer than running it.
-            wanted = "ANY (CAST(string_to_array(:digests, ',') AS CHAR(32)[]))"
-            query = f"SELECT digest FROM {table.fullname} WHERE digest = {wanted} AND no > :after"  # noqa: S608 - plain names
-            result = connection.execute(text(query), {"digests": ",".join(part), "after": after})
-        elif connection.dialect.name == "sqlite":
-            signs = ", ".join("?" * len(part))
-            query = f"SELECT digest FROM {table.fullname} WHERE digest IN ({signs}) AND no > ?"  # noqa: S608 - plain names
-            result = connection.exec_driver_sql(query, (*part, after))
-        else:
-            result = connection.execute(select(table.c.digest).where(table.c.digest.in_(part), table.c.no > after))
-        found.update(result.scalars())
-    return found
+    find = _DIGESTS.get(connection.dialect.name, _digests_on_others)
+    return {one for part in _parts(connection.dialect, digests) for one in find(connection, table, part, after)}
+
+
+def _digests_on_sqlite(connection: Connection, table: Table, digests: Sequence[str], after: int) -> Iterable[str]:
+    signs = ", ".join("?" * len(digests))
+    query = f"SELECT digest FROM {table.fullname} WHERE digest IN ({signs}) AND no > ?"  # noqa: S608 - plain names
+    return connection.exec_driver_sql(query, (*digests, after)).scalars()
+
+
+def _digests_on_postgres(connection: Connection, table: Table, digests: Sequence[str], after: int) -> Iterable[str]:
+    # One parameter: of thousands, reading the statement would take longer than running it.
+    wanted = "ANY (CAST(string_to_array(:digests, ',') AS CHAR(32)[]))"
+    query = f"SELECT digest FROM {table.fullname} WHERE digest = {wanted} AND no > :after"  # noqa: S608 - plain names
+    return connection.execute(text(query), {"digests": ",".join(digests), "after": after}).scalars()
+
+
+def _digests_on_others(connection: Connection, table: Table, digests: Sequence[str], after: int) -> Iterable[str]:
+    return connection.execute(select(table.c.digest).where(table.c.digest.in_(digests), table.c.no > after)).scalars()
 
 
 def delete_in(connection: Connection, statement: Delete, column: Any, ids: Sequence[str]) -> None:
@@ -169,6 +173,10 @@ def lock_number(connection: Connection, counters: Table, account_id: str) -> int
     return int(found.scalar_one_or_none() or 0)
 
 
+_DIGESTS: dict[str, Callable[[Connection, Table, Sequence[str], int], Iterable[str]]] = {
+    "sqlite": _digests_on_sqlite,
+    "postgresql": _digests_on_postgres,
+}
 _NUMBERS = {
     "sqlite": _draw_on_conflict(insert_on_sqlite),
     "postgresql": _draw_on_conflict(insert_on_postgres),

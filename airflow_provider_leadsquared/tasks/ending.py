@@ -138,9 +138,9 @@ class TaskEnd:
         parts = []
         for (state, reason), count in self.counts.ordered_reasons():
             names = [entry.name for entry in rows if (entry.state, entry.reason_class or NO_REASON) == (state, reason)]
-            parts.append(f"{count:,} {state.value}, {reason}: {_some_of(names, count)}")
+            parts.append(f"{count:,} {state.value}, {reason}: {some_of(names, count)}")
         if not parts and rows:
-            parts.append(_some_of([entry.name for entry in rows], len(rows)))
+            parts.append(some_of([entry.name for entry in rows], len(rows)))
         log_failure(self.task.log, problem, parts, next_step)
 
     def _push(self) -> None:
@@ -173,8 +173,13 @@ def log_failure(log: Logger, problem: str, parts: Iterable[str], next_step: str)
     log.error("Next: %s", next_step)
 
 
-def _some_of(names: Sequence[str], count: int) -> str:
-    """Return some names, and how many there are besides."""
+def some_of(names: Sequence[str], count: int) -> str:
+    """
+    Return some names, and how many there are besides.
+
+    :param names: Names of some rows.
+    :param count: How many rows there are.
+    """
     named = names[:_NAMED_FOR_EACH]
     left = count - len(named)
     return ", ".join([*named, *([f"{left:,} more" if named else "not named here"] if left > 0 else [])])

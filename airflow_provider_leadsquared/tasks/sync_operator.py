@@ -17,7 +17,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE, async_api
 from airflow_provider_leadsquared.api.null_handling import check_null_handling
 from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
-from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.sync.mapping import REST, ColumnMapping, check_mapping, check_row_key
 from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
@@ -30,18 +29,12 @@ from airflow_provider_leadsquared.tasks.arguments import (
     warn_of_email_keys,
 )
 from airflow_provider_leadsquared.tasks.dry_run import preview
-from airflow_provider_leadsquared.tasks.ending import (
-    NAMED_REASONS,
-    TaskEnd,
-    log_failure,
-    may_skip,
-    note_counts,
-    update_no_asset,
-)
+from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, TaskEnd, may_skip, note_counts, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
 from airflow_provider_leadsquared.tasks.link_targets import noted_error
+from airflow_provider_leadsquared.tasks.refused_run import refused_run
 from airflow_provider_leadsquared.tasks.sync_arguments import ShownMapping, check_policies
 
 if TYPE_CHECKING:
@@ -53,7 +46,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.sync.rows import Rows
     from airflow_provider_leadsquared.sync.run import SyncRun
 
-_AFTER_REFUSAL = "nothing was sent; correct the mapping or the rows, or choose another policy for the rule"
 #: How many rows of each kind the log names one by one.
 _NAMED_ROWS = 5
 
@@ -272,9 +264,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
                 self.log.warning("%s rows break the rule %s of %s and are sent", f"{count:,}", rule, attribute)
             yield run
         except RunRefusedError as error:
-            examples = [error.row] if error.row else []
-            log_failure(self.log, str(error), [f"invalid, {error.rule}: {name}" for name in examples], _AFTER_REFUSAL)
-            raise LeadsNotDelivered(str(error), reasons={f"invalid: {error.rule}": 1}, examples=examples) from None
+            raise refused_run(error, self.log) from None
         finally:
             if run is not None:
                 run.close()

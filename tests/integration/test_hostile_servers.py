@@ -376,6 +376,16 @@ def test_headers_without_end_are_left(serve, connect_to, submit, head, part):
     failure_of(submit)
 
 
+def test_a_body_that_turns_out_to_be_no_http_ends_the_call(serve, connect_to, submit):
+    def behave(connection):
+        connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+        sleep(TIMEOUT / 4)  # the head has been read by then
+        connection.sendall(b"1" * 10_000)
+
+    connect_to(serve(behave))
+    failure_of(submit)
+
+
 @pytest.mark.parametrize(
     "head",
     [

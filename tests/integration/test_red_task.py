@@ -11,6 +11,7 @@ from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStil
 from airflow_provider_leadsquared.links.leadsquared import LeadLink
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from airflow_provider_leadsquared.tasks.ending import some_of
 from airflow_provider_leadsquared.tasks.link_targets import ERROR_NAME
 from tests.integration.tasks import Task, capture, leads, wait_for
 
@@ -116,7 +117,20 @@ def test_the_log_of_a_sensor_whose_time_ran_out_names_what_is_open(sandbox, cloc
     assert following.endswith("do not send them again")
 
 
-def test_the_list_says_where_no_row_can_be_named(sandbox, clock, task_log, no_waits):
+@pytest.mark.parametrize(
+    ("names", "count", "shown"),
+    [
+        (["a", "b"], 2, "a, b"),
+        (["a", "b"], 1_002, "a, b, 1,000 more"),
+        ([], 3, "not named here"),
+        (list("abcdefg"), 7, "a, b, c, d, e, 2 more"),
+    ],
+)
+def test_some_rows_are_named_and_the_others_counted(names, count, shown):
+    assert some_of(names, count) == shown
+
+
+def test_the_list_ends_with_the_next_step_where_nothing_was_refused(sandbox, clock, task_log, no_waits):
     sandbox.fault("keys_revoked", endpoint="capture")
     with pytest.raises(LeadsUnsent):
         capture(Task(), leads(3))

@@ -367,7 +367,28 @@ def test_migrate_brings_older_tables_up_to_date_and_says_so(ask, warehouse, sand
     assert ask("report")[0] == 0
 
 
-ON_LEDGER = [["report"], ["explain", "1"], ["erase", "1", "--yes"], ["ledger", "verify"], ["ledger", "migrate"]]
+def test_prune_deletes_old_lines_that_nothing_refers_to(ask, warehouse, sandbox, clock):
+    for city in ("Pune", "Agra"):
+        warehouse.put(customer(1, city))
+        run_night(Night(f"in {city}"), clock, warehouse)
+        clock.advance(20 * 86_400)
+    code, shown, _ = ask("ledger", "prune", "--days", "10")
+    assert (code, shown.split(" ")[0]) == (0, "1")
+    assert json.loads(ask("ledger", "prune", "--json")[1])["deleted"] == 0
+    assert warehouse.states() == {"1": "updated"}
+    code, _, errors = ask("ledger", "prune", "--days", "7")
+    assert code == 3
+    assert "8 days" in errors
+
+
+ON_LEDGER = [
+    ["report"],
+    ["explain", "1"],
+    ["erase", "1", "--yes"],
+    ["ledger", "verify"],
+    ["ledger", "migrate"],
+    ["ledger", "prune"],
+]
 
 
 @pytest.mark.parametrize("arguments", ON_LEDGER, ids=" ".join)

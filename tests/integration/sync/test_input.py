@@ -457,7 +457,7 @@ def test_a_ledger_of_an_older_version_is_refused_before_the_first_call(sandbox, 
     warehouse.fill(3)
     sync(Night("1"), warehouse)
     warehouse.run(f"UPDATE {warehouse.ledger}_metadata SET content = '1' WHERE scope = 'tables'")
-    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 6; name another"):
+    with pytest.raises(LedgerVersionError, match="is of version 1, this package reads version 7; name another"):
         sync(Night("2"), warehouse)
     assert len(sandbox.posts()) == 3
 

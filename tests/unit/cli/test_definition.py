@@ -50,7 +50,17 @@ def test_both_have_the_same_commands_and_arguments():
     ours = {name: _arguments(parser) for name, parser in of_the_module(build_parser())}
     assert group.name == "leadsquared"
     assert airflows == ours
-    assert set(ours) == {"check", "erase", "explain", "ledger migrate", "ledger verify", "metrics", "report", "status"}
+    assert set(ours) == {
+        "check",
+        "erase",
+        "explain",
+        "ledger migrate",
+        "ledger prune",
+        "ledger verify",
+        "metrics",
+        "report",
+        "status",
+    }
 
 
 def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
@@ -62,6 +72,13 @@ def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
     with pytest.raises(SystemExit) as caught:
         function(parser.parse_args(["--json"]))
     assert (caught.value.code, ran) == (3, [("check", True)])
+
+
+def test_the_module_is_a_program():
+    shown = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-m", "airflow_provider_leadsquared", "--help"], check=True, capture_output=True, text=True
+    )
+    assert "Exit codes: 0 all is well" in shown.stdout
 
 
 def test_every_command_names_a_function_that_is_there():

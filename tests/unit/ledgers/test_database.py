@@ -350,6 +350,7 @@ def untested(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setattr(statements, "_UPSERTS", {})
     monkeypatch.setattr(statements, "_UPDATES", {})
     monkeypatch.setattr(statements, "_NUMBERS", {})
+    monkeypatch.setattr(statements, "_DIGESTS", {})
     return sqlite
 
 
@@ -382,3 +383,8 @@ def test_on_a_database_that_is_not_tested_rows_replace_each_other_and_numbers_go
     counters = database.tables.counters
     with database.writing() as connection:
         assert [statements.next_numbers(connection, counters, ID, count) for count in (2, 3, 1)] == [1, 3, 6]
+    unchanged = database.tables.unchanged
+    with database.writing() as connection:
+        statements.upsert(connection, unchanged, [{"row_line": ID, "digest": ID, "no": 2}])
+        found = [statements.digests_in(connection, unchanged, [ID, OTHER_ID], after=after) for after in (1, 2)]
+    assert found == [{ID}, set()]

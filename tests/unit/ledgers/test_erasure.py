@@ -27,6 +27,13 @@ from tests.unit.ledgers.syncs import (
 )
 
 
+@pytest.fixture(params=["sqlite", "on_postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Return an empty database; every driver is tested in tests/integration/ledgers."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def kept(database: Database, time) -> Callable[[str], Kept]:
     """Return a function that returns what the ledger keeps of a row key."""
@@ -192,3 +199,20 @@ def test_match_keys_that_may_be_of_the_same_lead_forget_it(database, ledger, req
 
     assert line not in _all_texts(database)
     assert others in _all_texts(database)
+
+
+def test_a_row_of_another_sync_whose_lead_is_erased_does_not_pass_for_unchanged(ledger, requests, erase):
+    both = Payload(b"[]", (("EmailAddress", "one@example.org"),), "A")
+    for key in ("k", "other"):
+        opened = begun(ledger("1", sync=f"sync of {key}"))
+        [intended] = opened.intend([(Entry(0, State.IN_DOUBT, key, "A", attempts=1), both)])
+        opened.write([intended.moved(State.OPEN, request_id=f"r-{key}", accepted_at=NOW)])
+        judge(requests("1", sync=f"sync of {key}"), State.UPDATED, lead_id="the lead")
+    theirs = begun(ledger("2", sync="sync of other"))
+    [found] = theirs.compare([(Entry(0, State.UNSENT, "other", "A"), both)])
+    assert found.lines_digest is not None
+    assert theirs.unchanged.keep([("other", "d" * 32, found.lines_digest)]) == 1
+
+    erase("k")
+
+    assert theirs.unchanged.among(["d" * 32]) == set()

@@ -198,7 +198,7 @@ def test_a_memory_of_version_5_is_brought_up_to_date_and_knows_what_it_knew(data
     assert (found.state, found.is_lasting) == (State.UNCHANGED, True)
     assert ledger("2").unchanged.keep([("k", "d" * 32, found.lines_digest)]) == 1
     assert ledger("3").unchanged.among(["d" * 32]) == {"d" * 32}
-    assert database.select("SELECT content FROM {table}_metadata WHERE name = 'version'") == [("6",)]
+    assert database.select("SELECT content FROM {table}_metadata WHERE name = 'version'") == [(str(SCHEMA_VERSION),)]
 
 
 def test_the_table_of_unchanged_rows_is_made_though_an_earlier_attempt_was_killed(database, ledger):

@@ -23,6 +23,13 @@ from tests.unit.ledgers.stores import RUN, Database, entry_of
 from tests.unit.ledgers.syncs import NOW, accepted, begun, judge, run_named, sent
 
 
+@pytest.fixture(params=["sqlite", "on_postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """Return an empty database; every driver is tested in tests/integration/ledgers."""
+    found: Database = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def ask(database: Database) -> Callable[..., Any]:
     """Return a function that asks one of the reports."""

@@ -88,6 +88,14 @@ def test_a_row_of_which_a_sending_is_not_settled_is_not_kept(ledger, requests, t
     assert ledger("2").unchanged.keep([("k", DIGEST, found.lines_digest)]) == 0
 
 
+@pytest.mark.parametrize("kind", ["r", "l"], ids=["row", "lead"])
+def test_a_row_whose_lines_a_person_has_deleted_is_not_kept(ledger, requests, database, kind):
+    sent(ledger("1"), requests, "k", "A", State.CREATED)
+    found = compared(ledger("2"))
+    database.run(f"DELETE FROM {{table}}_lines WHERE kind = '{kind}'")
+    assert ledger("2").unchanged.keep([("k", DIGEST, found.lines_digest)]) == 0
+
+
 # --- which rows last -----------------------------------------------------------------------------------------------
 
 
