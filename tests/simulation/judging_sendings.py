@@ -219,7 +219,8 @@ def _key(name: str, lead: dict[str, Any]) -> str | None:
 
 
 def _keys(sent: Sent) -> tuple[str | None, ...]:
-    return tuple(_key(name, sent.lead) for name in ("EmailAddress", "Phone"))
+    # As they are spelled: each spelling of a phone is a match key of its own until a lead was found by it.
+    return tuple(sent.lead.get(name) or None for name in ("EmailAddress", "Phone"))
 
 
 def _row(sent: Sent) -> str:
