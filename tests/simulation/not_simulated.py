@@ -185,7 +185,6 @@ NOT_SHOWN = {
     **dict.fromkeys(
         (
             "calls-connections-kept-on",
-            "calls-cut-off-is-complete",
             "calls-dripping-lasts",
             "calls-never-cut-off",
             "calls-unkeyed-on-kept-connections",
@@ -198,6 +197,7 @@ NOT_SHOWN = {
             "erase-leaves-kin",
             "erase-leaves-lost-requests",
             "erase-leaves-match-keys",
+            "erase-leaves-unchanged-rows",
             "erase-older-value",
             "erase-unconfirmed",
             "erase-while-open",
