@@ -82,8 +82,10 @@ class Output:
     def progress(self, name: str) -> Iterator[Progress]:
         """Yield a progress bar on the standard error; where that is no terminal, nothing is shown."""
         columns = TextColumn(name), BarColumn(), MofNCompleteColumn()
-        is_shown = self._errors.is_terminal and not self.as_json
-        with Progress(*columns, console=self._errors, transient=True, disable=not is_shown) as progress:
+        if self.as_json or not self._errors.is_terminal:
+            yield Progress(*columns, disable=True)  # not started: rich 13 ends with an empty line even so
+            return
+        with Progress(*columns, console=self._errors, transient=True) as progress:
             yield progress
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import airflow.sdk
 import psycopg2
 import pytest
 
@@ -222,4 +223,6 @@ def test_pruning_keeps_what_the_memory_points_to(request: pytest.FixtureRequest,
     ],
 )
 def test_dags_that_are_shown_can_be_parsed(code: str):
+    if "DeadlineAlert" in code and not hasattr(airflow.sdk, "AsyncCallback"):
+        pytest.skip("Airflow 3.1 has deadline alerts elsewhere")
     exec(code, {})  # noqa: S102 - our own words
