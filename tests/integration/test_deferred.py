@@ -403,6 +403,7 @@ def test_an_event_about_a_request_with_a_verdict_changes_nothing(sandbox, clock)
     wait.resume(event)
     event["requests"][0][2] = "rejected"
     assert wait.resume(event)["counts"] == {"read": 1, "created": 1}
+    assert wait.start()["counts"] == {"read": 1, "created": 1}  # read from the ledger anew
 
 
 # --- a triggerer that is full, or of another version ----------------------------------------------------------------
