@@ -274,11 +274,13 @@ class LocalAirflow(RestClient):
         self._first_answer("/execution/health", deadline)
 
     def _first_answer(self, path: str, deadline: float) -> requests.Response:
-        """Ask the API server until it answers, and look after the others meanwhile."""
+        """Ask the API server until it answers well, and look after the others meanwhile."""
         while True:
             self.check()
             with contextlib.suppress(requests.RequestException):
-                return self.get(path)
+                answer = self.get(path)
+                if answer.ok:  # while it starts, it may fail
+                    return answer
             if time.monotonic() > deadline:
                 raise self._processes.too_slow("api-server")
             time.sleep(0.1)

@@ -254,7 +254,7 @@ class CallsUnderWay:
 # ---- many at once ------------------------------------------------------------------------------------------------
 
 
-def submit(count, *, attributes=None, **arguments):
+def submit(count, *, attributes=None, timeout=2, **arguments):
     """Submit leads and return the outcomes by number, and what ended the run."""
     outcomes = {}
 
@@ -264,7 +264,7 @@ def submit(count, *, attributes=None, **arguments):
 
     async def run():
         try:
-            async for number, outcome in LeadSquaredHook(timeout=2).submit_many(numbered(), **arguments):
+            async for number, outcome in LeadSquaredHook(timeout=timeout).submit_many(numbered(), **arguments):
                 outcomes[number] = outcome
         except LeadSquaredError as error:
             return error
@@ -273,7 +273,7 @@ def submit(count, *, attributes=None, **arguments):
 
 
 def test_many_leads_are_each_accepted_once(sandbox):
-    outcomes, ended = submit(500)
+    outcomes, ended = submit(500, timeout=30)
     assert ended is None
     assert {receipt.request_id for receipt in outcomes.values()} == {post["request_id"] for post in sandbox.posts()}
 
