@@ -5,7 +5,7 @@
 #   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
 #                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
 #   make test         run all tests, three at a time, and measure their coverage
-#   make test-fast    run the tests that take less than two minutes together
+#   make test-fast    run unit, sandbox and sync tests, without coverage
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
