@@ -4,7 +4,7 @@
 #   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
 #   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
 #                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
-#   make test         run all tests, three at a time, and measure their coverage
+#   make test         run all tests, two at a time, and measure their coverage
 #   make test-fast    run unit, sandbox and sync tests, without coverage
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
@@ -95,9 +95,8 @@ demo: setup
 
 PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
 
-# One of the three mostly waits: those with a real Airflow run one after another.
 test: setup
-	@$(VENV_PYTHON) -m pytest -n 3 --no-loadscope-reorder $(if $(ARGS),$(ARGS),--cov)
+	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(if $(ARGS),$(ARGS),--cov)
 
 test-fast: setup
 	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox tests/integration/sync $(ARGS)
