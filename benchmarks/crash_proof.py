@@ -382,7 +382,7 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
     :param seed: Of the random instants.
     :param report: Called now and then with a line of progress.
     """
-    tally, chance = Tally(), random.Random(seed)  # noqa: S311 - instants, no secrets
+    tally, chance = Tally(), random.Random(seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crash-proof-")))
         url = stack.enter_context(sandbox(folder))

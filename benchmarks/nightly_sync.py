@@ -49,6 +49,22 @@ MAPPING = {
 }
 
 
+def customer(n: int) -> tuple[Any, ...]:
+    """Return the row of a customer: its id and the columns of ``MAPPING``, in order."""
+    return (
+        n,
+        f"customer{n}@example.org",
+        f"First{n}",
+        f"Last{n}",
+        f"+91-{9_000_000_000 + n}",
+        ("Pune", "Kochi", "Agra")[n % 3],
+        ("Gold", "Silver", "Bronze")[n % 3],
+        20 + n % 60,
+        n / 4,
+        f"2026-01-{1 + n % 28:02} 08:00:00",
+    )
+
+
 def fill(database: Path, rows: int) -> None:
     """Make a warehouse with a table of customers."""
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -58,21 +74,7 @@ def fill(database: Path, rows: int) -> None:
         )
         connection.executemany(
             "INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    n,
-                    f"customer{n}@example.org",
-                    f"First{n}",
-                    f"Last{n}",
-                    f"+91-{9_000_000_000 + n}",
-                    ("Pune", "Kochi", "Agra")[n % 3],
-                    ("Gold", "Silver", "Bronze")[n % 3],
-                    20 + n % 60,
-                    n / 4,
-                    f"2026-01-{1 + n % 28:02} 08:00:00",
-                )
-                for n in range(rows)
-            ),
+            (customer(n) for n in range(rows)),
         )
 
 

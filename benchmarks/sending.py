@@ -92,9 +92,7 @@ Way = Callable[[list[dict[str, Any]], int], Callable[[], None]]
 def connect(stack: ExitStack, latency: float = 0.0) -> str:
     """Start a server that takes so many seconds, point Airflow's default connection at it, and return its address."""
     command = [sys.executable, "-c", SERVER, str(latency)]
-    process = stack.enter_context(
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    )
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     stack.callback(process.kill)
     url = f"http://127.0.0.1:{int(process.stdout.readline() if process.stdout else '')}"
     extra = {"async_api_key": "k" * 40, "sync_host": url}

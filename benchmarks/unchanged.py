@@ -32,21 +32,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from benchmarks import nightly_sync
+
 ROWS_PER_SECOND, LARGEST_MB, LARGEST_RATIO = 100_000, 300, 3.0
 SAMPLE_SECONDS = 0.02
-MAPPING = {
-    "email": ["EmailAddress", "strip", "lower"],
-    "first_name": "FirstName",
-    "last_name": "LastName",
-    "phone": "Phone",
-    "city": "mx_City",
-    "plan": "mx_Plan",
-    "age": "mx_Age",
-    "revenue": "mx_Revenue",
-    "signed_up": "mx_Signed_Up_On",
-    "country": "mx_Country",
-    "note": "mx_Note",
-}
+MAPPING = {**nightly_sync.MAPPING, "country": "mx_Country", "note": "mx_Note"}
 QUERY = "SELECT * FROM customers ORDER BY id"
 _COLUMNS = (
     "id INTEGER PRIMARY KEY, email TEXT, first_name TEXT, last_name TEXT, phone TEXT, city TEXT, plan TEXT, "
@@ -58,16 +48,7 @@ _CHANGE = "UPDATE customers SET city = 'Agra (new)' WHERE id = {}"
 def _customers(rows: int) -> Iterator[tuple[Any, ...]]:
     for n in range(rows):
         yield (
-            n,
-            f"customer{n}@example.org",
-            f"First{n}",
-            f"Last{n}",
-            f"+91-{9_000_000_000 + n}",
-            ("Pune", "Kochi", "Agra")[n % 3],
-            ("Gold", "Silver", "Bronze")[n % 3],
-            20 + n % 60,
-            n / 4,
-            f"2026-01-{1 + n % 28:02} 08:00:00",
+            *nightly_sync.customer(n),
             "India",
             None if n % 4 else f"Called {n % 7} times, prefers to be written to",
         )

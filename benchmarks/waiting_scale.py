@@ -69,7 +69,7 @@ async def serve_sandbox(folder: Path, count: int) -> None:
 def start_sandbox(stack: ExitStack, folder: Path, count: int) -> tuple[str, list[str]]:
     """Start it in a process of its own; return its address and the RequestIds."""
     command = ["-m", "benchmarks.waiting_scale", "--serve", str(folder), "--requests", str(count)]
-    process = stack.enter_context(subprocess.Popen([sys.executable, *command], cwd=_ROOT))  # noqa: S603 - our own
+    process = stack.enter_context(subprocess.Popen([sys.executable, *command], cwd=_ROOT))
     stack.callback(process.terminate)
     port = folder / "port"
     while not port.exists() or not port.read_text():
@@ -222,7 +222,7 @@ def measure_process(folder: Path, mode: str, *, profiled: bool) -> dict[str, Any
     """Run one process of the sensor and return what it says, with its memory in MB before and at the most."""
     command = [sys.executable, "-m", "benchmarks.waiting_scale", "--inside", str(folder), "--mode", mode]
     begins, ends = folder / "begins", folder / "ends"
-    with subprocess.Popen(  # noqa: S603 - our own
+    with subprocess.Popen(
         [*command, *(["--profile"] if profiled else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

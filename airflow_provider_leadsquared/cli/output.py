@@ -37,7 +37,7 @@ class Output:
         """Print a document, if JSON is wanted."""
         if self.as_json and not self._has_printed_json:
             self._has_printed_json = True
-            print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - what the command is for
+            print(json.dumps(document, indent=2, ensure_ascii=False))
 
     def print_line(self, text: str = "", *, style: str | None = None) -> None:
         """Print a line for people; it is folded at the terminal's edge."""
@@ -64,7 +64,7 @@ class Output:
         with self._console.capture() as drawn:
             self._console.print(table)
         lines = [line.rstrip() for line in drawn.get().splitlines()]
-        print("", *[line for line in lines if line], sep="\n")  # noqa: T201 - what the command is for
+        print("", *[line for line in lines if line], sep="\n")
 
     def print_error(self, message: str) -> None:
         """Print why a command could not do what was asked."""

@@ -201,4 +201,4 @@ def _everything_kept(home: Path) -> Iterator[tuple[str, str]]:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             if table != "dag_code":
-                yield table, repr(database.execute(f'SELECT * FROM "{table}"').fetchall())  # noqa: S608 - own names
+                yield table, repr(database.execute(f'SELECT * FROM "{table}"').fetchall())

@@ -425,7 +425,7 @@ def test_text_that_is_not_utf8_is_not_shown(on_sqlite):
 # Drivers that are not installed here
 
 
-class Said(Exception):  # noqa: N818
+class Said(Exception):
     pass
 
 

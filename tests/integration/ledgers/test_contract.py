@@ -146,7 +146,7 @@ def test_a_reason_of_1000_characters_and_a_key_of_250_come_back(ledger_database:
     assert ledger_database.ledger().load().entries == by_identity(entry)
 
 
-KEYS_THAT_DATABASES_TAKE_FOR_EQUAL = ["a", "A", "a ", "á", "ａ", "a\u200b", "ss", "ß", " a", "1", "1.0", "01", ""]  # noqa: RUF001
+KEYS_THAT_DATABASES_TAKE_FOR_EQUAL = ["a", "A", "a ", "á", "ａ", "a\u200b", "ss", "ß", " a", "1", "1.0", "01", ""]
 
 
 def test_row_keys_that_a_database_takes_for_equal_are_kept_apart(ledger_database: LedgerDatabase):

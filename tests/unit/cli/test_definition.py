@@ -75,7 +75,7 @@ def test_airflow_ends_with_the_exit_code_of_the_command(monkeypatch):
 
 
 def test_the_module_is_a_program():
-    shown = subprocess.run(  # noqa: S603 - our own
+    shown = subprocess.run(
         [sys.executable, "-m", "airflow_provider_leadsquared", "--help"], check=True, capture_output=True, text=True
     )
     assert "Exit codes: 0 all is well" in shown.stdout

@@ -20,7 +20,7 @@ from tests.unit.notifications.test_leadsquared_notifier import RUN, ti
 
 @pytest.fixture
 def dag() -> Any:
-    # Imported by name: Airflow's stub of its SDK does not have all that is there.
+    # By name, so that mypy does not read it: the types that Airflow ships for its SDK lack names that the example uses.
     verdicts_by_seven = import_module("dags_examples.verdicts_by_seven")
 
     return next(

@@ -69,7 +69,7 @@ TRANSFORMED = [
     ("text", dt.datetime(2024, 2, 29, 1, tzinfo=IST), "2024-02-28 19:30:00"),
     ("text", uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
     ("date", dt.date(2024, 2, 29), dt.date(2024, 2, 29)),
-    ("date", dt.datetime(2024, 2, 29, 13, 5), dt.date(2024, 2, 29)),  # noqa: DTZ001
+    ("date", dt.datetime(2024, 2, 29, 13, 5), dt.date(2024, 2, 29)),
     ("date", dt.datetime(2024, 2, 29, 1, tzinfo=IST), dt.date(2024, 2, 28)),
     ("date", " 2024-02-29 ", dt.date(2024, 2, 29)),
     ("date", "2024-02-29 13:05:09", dt.date(2024, 2, 29)),
