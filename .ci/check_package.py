@@ -16,8 +16,12 @@ from email.parser import Parser
 from pathlib import Path
 
 PACKAGE = "airflow_provider_leadsquared"
-#: What is no Python code and has to be there all the same.
-DATA = ("py.typed", "api/schemas/capture.json", "cli/templates/report.html", "tasks/row_sources/database_words.txt")
+#: The package's files as they stand in the repository: all of them have to be in the wheel and in the sdist.
+FILES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in Path(PACKAGE).rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+)
 COMMANDS = (
     ("-m", "airflow", "providers", "get", "airflow-provider-leadsquared"),
     ("-m", f"{PACKAGE}.sandbox", "--help"),
@@ -33,7 +37,7 @@ def wheel_faults(path: Path) -> list[str]:
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
         text = wheel.read(metadata).decode()
     readme = Parser().parsestr(text).get_payload()
-    faults = [f"{path.name} lacks {name}" for name in DATA if f"{PACKAGE}/{name}" not in names]
+    faults = [f"{path.name} lacks {name}" for name in FILES if f"{PACKAGE}/{name}" not in names]
     faults += [
         f"{path.name} has {name}, which is not part of the package"
         for name in names
@@ -51,7 +55,7 @@ def sdist_faults(path: Path) -> list[str]:
     """Return what is wrong with the sdist."""
     with tarfile.open(path) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    needed = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", *(f"{PACKAGE}/{name}" for name in DATA)}
+    needed = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", *(f"{PACKAGE}/{name}" for name in FILES)}
     faults = [f"{path.name} lacks {name}" for name in sorted(needed - names)]
     allowed = (f"{PACKAGE}/", *needed, ".gitignore")
     return faults + [f"{path.name} has {name}" for name in sorted(names) if not name.startswith(allowed)]
@@ -77,6 +81,9 @@ def command_faults() -> list[str]:
 
 def main(folder: Path) -> int:
     """Print what is wrong, and return how the process ends."""
+    if "py.typed" not in FILES:
+        print(f"run this in the repository: there is no {PACKAGE}/py.typed here", file=sys.stderr)
+        return 1
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     faults = [*wheel_faults(wheel), *sdist_faults(sdist), *command_faults()]
     for fault in faults:
