@@ -1,0 +1,41 @@
+"""What the examples say of themselves, where no run shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+import airflow.sdk
+import pytest
+import time_machine
+from airflow.timetables.base import TimeRestriction
+
+#: Of 2 a.m. in India.
+TWO_AT_NIGHT = datetime(2026, 1, 15, 20, 30, tzinfo=UTC)
+
+
+def as_the_scheduler_has_it(timetable: Any) -> Any:
+    """Store a timetable and read it again."""
+    try:
+        from airflow.serialization.decoders import decode_timetable
+        from airflow.serialization.encoders import encode_timetable
+    except ImportError:  # Airflow 3.1
+        serialized: Any = import_module("airflow.serialization.serialized_objects")
+        decode_timetable, encode_timetable = serialized.decode_timetable, serialized.encode_timetable
+    return decode_timetable(encode_timetable(timetable))
+
+
+@pytest.mark.parametrize("name", ["warehouse_to_leadsquared", "verdicts_by_seven"])
+@pytest.mark.parametrize("since_two", [timedelta(minutes=1), timedelta(hours=2), timedelta(hours=12)], ids=str)
+def test_switched_on_at_any_hour_a_nightly_example_waits_for_the_coming_night(name: str, since_two: timedelta):
+    if name == "verdicts_by_seven" and not hasattr(airflow.sdk, "AsyncCallback"):
+        pytest.skip("Airflow 3.1 has deadline alerts elsewhere")
+    example = import_module(f"dags_examples.{name}")
+    dag = next(value.dag for value in vars(example).values() if isinstance(value, airflow.sdk.BaseOperator))
+    timetable = as_the_scheduler_has_it(dag.timetable)
+    with time_machine.travel(TWO_AT_NIGHT + since_two, tick=False):
+        night = timetable.next_dagrun_info(
+            last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
+        )
+    assert night.run_after == TWO_AT_NIGHT + timedelta(days=1)
