@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ DELIVERED = {
     "approve_first_send": 4,  # the last, for it waits longest
 }
 QUESTION = "taskInstances/approve/-1/hitlDetails"
-#: Seconds that a person takes to answer. Airflow's scheduler fails a task that goes on before it has noticed that its
-#: process ended.
-THINKING = 10
+#: A person takes longer to answer. Airflow's scheduler fails a task that goes on before it has noticed that the task's
+#: first process has ended.
+THINKING = timedelta(seconds=20)
 
 
 class Examples:
@@ -53,7 +54,6 @@ class Examples:
 
     def __init__(self, airflow: LocalAirflow, confs: dict[str, dict[str, Any]]) -> None:
         self.airflow = airflow
-        self._asked_at = 0.0
         self.runs = {dag_id: self._start(dag_id, conf) for dag_id, conf in confs.items()}
 
     def _start(self, dag_id: str, conf: dict[str, Any]) -> str:
@@ -85,10 +85,12 @@ class Examples:
 
     def _approve(self, tasks: list[TaskInstance]) -> None:
         """Press Approve when the question has been there for a while."""
-        if {task.task_id: task.state for task in tasks}.get("approve") not in ("awaiting_input", "deferred"):
-            return
-        self._asked_at = self._asked_at or time.monotonic()
-        if time.monotonic() > self._asked_at + THINKING:
+        asked = [
+            task.start_date
+            for task in tasks
+            if task.task_id == "approve" and task.state in ("awaiting_input", "deferred") and task.start_date
+        ]
+        if asked and datetime.now(UTC) - asked[0] > THINKING:
             with suppress(LocalAirflowError):  # it was answered a moment ago
                 answer = {"chosen_options": ["Approve"], "params_input": {}}
                 self.airflow.api("PATCH", f"{self._approved_run}/{QUESTION}", json=answer)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import airflow.sdk
@@ -11,6 +13,7 @@ import pytest
 import time_machine
 from airflow.timetables.base import TimeRestriction
 
+PROJECT = Path(__file__).parents[2]
 #: Of 2 a.m. in India.
 TWO_AT_NIGHT = datetime(2026, 1, 15, 20, 30, tzinfo=UTC)
 
@@ -39,3 +42,19 @@ def test_switched_on_at_any_hour_a_nightly_example_waits_for_the_coming_night(na
             last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
         )
     assert night.run_after == TWO_AT_NIGHT + timedelta(days=1)
+
+
+def test_the_gallery_shows_every_example():
+    page = (PROJECT / "docs" / "examples.md").read_text()
+    files = {path.name for path in (PROJECT / "dags_examples").glob("*.py")}
+    assert set(re.findall(r"literalinclude\} \.\./dags_examples/(\w+\.py)", page)) == files
+    assert set(re.findall(r"^\| \[(\w+)\]\(#", page, re.MULTILINE)) == {Path(file).stem for file in files}
+
+
+#: It is the whole nightly sync: preparation, mapping, report and parameters.
+LONGER = {"warehouse_to_leadsquared.py"}
+
+
+def test_examples_are_short():
+    lines = {path.name: len(path.read_text().splitlines()) for path in (PROJECT / "dags_examples").glob("*.py")}
+    assert {name for name, count in lines.items() if count > 80} == LONGER
