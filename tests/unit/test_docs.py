@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import airflow.sdk
 import psycopg2
 import pytest
+from airflow.cli.cli_parser import get_parser
+from packaging.version import Version
 
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.api.regions import REGIONS
@@ -28,6 +31,7 @@ from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from airflow_provider_leadsquared.tasks import metrics
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
+from docs import ladder_drawing
 
 PROJECT = Path(__file__).parents[2]
 PAGES = {
@@ -103,6 +107,33 @@ def test_links_lead_somewhere(page: str):
         if anchor:
             headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, anchor
+
+
+#: Airflow's commands that are younger than 3.1.
+SINCE = {"leadsquared": "3.2", "state-store": "3.3"}
+AIRFLOW_COMMANDS = sorted(
+    {
+        line.removeprefix("$ ")
+        for text in PAGES.values()
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        for line in map(str.strip, block.splitlines())
+        if re.match(r"(\$ )?(\w+=\S+ )*airflow ", line)
+    }
+)
+
+
+@pytest.mark.parametrize("command", AIRFLOW_COMMANDS)
+def test_airflow_has_the_commands_that_are_shown(command: str, capsys: pytest.CaptureFixture[str]):
+    words = [word for word in shlex.split(command, comments=True) if not re.match(r"\w+=", word)][1:]
+    if Version(airflow.__version__) < Version(SINCE.get(words[0], "3.1")):
+        pytest.skip("this Airflow does not have it yet")
+    with pytest.raises(SystemExit) if "--help" in words else nullcontext():  # which ends well
+        assert get_parser().parse_args(words).func
+
+
+def test_the_drawing_of_retries_and_polls_is_the_plans():
+    assert ladder_drawing.PICTURE.read_text() == ladder_drawing.drawing(), "run: python docs/ladder_drawing.py --write"
+    assert f"{len(ladder_drawing.polls())} polls" in PAGES["docs/waiting.md"]
 
 
 class Database:
