@@ -155,7 +155,8 @@ class Database:
         )
         self.run(
             "INSERT INTO customers (customer_id, updated_at, closed_on) VALUES "
-            "(4711, '2026-01-01', NULL), (4712, '2026-01-01', NULL), (8, '2026-01-01', '2026-01-02'), (9, NULL, NULL)"
+            "(4711, '2026-01-01', NULL), (4712, '2026-01-01', NULL), (4714, '2026-01-01', NULL), "
+            "(8, '2026-01-01', '2026-01-02'), (9, NULL, NULL)"
         )
         for _ in range(2):  # as on two nights
             for statement in PRESENT_CUSTOMERS:
@@ -183,6 +184,7 @@ class Database:
             Entry(2, State.OPEN, "4713", run.run_id, request_id="r3", accepted_at=1.0),
         ]
         intents = [Entry(entry.row, State.IN_DOUBT, entry.row_key, entry.fingerprint) for entry in entries]
+        ledger.claim(run.run_id)
         ledger.begin()
         ledger.intend([(intent, Payload(b"{}", (), intent.fingerprint)) for intent in intents])
         ledger.write(entries)
@@ -217,13 +219,25 @@ def test_the_examples_statements_run(request: pytest.FixtureRequest, database: s
     warehouse: Database = request.getfixturevalue(database)
     run = ("warehouse_to_leadsquared", "scheduled__2026-01-02")
 
-    assert len(warehouse.run(SELECT)) == 3
+    assert len(warehouse.run(SELECT)) == 4
     assert warehouse.run(SENT, *run) == [("created", 1), ("open", 1), ("rejected", 1)]
     assert sorted(warehouse.run(NOT_TAKEN, *run)) == [
         ("invalid", "no_match_key", 1, "4714"),
         ("rejected", "MXDuplicateEntryException", 1, "4712"),
     ]
     assert warehouse.run(STILL_OPEN, run[0])[0][0] == 1
+
+
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_who_is_not_in_the_crm_is_named_with_state_and_reason_also_if_set_aside(
+    request: pytest.FixtureRequest, database: str
+):
+    (statement,) = re.findall(r"<!-- statement: not_in_the_crm -->\n\n```sql\n(.*?)```", NIGHTLY, re.DOTALL)
+    assert request.getfixturevalue(database).run(statement) == [
+        (9, None, None),
+        (4712, "rejected", "MXDuplicateEntryException"),
+        (4714, "invalid", "no_match_key"),
+    ]
 
 
 @pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
