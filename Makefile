@@ -127,6 +127,7 @@ simulate: setup
 
 docs: setup
 	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	@$(VENV_PYTHON) .ci/check_site.py build/docs
 	@echo "The site is in build/docs/index.html"
 
 package: $(PACKAGE_STAMP)

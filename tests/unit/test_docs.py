@@ -131,6 +131,28 @@ def test_airflow_has_the_commands_that_are_shown(command: str, capsys: pytest.Ca
         assert get_parser().parse_args(words).func
 
 
+#: Commands of this project that a page names as code, such as those by which its figures are made.
+_PROGRAMS = r"python3? (?:-m )?(?:benchmarks|docs|demo|tests|airflow_provider_leadsquared)[\w./]*"
+OWN_COMMANDS = sorted(
+    {
+        (page, command)
+        for page, text in PAGES.items()
+        for command in re.findall(rf"(?:`|^\$? ?)({_PROGRAMS}|make [a-z][a-z-]*)", text, re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "command"), OWN_COMMANDS)
+def test_a_command_that_a_page_names_is_there(page: str, command: str):
+    program, *words = command.split()
+    if program == "make":
+        targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+        assert words[0] in targets, page
+        return
+    path = PROJECT / (words[-1].replace(".", "/") if words[0] == "-m" else words[-1])
+    assert any(one.is_file() for one in (path, path.with_suffix(".py"), path / "__main__.py")), page
+
+
 def test_the_drawing_of_retries_and_polls_is_the_plans():
     assert ladder_drawing.PICTURE.read_text() == ladder_drawing.drawing(), "run: python docs/ladder_drawing.py --write"
     assert f"{len(ladder_drawing.polls())} polls" in PAGES["docs/waiting.md"]
