@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     ERASED,
     Intent,
     LeadLine,
+    Line,
     MemoryRow,
     Refusal,
     RowLine,
@@ -224,8 +225,7 @@ class LeadMemory(KeyMoves):
     def add(self, sending: Sending) -> None:
         """Note a sending that may have been taken beside the one that is known."""
         self.sendings[sending.sending_id] = sending
-        for line_id in sending.lines:
-            line = self.lines[line_id]
+        for line in self._lines_of(sending):
             if sending.sending_id not in line.unsettled:
                 line.unsettled.append(sending.sending_id)
 
@@ -242,7 +242,7 @@ class LeadMemory(KeyMoves):
         :param lead: The lead that it reached: the id of its line. Needed if it is confirmed.
         :param refusal: Why it was rejected. Needed if it is.
         """
-        lines = [self.lines[line_id] for line_id in sending.lines]
+        lines = self._lines_of(sending)
         fingerprint = sending.row.fingerprint
         is_overtaken = any(
             line.no > sending.no and line.last is not None and line.last.fingerprint != fingerprint for line in lines
@@ -263,6 +263,10 @@ class LeadMemory(KeyMoves):
             if sending.sending_id in line.unsettled:
                 line.unsettled.remove(sending.sending_id)
         self.sendings.pop(sending.sending_id, None)
+
+    def _lines_of(self, sending: Sending) -> list[Line]:
+        """Return the lines that a sending concerns, as far as they were not erased since."""
+        return [self.lines[line_id] for line_id in sending.lines if line_id in self.lines]
 
     def _confirm(self, sending: Sending, state: State, lead: str, known: RowLine, *, is_overtaken: bool) -> None:
         line = self._lead(lead)
