@@ -33,9 +33,9 @@ def compared(monkeypatch):
     keys: list[int] = []
     encode = SyncRun._encode
 
-    def noting(run, number, row, digest):
+    def noting(run, number, row, *more):
         keys.append(row[0])
-        return encode(run, number, row, digest)
+        return encode(run, number, row, *more)
 
     monkeypatch.setattr(SyncRun, "_encode", noting)
     return keys
@@ -135,6 +135,27 @@ def test_what_a_function_returns_now_is_sent_though_the_column_is_unchanged(sand
     assert compared == []
     SUFFIX["text"] = " (new)"
     assert run_night(Night("4"), clock, on_sqlite, mapping=mapping) == {"read": 2, "open": 2}
+
+
+def test_a_function_is_called_once_for_a_row_and_its_result_is_what_is_sent(sandbox, clock, on_sqlite):
+    """A second call may return another value: one that takes it from what it is given, or that asks elsewhere."""
+    calls: list[str] = []
+
+    def numbered(city):
+        calls.append(city)
+        return f"{city} {len(calls)}"
+
+    on_sqlite.fill(1)
+    run_night(Night("1"), clock, on_sqlite, mapping={**MAPPING, "city": ["mx_City", numbered]})
+    assert values_in_crm(sandbox) == {"customer0@example.org": ("Pune 1", "Gold")}
+
+
+def test_a_function_that_fails_is_called_once_for_a_row_too(sandbox, clock, on_sqlite):
+    answers = iter(["Pune"])
+    on_sqlite.fill(2)
+    mapping = {**MAPPING, "city": ["mx_City", lambda city: next(answers)]}
+    counts = run_night(Night("1"), clock, on_sqlite, mapping=mapping, allowed_rejects=1)
+    assert counts == {"read": 2, "invalid": 1, "open": 1}
 
 
 # --- rules that compare rows ---------------------------------------------------------------------------------------
