@@ -56,6 +56,7 @@ def line_values(line: Line) -> tuple[Any, ...]:
         details["success"] = line.success and [line.success.no, line.success.match_keys, line.success.lead]
         details["refusal"] = line.refusal and _in_order(line.refusal)
         details["sent"] = line.sent
+        details["waits_since"] = line.waits_since
     elif isinstance(line, KeyLine):
         kind, moved, proved, lead = _KEY, line.moved, line.proved, line.lead
         details["kin"] = sorted(line.kin)
@@ -85,6 +86,7 @@ def read_line(values: Sequence[Any]) -> Line:
             success and Success(success[0], _match_keys(success[1]), success[2]),
             refusal and Refusal(*refusal),
             get("sent"),
+            get("waits_since") or 0,
         )
     if kind == _KEY:
         return KeyLine(*common, lead, proved, moved, set(get("kin") or ()))

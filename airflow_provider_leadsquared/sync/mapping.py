@@ -142,18 +142,14 @@ class ColumnMapping:
         Return the lead of a row, as ``encode_lead`` takes it.
 
         :param row: The values in the order of the columns.
-        :param results: What transforms have made of its values already, by attribute: a value, or the error of one that
-            failed. They are not called again.
+        :param results: What transforms have made of its values already, by attribute; they are not called again.
         :raises InvalidLeadError: A transform failed; the exception names it and the column, but shows no value.
         """
         lead = dict(zip(self._names_picked, self._pick(row), strict=True))
         for attribute, column, transforms in self._chains:
-            if attribute not in results:
-                lead[attribute] = transformed(lead[attribute], attribute, column, transforms)
-            elif isinstance(results[attribute], InvalidLeadError):
-                raise results[attribute]
-            else:
-                lead[attribute] = results[attribute]
+            called = attribute in results
+            value = lead[attribute]
+            lead[attribute] = results[attribute] if called else transformed(value, attribute, column, transforms)
         if self.constants:
             lead.update(self.constants)
         return lead

@@ -221,14 +221,15 @@ class SyncRun:
         self._staging.add_unchanged(unchanged.items())
         return (row for row in zip(numbers, rows, digests, results, strict=True) if row[0] not in unchanged)
 
-    def _encode(
-        self, number: int, row: Sequence[Any], digest: str | None, results: Mapping[str, Any]
-    ) -> StagedRow:
+    def _encode(self, number: int, row: Sequence[Any], digest: str | None, results: Mapping[str, Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""
         row_key: str | None = None
         options = self._options
         try:
             row_key = self._columns.row_key(row)
+            for result in results.values():
+                if isinstance(result, InvalidLeadError):
+                    raise result
             payload = options.api.encode(
                 self._columns.lead(row, results),
                 null_handling=options.null_handling,
