@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -161,6 +162,7 @@ SAME_MEANING: list[Deviation] = [
     another_success_code,
     encoded_once_more,
 ]
+OTHER_JSON: list[Any] = [[], None, 7, "OK", {}, {"status": "error"}, {"status": "ok", "data": {}}]
 #: LeadSquared may have done its work behind all of these.
 BEHIND_ANOTHER_SERVER: list[Deviation] = [
     cut_off,
@@ -169,7 +171,7 @@ BEHIND_ANOTHER_SERVER: list[Deviation] = [
     other(500, {"message": "Internal server error"}),
     other(504, {"message": "Endpoint request timed out"}),
     server_error_code,
-    *(other(200, value) for value in ([], None, 7, "OK", {}, {"status": "error"}, {"status": "ok", "data": {}})),
+    *(other(200, value) for value in OTHER_JSON),
 ]
 
 
@@ -311,16 +313,27 @@ SAME_STATUS: list[Deviation] = [
     *(created_as(spellings) for spellings in ((0, 1), ("false", "True"), ("0", "1"), (0.0, 1.0))),
     reason_in_message,
 ]
+NO_TASK: list[Any] = [None, [], "Success", {}]
+NO_FLAG: list[Any] = [None, 2, "yes", [True]]
+NO_ID: list[Any] = [None, "", " ", [], True, "x" * 200]
+NO_MESSAGE: list[Any] = [None, "", [], 7, "done", {}]
+
+
+def instead(value: Any, _: Any) -> Any:
+    """Put a value in the place of another."""
+    return value
+
+
 STATUS_DEVIATIONS: list[Deviation] = [
     *SAME_STATUS,
     *BEHIND_ANOTHER_SERVER,
     *(other(code, {"message": text}) for code, text in ((403, "Forbidden"), (404, "No"), (429, "Too Many Requests"))),
     of_another_request,
-    *(less_is_said(set_task(value)) for value in (None, [], "Success", {})),
-    *(less_is_said(status_word(lambda word, new=new: new)) for new in ("In-Process", "", "Done", "None")),
-    *(less_is_said(inner_lead(IsCreated=value)) for value in (None, 2, "yes", [True])),
-    *(less_is_said(inner_lead(RelatedId=value)) for value in (None, "", " ", [], True, "x" * 200)),
-    *(less_is_said(change_message(lambda message, new=new: new)) for new in (None, "", [], 7, "done", {})),
+    *(less_is_said(set_task(value)) for value in NO_TASK),
+    *(less_is_said(status_word(partial(instead, value))) for value in ("In-Process", "", "Done", "None")),
+    *(less_is_said(inner_lead(IsCreated=value)) for value in NO_FLAG),
+    *(less_is_said(inner_lead(RelatedId=value)) for value in NO_ID),
+    *(less_is_said(change_message(partial(instead, value))) for value in NO_MESSAGE),
 ]
 
 
