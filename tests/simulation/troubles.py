@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.call_faults import LATE, LOST, REFUSED, RESET_AFTER, RESET_BEFORE, Trouble, sandbox_fault
-from tests.simulation.plan import Event
+from tests.simulation.events import Event
 from tests.simulation.timeline import START, Worker
 
 
