@@ -34,6 +34,8 @@ class FaultDrawing:
                 self._window(end, "queue", {"what": rng.choice(theme.queue_faults), "share": rng.choice(theme.shares)})
         if "rejects" in parts:
             self._window(end, "queue", {"what": "reject", "share": rng.choice((0.1, 0.3))})
+        if "backlog" in parts:
+            self._window(end, "backlog", {"seconds": rng.choice(theme.backlogs)})
         if "ledger" in parts:
             self._window(end, "ledger", {"what": rng.choice(theme.ledger_faults), "share": 1.0})
         runs = [event.facts["run"] for event in self._events if event.kind in ("run", "capture")]

@@ -70,6 +70,7 @@ class Simulation:
             "clear": self.runs.do_clear,
             "edit": others.do_edit,
             "settings": others.do_settings,
+            "backlog": self._backlog,
             "ledger lost": others.do_ledger_lost,
             "prune": others.do_prune,
         }
@@ -225,11 +226,22 @@ class Simulation:
         self.warehouse[facts["customer"]] = facts["email"], facts["phone"], facts["city"]
         self.tell(str(event))
 
+    def _backlog(self, event: Event) -> None:
+        """Let LeadSquared keep back what it accepts for a while."""
+        account = self.account
+
+        def work(seconds: float) -> None:
+            account.run_due()
+            account.settings = account.settings.changed({"queue_delay": seconds})
+
+        usual = account.settings.queue_delay
+        work(event.facts["seconds"])
+        self.timeline.at(START + event.facts["until"], lambda: work(usual))
+        self.tell(str(event))
+
     def _drop(self, event: Event) -> None:
         self.warehouse.pop(event.facts["customer"], None)
         self.tell(str(event))
-
-    # --- tasks
 
 
 def _offset(begun: float, facts: dict[str, Any]) -> Any:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
 SETTLE_TIMEOUT = 36_570.0
+#: Seconds for which another run's intent is taken for one that is at work: it is posted in 60 s, or never.
+INTENT_TIMEOUT = 60.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
 #: readings of the ladder.
 POLLS_OF_A_REQUEST = 44
@@ -48,7 +50,8 @@ class SendingJudge:
         self._check_calls()
         self._check_attempts()
         if self._is_memory_whole:
-            self._check_order()
+            if "new row keys" not in self._simulation.plan.parts:  # else values do not say whose they are
+                self._check_order()
             self._check_not_again()
 
     def _rows_sent(self) -> Iterator[tuple[Sent, int, float]]:
@@ -117,10 +120,28 @@ class SendingJudge:
                 if group not in doubtful and self._should_have_waited(sent, earlier):
                     self._fail(f"A14 {sent.worker.name} sends {sent.lead} while {earlier.lead} is open at its lead")
                 doubtful.add(group)
-            is_same = earlier is not None and (earlier.lead, _sync(earlier)) == (sent.lead, _sync(sent))
+            is_same = earlier is not None and _content(earlier) == _content(sent)
+            if is_same and earlier is not None and self._is_at_work(earlier, sent, read_at):
+                self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, while {earlier.worker.name} sends it")
             if is_same and earlier is not None and group not in doubtful and not self._may_be_intended(sent, read_at):
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
             last[group] = sent
+
+    def _is_at_work(self, earlier: Sent, sent: Sent, at: float) -> bool:
+        """Tell whether another run had just sent the very same, and nothing says that its worker is gone."""
+        workers = earlier.worker, sent.worker
+        runs = [worker.name.partition(".")[0] for worker in workers]
+        refused = self._simulation.ledger.refused
+        return (
+            runs[0] != runs[1]
+            and sent.at - earlier.at < INTENT_TIMEOUT
+            and {earlier.fault, sent.fault} <= {None, "late"}
+            and earlier.is_receipt_delivered
+            and earlier.request is not None
+            and self._simulation.wire.known_at.get(earlier.request.id, at) >= at
+            and not any(worker.was_paused or worker.is_dead or worker in refused for worker in workers)
+            and "clocks" not in self._simulation.plan.parts
+        )
 
     def _may_be_intended(self, sent: Sent, at: float) -> bool:
         """Tell whether a run that had not ended may have intended other values of the row, and not sent them."""
@@ -184,7 +205,7 @@ class SendingJudge:
     def _check_attempts(self) -> None:
         """Demand that the result table counts each sending that was accepted, where one try was all there was."""
         simulation = self._simulation
-        if not self._is_memory_whole or "ledger" in simulation.plan.parts:
+        if not self._is_memory_whole or {"ledger", "new row keys"} & simulation.plan.parts:
             return
         tries = Counter((one.run, one.task) for one in simulation.instances for _ in range(one.try_number))
         received: Counter[tuple[str, str]] = Counter()
@@ -225,6 +246,11 @@ def _keys(sent: Sent) -> tuple[str | None, ...]:
 
 def _row(sent: Sent) -> str:
     return str(sent.lead.get("mx_City")).partition(".")[0]
+
+
+def _content(sent: Sent) -> tuple[Any, ...]:
+    """Return what is sent, by which sync; by what the lead is found does not change what is stored."""
+    return {**sent.lead, "SearchBy": None}, sent.parameters, _sync(sent)
 
 
 def _sync(sent: Sent) -> bool:

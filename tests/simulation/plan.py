@@ -136,7 +136,7 @@ class _Drawing:
             facts["full_refresh"] = True
         if "replay" in parts and rng.random() < 0.4:
             facts["replay"] = True
-        begin = at + rng.random() * rng.choice((5.0, 60.0, 6 * HOUR))
+        begin = at + rng.random() * rng.choice(theme.spreads)
         self._events.append(Event(begin, "run", facts))
         if "cleared" in parts and rng.random() < theme.clears:
             self._events.append(Event(at + rng.random() * rng.choice(theme.clear_times), "clear", {"run": run}))

@@ -29,6 +29,7 @@ PARTS = {
     "second sync": 0.2,
     "rejects": 0.3,
     "behaviour": 0.12,
+    "backlog": 0.0,
     "unmoved keys": 0.0,
     "other settings": 0.0,
     "plain phones": 0.0,
@@ -107,6 +108,7 @@ class Theme:
     :param change_times: Seconds from a night to a change, at most.
     :param partitions: How many instances a mapped sync has.
     :param twice: Share of the nights with two runs.
+    :param spreads: Seconds from a night to a run, at most.
     :param edits: How much others change in a night.
     :param edit_kinds: What they do.
     :param edit_times: Seconds from a night to what they do, at most.
@@ -121,6 +123,7 @@ class Theme:
     :param tasks: Of which tasks, and of which tries.
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
+    :param backlogs: Seconds for which LeadSquared's queue keeps requests back, where it does so for a while.
     :param suspended: Share of the pauses in which the whole machine stands still.
     :param ledger_faults: What is wrong with the ledger's database.
     :param call_shares: Share of the calls that a fault meets.
@@ -148,6 +151,7 @@ class Theme:
     change_times: tuple[float, ...] = (-600.0, 0.5, 5.0, HOUR, 12 * HOUR)
     partitions: tuple[int, ...] = (1, 2, 3)
     twice: float = 0.4
+    spreads: tuple[float, ...] = (5.0, 60.0, 6 * HOUR)
     edits: tuple[int, int] = (0, 2)
     edit_kinds: tuple[str, ...] = ("value", "value", "key", "key", "gone", "new")
     edit_times: tuple[float, ...] = (DAY,)
@@ -170,6 +174,7 @@ class Theme:
     )
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
+    backlogs: tuple[float, ...] = (HOUR, 8 * HOUR, 14 * HOUR)
     suspended: float = 0.3
     ledger_faults: tuple[str, ...] = ("away", "slow", "lost_commit")
     call_shares: tuple[float, ...] = (0.1, 0.3, 0.7, 1.0)

@@ -107,6 +107,8 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
     match what:
         case "system_errors":
             return sandbox_fault(what, count=rng.choice((1, 1, 2, 5, 10)))
+        case "ten_errors":
+            return sandbox_fault("system_errors", count=10)
         case "all_attempts":
             return sandbox_fault("system_errors", count=11)
         case "reject" | "repeated_request_id":

@@ -54,6 +54,8 @@ class Sent:
     is_receipt_delivered: bool = False
     is_from_pause: bool = False
     lead: dict[str, Any] = field(default_factory=dict)
+    #: The query parameters that say what becomes of an existing lead.
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 #: System errors after which a request has no attempt left.
@@ -184,6 +186,7 @@ class Wire:
         sent.fault = trouble.name if trouble else None
         sent.is_from_pause = is_paused
         sent.lead = dict(call.endpoint.read_lead(call.body) or {})
+        sent.parameters = {name: value for name, value in call.query.items() if not name.endswith("key")}
         self.sent.append(sent)
         return sent
 
