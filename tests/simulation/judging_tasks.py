@@ -148,6 +148,8 @@ class TaskJudge:
             run, task, *_ = worker.name.split(".")
             if run != instance.run or task != "send" or worker.is_dead or not sent.is_receipt_delivered:
                 continue
+            if sent.at > instance.given_at:
+                continue  # the task was cleared later, and has another sensor behind it
             closes = any(
                 one.kind == "run" and one.facts["run"] == run and one.facts["close_after"] for one in simulation.events
             )

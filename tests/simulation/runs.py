@@ -175,6 +175,7 @@ class Runs:
                 )
 
         instance = TaskInstance(self._simulation, run, "wait", 0, 2, act, ended, try_number=try_number)
+        instance.given_at = self._simulation.timeline.now
         instance.missing_outputs = given.count(None) if isinstance(given, list) else 0
         self._begin(instance)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.simulation import judging_sendings
 from tests.simulation.call_faults import Trouble, sandbox_fault
+from tests.simulation.events import Event
 from tests.simulation.judged_world import EMAIL, FLAPS, HOUR, PHONE, World, lead
 from tests.simulation.ledger import LOCK_SECONDS, WorkerConnection
 from tests.simulation.timeline import Violation, Worker
@@ -117,6 +118,31 @@ def test_a_request_whose_verdict_was_shown_to_no_poll_may_be_open():
     breaks("A2", world.verdicts)
 
 
+@pytest.mark.parametrize("shape", ["200", "404"])
+def test_a_request_that_leadsquared_itself_does_not_know_may_not_stay_open(shape):
+    world = World(unknown_request=shape)
+    worker = world.worker("n1.send.0.1")
+    sent = world.send(worker, lead("0.1"), sandbox_fault("silent_loss", status="unknown"))
+    world.record(worker, "0", "open", sent)
+    world.later(50 * HOUR)
+    world.poll(worker, sent)
+    if shape == "200":
+        breaks("A2", world.verdicts)
+    else:  # an error may be another server's
+        world.verdicts()
+
+
+@pytest.mark.parametrize("store", ["sql", "task state"])
+def test_a_receipt_of_a_capture_is_in_its_tables_if_it_has_some(store):
+    world = World()
+    world.events.append(Event(0.0, "capture", {"run": "k0", "store": store}))
+    world.send(world.worker("k0.send.0.1"), lead("k0.0"))
+    if store == "sql":
+        breaks("A1", world.verdicts)
+    else:
+        world.verdicts()
+
+
 # --- A6: what the CRM holds
 
 
@@ -164,6 +190,22 @@ def test_a_row_whose_submission_leadsquared_refused_is_no_finding_if_it_is_red(i
         return
     world.record(worker, "0", "rejected")
     world.crm()
+
+
+# --- A16: changed values go
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_changed_values_of_a_row_whose_lead_another_instance_writes_are_sent(parts):
+    world = World()
+    world.events.append(Event(0.0, "run", {"parts": parts}))
+    world.send(world.worker("n1.send.0.1"), lead("0.1"))
+    world.later()
+    world.warehouse = {0: (EMAIL, None, "0.1"), 1: (EMAIL, None, "1.2")}
+    if parts == 2:
+        breaks("A16", world.crm)
+    else:  # the other row is the newest of the person
+        world.crm()
 
 
 # --- A9: polls
@@ -287,6 +329,33 @@ def test_a_row_that_got_its_former_values_back_while_a_run_with_others_was_pause
     world.worker("n0.send.0.1")  # has read other values, and does not end
     world.later()
     sent_twice(world)
+    world.sendings()
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_row_that_another_run_sends_at_the_same_time_is_found(is_late):
+    world = World()
+    first, second = world.worker("n1.send.0.1"), world.worker("n2.send.0.1")
+    world.send(first, lead("0.1"), Trouble("late") if is_late else None)
+    world.timeline.run(world.timeline.now + 5.0)
+    world.send(second, lead("0.1"))
+    breaks("A12", world.sendings)
+
+
+def test_a_row_whose_worker_was_paused_may_be_sent_by_another_run():
+    world = World()
+    first, second = world.worker("n1.send.0.1"), world.worker("n2.send.0.1")
+    world.send(first, lead("0.1"))
+    first.was_paused = True
+    world.timeline.run(world.timeline.now + 5.0)
+    world.send(second, lead("0.1"))
+    world.sendings()
+
+
+def test_other_parameters_are_another_sending():
+    world = World()
+    sent_twice(world)
+    world.wire.sent[0].parameters = {"leadupdatebehavior": "DoNotUpdate"}
     world.sendings()
 
 

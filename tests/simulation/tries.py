@@ -60,6 +60,8 @@ class TaskInstance:
     #: How often it was deferred, and how many outputs its sensor was given without a value.
     deferrals: int = 0
     missing_outputs: int = 0
+    #: When that was.
+    given_at: float = 0.0
     #: How many triggers it has had, and the event with which it is resumed.
     triggers: int = 0
     event: Any = None
