@@ -22,6 +22,8 @@ _UNSEEN_REASONS = {
     "ledger",
     "lost ledger",
     "behaviour",
+    "unmoved keys",
+    "other settings",
     "rejects",
     "search by",
 }

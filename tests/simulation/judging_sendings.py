@@ -42,7 +42,7 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9, A12, A13 and A14.
+        Judge A4, A5, A9, A12, A13, A14 and A17.
 
         :raises Violation: A promise was not kept.
         """
@@ -53,6 +53,7 @@ class SendingJudge:
             if "new row keys" not in self._simulation.plan.parts:  # else values do not say whose they are
                 self._check_order()
             self._check_not_again()
+            self._check_last_of_a_person()
 
     def _rows_sent(self) -> Iterator[tuple[Sent, int, float]]:
         """Yield what syncs sent: the sending, its row and the time at which that was read."""
@@ -83,6 +84,19 @@ class SendingJudge:
                     )
             if before is None or read_at >= before[1]:
                 newest[row] = sent, read_at
+
+    def _check_last_of_a_person(self) -> None:
+        """Demand that of the rows of one run with one e-mail address only the last is sent, if it can be."""
+        simulation = self._simulation
+        if {"behaviour", "unmoved keys", "search by", "rejects", "refresh", "replay"} & simulation.plan.parts:
+            return
+        refused = {one.lead.get("mx_City") for one in simulation.wire.sent if _may_be_refused(one)}
+        for sent, _, _ in self._rows_sent():
+            email, rows = sent.lead.get("EmailAddress"), simulation.reads[sent.worker].rows
+            own = sent.lead.get("mx_City")
+            same = [row for row in rows.values() if row[0] == email and (row[2] == own or row[2] not in refused)]
+            if email and same and same[-1][2] != own:
+                self._fail(f"A17 {sent.worker.name} sends {sent.lead}, and {same[-1]} is the person's last row")
 
     def _check_unkeyed(self) -> None:
         """Demand that no row without a match key is accepted twice."""
@@ -156,7 +170,9 @@ class SendingJudge:
     def _should_have_waited(self, sent: Sent, earlier: Sent) -> bool:
         """Tell whether a row was sent while another one's request to the lead that both reach was open."""
         simulation, request = self._simulation, earlier.request
-        if {"behaviour", "search by", "clear"} & simulation.plan.parts or _row(sent) == _row(earlier):
+        if {"behaviour", "unmoved keys", "other settings", "search by", "clear"} & simulation.plan.parts or _row(
+            sent
+        ) == _row(earlier):
             return False
         if request is None or not earlier.is_receipt_delivered or earlier.worker in simulation.ledger.refused:
             return False
@@ -227,6 +243,11 @@ class SendingJudge:
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
+
+
+def _may_be_refused(sent: Sent) -> bool:
+    """Tell whether LeadSquared has refused a row, or something in its place has."""
+    return sent.fault is not None or (sent.request is not None and sent.request.state is Real.REJECTED)
 
 
 def _never_ends(request: Any) -> bool:

@@ -62,7 +62,7 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "late":
             return Trouble(what, LATE, seconds=rng.choice((5.0, 29.0, 40.0)))
         case "stays":
-            return Trouble(what, LOST, stays=rng.choice((5.0, 50.0, 85.0)))
+            return Trouble(what, LOST, stays=rng.choice((5.0, 50.0, 85.0, 85.0)))
         case "unavailable" | "redirect":
             return sandbox_fault(what, accepted=accepted)
         case "rate_limit":

@@ -202,12 +202,14 @@ class Wire:
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
 
+        begins = self.timeline.now + self.account.settings.queue_delay
+
         def apply() -> None:
             self.account.run_due()
             with suppress(MXError):
                 self.account._process(request, self.timeline.now)
 
-        self.timeline.at(self.timeline.now + worker.rng.random() * 9 * 3_600, apply)
+        self.timeline.at(begins + worker.rng.random() * 9 * 3_600, apply)
 
 
 def _is_shown(request: Request) -> bool:
