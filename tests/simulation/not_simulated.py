@@ -230,11 +230,12 @@ NOT_SHOWN = {
     **dict.fromkeys(("memory-spelling-left-behind", "memory-spelling-of-other-digits"), _OTHERS),
     "memory-spelling-of-a-new-lead": "the row is sent once more, and by that its lead is known by this spelling, too",
     "unchanged-by-lead-only": (
-        "all that is sent to its lead changes a line of the lead or of a match key, which ends what is known of the row; "
-        "an intent that changes its own line alone is for another lead"
+        "all that is sent to its lead changes a line of the lead or of a match key, which ends what is known of the "
+        "row; an intent that changes its own line alone is for another lead"
     ),
     "unchanged-contested": (
-        "the run that compares such a row notes that it was seen, which changes its lead's line, so that nothing is kept"
+        "the run that compares such a row notes that it was seen, which changes its lead's line, so that nothing is "
+        "kept"
     ),
     "unchanged-doubled-key": "needs two rows of one key in one query, which the world does not have",
     "unchanged-of-any-sync": _ONE_SYNC,
