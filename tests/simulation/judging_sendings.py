@@ -95,7 +95,8 @@ class SendingJudge:
             email, rows = sent.lead.get("EmailAddress"), simulation.reads[sent.worker].rows
             own = sent.lead.get("mx_City")
             same = [row for row in rows.values() if row[0] == email and (row[2] == own or row[2] not in refused)]
-            if email and same and same[-1][2] != own:
+            is_read = any(row[2] == own for row in same)
+            if email and is_read and same[-1][2] != own:
                 self._fail(f"A17 {sent.worker.name} sends {sent.lead}, and {same[-1]} is the person's last row")
 
     def _check_unkeyed(self) -> None:

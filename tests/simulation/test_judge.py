@@ -400,3 +400,21 @@ def test_a_row_whose_phone_is_spelled_otherwise_may_be_sent_while_another_one_of
     world = World()
     two_rows_of_a_lead(world, is_known=True, spelled=PHONE.replace("-", " "))
     world.sendings()
+
+
+# --- A17: the last row of a person
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_row_that_is_sent_before_a_later_row_of_its_person_is_found_unless_that_was_refused(is_refused):
+    world = World()
+    world.warehouse = {0: (EMAIL, None, "0.1"), 1: (EMAIL, None, "1.1")}
+    worker = world.worker("n1.send.0.1")
+    if is_refused:
+        world.send(worker, lead("1.1"), sandbox_fault("reject"))
+        world.later()
+    world.send(worker, lead("0.1"))
+    if is_refused:
+        world.sendings()
+    else:
+        breaks("A17", world.sendings)
