@@ -56,10 +56,10 @@ BEST_THEMES = {
     "system errors": ("memory-failed-*", "verdict-failure-*"),
     "one lead, several rows": ("memory-*",),
     "other settings": ("fingerprint-*",),
+    "lost ledgers": ("lost-ledger-*",),
     "captures": (
         "capture-*",
         "late-receipts-*",
-        "lost-ledger-*",
         "output-*",
         "poll-of-*",
         "request-id-repeated-by-*",

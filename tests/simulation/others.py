@@ -72,7 +72,9 @@ class Others:
         store, rows = self._simulation.account.store, list(self._simulation.warehouse.values())
         if not rows:
             return
-        found = {"EmailAddress": rng.choice(rows)[0], "Phone": rng.choice(rows)[1]}
+        names = ("EmailAddress", "Phone")
+        given = {name: [row[number] for row in rows if row[number]] for number, name in enumerate(names)}
+        found = {name: rng.choice(values) for name, values in given.items() if values}
         values = {name: value for name, value in found.items() if value and store.find(name, value) is None}
         if values:
             # Nobody's values are changed, and the sync has not known of the lead.

@@ -118,7 +118,7 @@ class _Drawing:
                 self._events.append(Event(at + rng.choice(theme.edit_times) * rng.random(), "edit", facts))
         if "captures" in parts and rng.random() < 0.6:
             self._capture(night, at + rng.random() * rng.choice((60.0, 6 * HOUR)))
-        if "lost ledger" in parts and rng.random() < 0.3:
+        if "lost ledger" in parts and rng.random() < theme.losses:
             self._events.append(Event(at + DAY * rng.random(), "ledger lost"))
         if "pruned" in parts and rng.random() < 0.5:
             self._events.append(Event(at + DAY * rng.random(), "prune"))

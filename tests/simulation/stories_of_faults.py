@@ -267,4 +267,17 @@ STORIES_OF_FAULTS = {
         given_up=0.0,
         settings={"queue_delay": (1.0, 600.0)},
     ),
+    "lost ledgers": Theme(
+        parts={"captures": 1.0, "unkeyed": 1.0, "lost ledger": 1.0, "cleared": 1.0},
+        customers=(1,),
+        nights=(1, 2),
+        changes=(0, 1),
+        twice=0.0,
+        losses=0.9,
+        clear_times=(DAY, 2 * DAY),
+        stores=("sql",),
+        on_clear=("resume",),
+        sensors=(0.0,),
+        settings={"queue_delay": (1.0,)},
+    ),
 }
