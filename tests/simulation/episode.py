@@ -47,6 +47,8 @@ class Simulation:
         self._digest = hashlib.sha256()
         self.warehouse: dict[int, tuple[str | None, str | None, str]] = {}
         self.reads: dict[Worker, Read] = {}
+        #: The row keys of the list that a try of a capture was given.
+        self.given: dict[Worker, set[str]] = {}
         self.workers: list[Worker] = []
         self.instances: list[TaskInstance] = []
         self._troubles: dict[tuple[str, str, int, int], list[Event]] = {}

@@ -44,6 +44,7 @@ class World:
         self.events: list[Any] = []
         self.instances: list[Any] = []
         self.workers: list[Worker] = []
+        self.given: dict[Worker, set[str]] = {}
         self.is_calm_for_days = True
         self.reads: dict[Worker, Read] = {}
         self.warehouse: dict[int, tuple[str | None, str | None, str]] = {}

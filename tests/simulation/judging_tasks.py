@@ -63,6 +63,11 @@ class TaskJudge:
                 self._fail(f"A10 {worker.name} read and sent {most} rows, and counts {counts}")
             if counts.get("unchanged") and self._is_full_refresh(instance) and instance.try_number == 1:
                 self._fail(f"A15 {worker.name} is a full refresh, and leaves rows out: {counts}")
+        given = self._simulation.given.get(worker)
+        if given is not None and not self._starts_over(instance):
+            most = len(given) + len({_row_key(sent) for sent in self._surely_recorded(instance, worker)} - given)
+            if counts["read"] < most:
+                self._fail(f"A10 {worker.name} was given and sent {most} rows, and counts {counts}")
         if state == "success" and any(counts.get(name) for name in ("unsent", "rejected", "invalid", "in_doubt")):
             self._fail(f"A7 {worker.name} is green with {counts}")
 
@@ -75,20 +80,30 @@ class TaskJudge:
 
     def _sent_before(self, instance: TaskInstance, worker: Worker, rows: dict[int, Any]) -> int:
         """Return how many rows earlier tries have surely recorded as sent that this one has not read."""
-        simulation = self._simulation
-        parts = {"ledger", "new row keys"} & simulation.plan.parts
-        if parts or simulation.auditor.lost_ledgers or simulation.auditor.is_pruned:
+        if "new row keys" in self._simulation.plan.parts or instance.run.startswith("k"):
             return 0
-        sent = {
-            int(str(one.lead["mx_City"]).partition(".")[0])
+        return len({int(_row_key(sent)) for sent in self._surely_recorded(instance, worker)} - rows.keys())
+
+    def _surely_recorded(self, instance: TaskInstance, worker: Worker) -> list[Sent]:
+        """Return what earlier tries sent whose receipt they have written, with nothing in the way."""
+        simulation = self._simulation
+        if "ledger" in simulation.plan.parts or simulation.auditor.lost_ledgers or simulation.auditor.is_pruned:
+            return []
+        return [
+            one
             for one in self._sendings(instance)
             if one.worker is not worker
             and one.is_receipt_delivered
             and one.request is not None
             and one.worker.ended_at is not None
             and not (one.worker.is_dead or one.worker.is_given_up or one.worker in simulation.ledger.refused)
-        }
-        return len(sent - rows.keys())
+        ]
+
+    def _starts_over(self, instance: TaskInstance) -> bool:
+        return bool(instance.clears) and any(
+            event.kind == "capture" and event.facts["run"] == instance.run and event.facts["on_clear"] == "resend"
+            for event in self._simulation.events
+        )
 
     def _check_doubts(self, instance: TaskInstance, worker: Worker, counts: dict[str, int]) -> None:
         """Demand that no row counts as in doubt whose last sending has a receipt."""
@@ -97,9 +112,7 @@ class TaskJudge:
         is_undisturbed = all(one.ended_at is not None and not one.is_dead and not one.was_paused for one in tries)
         if not is_undisturbed or {"ledger", "new row keys"} & simulation.plan.parts or simulation.auditor.lost_ledgers:
             return
-        last = {str(one.lead.get("mx_City")).partition("~")[0]: one for one in self._sendings(instance)}
-        if not instance.run.startswith("k"):
-            last = {city.partition(".")[0]: one for city, one in last.items()}
+        last = {_row_key(one): one for one in self._sendings(instance)}
         doubtful = sum(not one.is_receipt_delivered for one in last.values())
         if counts.get("in_doubt", 0) > doubtful and not simulation.ledger.refused & set(tries):
             self._fail(f"A10 {worker.name} has doubts about rows with a receipt: {counts}")
@@ -166,6 +179,12 @@ class TaskJudge:
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
+
+
+def _row_key(sent: Sent) -> str:
+    """Return the row key of a sending: its city begins with it."""
+    city = str(sent.lead.get("mx_City"))
+    return city.rstrip("~") if city.startswith("c") else city.partition(".")[0]
 
 
 def _prefix(instance: TaskInstance) -> str:

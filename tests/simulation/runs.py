@@ -210,14 +210,13 @@ class Runs:
 
     def _capture(self, context: Any, facts: dict[str, Any], part: int) -> Any:
         RUNNING.worker.step("begin")
-        rows = facts["rows"] if context["ti"].try_number == 1 else facts["later"]
+        rows = [row for row in facts["rows"] if int(row["id"].partition(".")[2]) % facts["parts"] == part]
+        if context["ti"].try_number > 1:
+            rows = [row for row in facts["later"] if row["id"] in {one["id"] for one in rows}]
+        self._simulation.given[RUNNING.worker] = {row["id"] for row in rows}
         operator = LeadCaptureOperator(
             task_id="send",
-            leads=[
-                {name: value for name, value in row.items() if value is not None}
-                for number, row in enumerate(rows)
-                if number % facts["parts"] == part
-            ],
+            leads=[{name: value for name, value in row.items() if value is not None} for row in rows],
             row_key="id",
             require_match_key=False,
             on_clear=facts["on_clear"],

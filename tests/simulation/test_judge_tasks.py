@@ -65,6 +65,16 @@ def test_a_row_that_an_earlier_try_sent_and_the_source_has_no_more_is_part_of_th
     ends(world, second, instance(try_number=2), unchanged=1, open=1)()
 
 
+def test_a_row_that_an_earlier_try_of_a_capture_sent_and_the_list_has_no_more_is_part_of_the_counts():
+    world = World()
+    first, second = world.worker("k0.send.0.1"), world.worker("k0.send.0.2")
+    world.send(first, lead("c0.0"))
+    first.ended_at = world.timeline.now
+    world.given[second] = {"c0.1"}
+    breaks("A10", ends(world, second, instance("k0", try_number=2), open=1))
+    ends(world, second, instance("k0", try_number=2), open=2)()
+
+
 def test_a_full_refresh_that_leaves_a_row_out_is_found():
     world = World()
     world.events.append(Event(0.0, "run", {"run": "n1", "full_refresh": True, "close_after": None}))
