@@ -75,7 +75,7 @@ BEST_THEMES = {
     "late attempts": ("verdict-ladder-*", "poll-*"),
     "status calls fail": ("verdict-from-*", "verdict-lost-*", "verdict-page-*", "deferred-ledger-*"),
     "lost requests": ("verdict-hours-*", "verdict-path-*", "verdict-cleared-*"),
-    "in doubt": ("attempts-*", "verdict-proxy-*", "verdict-trouble-*"),
+    "in doubt": ("attempts-*", "waiting-*", "verdict-proxy-*", "verdict-trouble-*"),
     "odd forms": ("reading-*",),
     "replayed RequestIds": ("request-id-*",),
     "wrong clocks": ("verdict-workers-*", "verdict-offset-*", "verdict-stale-*", "deferred-again-*"),

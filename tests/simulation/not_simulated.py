@@ -153,7 +153,6 @@ NOT_SHOWN = {
             "verdict-trouble-waits-for-the-ladder",
             "verdict-lost-not-asked-first",
             "intent-too-old-ends-the-run",
-            "waiting-row-not-superseded",
         ),
         _COST,
     ),
@@ -237,7 +236,9 @@ NOT_SHOWN = {
         "the run that compares such a row notes that it was seen, which changes its lead's line, so that nothing is "
         "kept"
     ),
-    "output-skipped-is-missed": "only a task with nothing to send is skipped; a mapped one is not, and alone it has no sensor",
+    "output-skipped-is-missed": (
+        "only a task with nothing to send is skipped; a mapped one is not, and no sensor is behind another"
+    ),
     "unchanged-doubled-key": "needs two rows of one key in one query, which the world does not have",
     "unchanged-of-any-sync": _ONE_SYNC,
     "memory-line-not-loaded": "takes away a check of other code of ours, which is right as it is",
