@@ -33,7 +33,7 @@ class FaultDrawing:
             for _ in range(rng.randint(1, 3)):
                 self._window(end, "queue", {"what": rng.choice(theme.queue_faults), "share": rng.choice(theme.shares)})
         if "rejects" in parts:
-            self._window(end, "queue", {"what": "reject", "share": rng.choice((0.1, 0.3))})
+            self._window(end, "queue", {"what": "reject", "share": rng.choice(theme.reject_shares)})
         if "backlog" in parts:
             self._window(end, "backlog", {"seconds": rng.choice(theme.backlogs)})
         if "ledger" in parts:

@@ -83,6 +83,13 @@ def test_a_full_refresh_that_leaves_a_row_out_is_found():
     ends(world, worker, instance(), superseded=1)()
 
 
+def test_a_sensor_that_does_not_understand_a_receipt_is_found():
+    world = World()
+    sensor = world.worker("n1.wait.0.1")
+    output = {"counts": {"read": 1, "invalid": 1}}
+    breaks("A10", partial(world.auditor.tasks.judge, instance(task="wait"), sensor, "failed", output))
+
+
 @pytest.mark.parametrize("receipt_came", [True, False])
 def test_a_doubt_about_a_row_whose_last_sending_has_a_receipt_is_found(receipt_came):
     world = World()

@@ -126,6 +126,7 @@ class Theme:
     :param given_up: Share of the pauses in which the worker is given up.
     :param backlogs: Seconds for which LeadSquared's queue keeps requests back, where it does so for a while.
     :param suspended: Share of the pauses in which the whole machine stands still.
+    :param reject_shares: Share of the requests that are rejected by chance, where some are.
     :param ledger_faults: What is wrong with the ledger's database.
     :param call_shares: Share of the calls that a fault meets.
     :param call_faults: What goes wrong with calls.
@@ -178,6 +179,7 @@ class Theme:
     given_up: float = 0.4
     backlogs: tuple[float, ...] = (HOUR, 8 * HOUR, 14 * HOUR)
     suspended: float = 0.3
+    reject_shares: tuple[float, ...] = (0.1, 0.3)
     ledger_faults: tuple[str, ...] = ("away", "slow", "lost_commit")
     call_shares: tuple[float, ...] = (0.1, 0.3, 0.7, 1.0)
     call_faults: tuple[str, ...] = CALL_FAULTS
