@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import airflow
 import pytest
+from packaging.version import Version
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 
 BIN = Path(sys.executable).parent
 
 
+@pytest.mark.skipif(Version(airflow.__version__) < Version("3.2"), reason="Airflow 3.1 takes no commands of providers")
 def test_airflow_has_the_commands_and_they_find_the_connections_of_its_database(
     tmp_path: Path, leadsquared_sandbox_factory: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ):

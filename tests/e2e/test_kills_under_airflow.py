@@ -20,8 +20,10 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import airflow as installed_airflow
 import psutil
 import pytest
+from packaging.version import Version
 
 from airflow_provider_leadsquared.sandbox import Sandbox
 from local_airflow import LocalAirflow
@@ -34,6 +36,11 @@ SLOW = 0.25
 REQUESTS = 360
 LEADS = {"killed": 300, "marked": 160, "resent": 24, "no_api": 160, "no_scheduler": 160, "orphan": 160}
 LEADS |= {"frozen": 200, "widowed": 200}
+
+pytestmark = pytest.mark.skipif(
+    Version(installed_airflow.__version__) < Version("3.3"),
+    reason="the ledger of these captures is the task state store",
+)
 
 DAGS = f"""
 from datetime import timedelta
