@@ -74,7 +74,8 @@ def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subpr
     assert "make demo LEADS=leads.csv" in shown
     assert "The first night took 36 POSTs, the second 4" in " ".join(shown.split()), shown
     assert "@example.org" not in shown
-    assert max(map(len, shown.splitlines())) <= 100
+    # Airflow 3.1 logs lines of its own among them.
+    assert max(len(line) for line in shown.splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line)) <= 100
     assert left_running(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
