@@ -160,7 +160,7 @@ class _Drawing:
         rng, parts, theme = self._rng, self._parts, self._theme
         rows = []
         for number in range(rng.randint(1, 20 if "many" in parts else 6)):
-            keyed = "unkeyed" not in parts or rng.random() < 0.6
+            keyed = "unkeyed" not in parts or rng.random() < theme.keyed
             email = f"c{night}.{number}@example.org" if keyed and rng.random() < 0.8 else None
             if keyed and email is None:
                 email = rng.choice(self._rows.emails)
