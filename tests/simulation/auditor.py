@@ -37,6 +37,8 @@ class Auditor:
         self.others_wrote = bool({"captures"} & simulation.plan.parts)
         #: Whether anybody else has changed match keys of leads, merged or deleted some.
         self.others_moved_keys = False
+        #: Whether anybody else has made leads, which the sync does not foresee.
+        self.others_made_leads = False
         self.lost_ledgers = 0
         self.tasks = TaskJudge(simulation)
         self.is_pruned = False
