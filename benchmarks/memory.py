@@ -66,7 +66,7 @@ def part(kind: str, rows: int) -> None:
             ledger_conn_id="ledger",
         )
     else:
-        ledger = {"ledger_conn_id": "ledger"} if kind == WITH else {}
+        ledger: dict[str, Any] = {"ledger_conn_id": "ledger"} if kind == WITH else {}
         task = LeadCaptureOperator(task_id="send", leads=_leads(rows), row_key="mx_Id", **ledger)
     gc.collect()
     before = psutil.Process().memory_info().rss / 2**20
@@ -109,8 +109,8 @@ def show(found: dict[str, dict[int, dict[str, Any]]], command: str, *, is_writte
     if is_written:
         with page.chart("memory") as axes:
             for kind, results in found.items():
-                beyond = [results[size]["megabytes"] - results[size]["before"] for size in sizes]
-                axes.plot(sizes, beyond, marker="o", label=kind)
+                heights = [results[size]["megabytes"] - results[size]["before"] for size in sizes]
+                axes.plot(sizes, heights, marker="o", label=kind)
             axes.set(xlabel="rows", ylabel="MB beyond the leads", ylim=(0, None), title="Resident memory of a task")
             axes.legend()
     return all(verdicts)

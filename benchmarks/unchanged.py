@@ -34,7 +34,7 @@ from unittest import mock
 
 from benchmarks import nightly_sync, page, unchanged_others
 from benchmarks.processes import quiet_airflow, sampled
-from benchmarks.unchanged_others import QUERY, connect
+from benchmarks.unchanged_others import QUERY, connect, insert
 
 ROWS_PER_SECOND, LARGEST_MB, LARGEST_RATIO = 100_000, 300, 3.0
 MAPPING = {**nightly_sync.MAPPING, "country": "mx_Country", "note": "mx_Note"}
@@ -49,7 +49,6 @@ _OTHERS: dict[str, tuple[Callable[[], tuple[int, int]], Callable[[int], None]]] 
 
 def sync(*, is_first: bool) -> tuple[int, int]:
     """Read and compare by the task; in the first night, keep the digests instead."""
-    from airflow_provider_leadsquared.ledgers.statements import upsert
     from airflow_provider_leadsquared.sync.run import SyncRun
     from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 
@@ -57,11 +56,11 @@ def sync(*, is_first: bool) -> tuple[int, int]:
         """Keep the digests of rows as if they had been found to be unchanged."""
         ledger, digests = run._ledger, run._digests
         keys = [digests.row_key(row) for row in rows]
-        waiting.append([(ledger.row_line(key), made) for key, made in zip(keys, digests.of(rows), strict=True)])
+        waiting.extend((ledger.row_line(key), made, 1) for key, made in zip(keys, digests.of(rows), strict=True))
         run._staging.add_unchanged(enumerate(keys, run.read_rows))
         return iter(())
 
-    waiting: list[list[tuple[str, str]]] = []
+    waiting: list[tuple[str, str, int]] = []
     context: Any = {
         "ti": SimpleNamespace(
             dag_id="bench", run_id="second", task_id="sync", map_index=-1, try_number=1, xcom_push=lambda **_: None
@@ -81,19 +80,10 @@ def sync(*, is_first: bool) -> tuple[int, int]:
     if not is_first:
         counts = operator.execute(context)["counts"]
         return counts["read"], counts["read"] - counts["unchanged"]
-    from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
-    from airflow_provider_leadsquared.tasks.ledgers import _database
-
     with mock.patch.object(SyncRun, "_set_unchanged_aside", keep):
         operator.execute(context)
-    database = _database(LedgerAddress("warehouse", "ledger"))
-    for kept in waiting:
-        with database.writing() as connection:
-            upsert(
-                connection,
-                database.tables.unchanged,
-                [{"row_line": one, "digest": made, "no": 1} for one, made in kept],
-            )
+    with closing(connect()) as connection, connection:
+        insert(connection, "ledger_unchanged (row_line, digest, no)", 3, sorted(waiting))  # in the order of its key
     return 0, 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,6 +75,16 @@ def fill(rows: int) -> None:
             cursor.execute(f"INSERT INTO customers SELECT n, {values} FROM {numbers}")
 
 
+def insert(connection: Any, table: str, columns: int, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows with so many columns."""
+    if is_sqlite(connection):
+        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})", rows)
+    else:
+        from psycopg2.extras import execute_values
+
+        execute_values(connection.cursor(), f"INSERT INTO {table} VALUES %s", rows, page_size=2_000)
+
+
 def change(rows: int) -> None:
     """Change one of the rows, after last night was written."""
     with closing(connect()) as connection, connection:
@@ -103,12 +113,7 @@ def keep_digests() -> None:
     with closing(connect()) as reader, closing(connect()) as connection, connection:
         connection.cursor().execute("CREATE TABLE last_night (id INTEGER PRIMARY KEY, digest CHAR(32) NOT NULL)")
         digests = ((row[0], digest_of(row)) for row in read(reader, QUERY))
-        if is_sqlite(connection):
-            connection.executemany("INSERT INTO last_night VALUES (?, ?)", list(digests))
-        else:
-            from psycopg2.extras import execute_values
-
-            execute_values(connection.cursor(), "INSERT INTO last_night VALUES %s", digests, page_size=2_000)
+        insert(connection, "last_night", 2, list(digests) if is_sqlite(connection) else digests)
 
 
 def join() -> tuple[int, int]:
