@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import nightly_sync, page
 from benchmarks.processes import quiet_airflow
@@ -43,13 +43,23 @@ _FIRST_NIGHT = 1_767_225_600.0  # 2026-01-01
 
 
 class Statements:
-    """How many statements SQLAlchemy has sent; ``executemany`` is one."""
+    """How many statements SQLAlchemy has sent since it was entered; ``executemany`` is one."""
 
     def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        """Begin to count."""
         from sqlalchemy import Engine, event
 
-        self.count = 0
         event.listen(Engine, "before_cursor_execute", self._add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Count no more."""
+        from sqlalchemy import Engine, event
+
+        event.remove(Engine, "before_cursor_execute", self._add)
 
     def _add(self, *_: Any) -> None:
         self.count += 1
@@ -186,7 +196,7 @@ def main() -> int:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledger-nights-")))
         os.environ["AIRFLOW_HOME"] = str(home)
         quiet_airflow()
-        statements = Statements()
+        statements = stack.enter_context(Statements())
         for database in options.databases:
             for is_pruned in (True, False):
                 name = f"{database}, {'pruned' if is_pruned else 'never pruned'}"

@@ -65,14 +65,12 @@ def chart(name: str, *, page: Path = PAGE, height: float = 4.0) -> Iterator[Any]
     pyplot.close(figure)
 
 
-def bars(name: str, title: str, values: dict[str, float], *, unit: str, goals: dict[str, float] | None = None) -> None:
-    """Draw bars by name, on a logarithmic scale, and a line across those that have a goal."""
-    with chart(name, height=0.8 + 0.3 * len(values)) as axes:
-        names = list(values)
-        axes.barh(names, list(values.values()))
-        for label, goal in (goals or {}).items():
-            if label in values:
-                at = names.index(label)
-                axes.vlines(goal, at - 0.4, at + 0.4, colors="black", linewidth=2)
+def dots(name: str, title: str, values: dict[str, float], *, unit: str, goals: dict[str, float]) -> None:
+    """Draw a dot for each name, on a logarithmic scale, and a line where its goal is."""
+    with chart(name, height=1.0 + 0.28 * len(values)) as axes:
+        axes.plot(list(values.values()), list(values), "o")
+        known = {label: goal for label, goal in goals.items() if label in values}
+        axes.plot(list(known.values()), list(known), "|", color="black", markersize=14)
         axes.invert_yaxis()
+        axes.grid(visible=True, axis="both", linewidth=0.4)
         axes.set(xscale="log", xlabel=unit, title=title)

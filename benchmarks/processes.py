@@ -33,8 +33,9 @@ def sampled(module: str, *arguments: str) -> dict[str, Any]:
 
     command = [sys.executable, "-m", module, *arguments]
     with (
+        tempfile.TemporaryFile("w+") as out,  # files, for nobody reads while it runs
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(command, stdout=out, stderr=log, text=True) as process,
     ):
         watched, largest = psutil.Process(process.pid), 0
         while process.poll() is None:
@@ -43,7 +44,9 @@ def sampled(module: str, *arguments: str) -> dict[str, Any]:
             except psutil.NoSuchProcess:
                 break
             time.sleep(SAMPLED_EVERY)
-        printed = process.stdout.read() if process.stdout else ""
+        process.wait()
+        out.seek(0)
+        printed = out.read()
         if process.returncode:
             log.seek(0)
             raise RuntimeError(f"{' '.join((module, *arguments))} failed: {log.read()[-1_000:]}")

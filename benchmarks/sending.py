@@ -248,10 +248,10 @@ def show_cpu(found: dict[str, list[float]], missing: list[str], command: str, *,
     text = f"{page.conditions(command)}{absent}\n\n{page.table(head, rows)}"
     page.publish("sending", text, is_written=is_written)
     if is_written:
-        page.bars(
+        page.dots(
             "leads-per-cpu-second",
             "What a CPU-second sends; lines are goals",
-            {name: 1 / cpu for name, (_, cpu, _) in found.items()},
+            {name: 1 / cpu for name, (_, cpu, _) in sorted(found.items(), key=lambda one: one[1][1])},
             unit="leads per CPU-second",
             goals={name: goal / found[BARE][1] for name, goal in GOALS.items()},
         )
@@ -302,8 +302,9 @@ def main() -> int:
             return _pace(options, opened)
         all_ways = ways(connect(stack), opened, options.way)
         if not options.profile:
-            found = measure_cpu(all_ways, options.leads, options.rounds or 5, options.concurrency)
-            command = f"python -m benchmarks.sending --leads {options.leads} --concurrency {options.concurrency}"
+            rounds = options.rounds or 5
+            found = measure_cpu(all_ways, options.leads, rounds, options.concurrency)
+            command = f"python -m benchmarks.sending --leads {options.leads} --rounds {rounds}"
             return int(not show_cpu(found, present()[1], command, is_written=options.write))
         with cProfile.Profile() as profile:
             for name in all_ways.keys() - {BARE}:
@@ -319,7 +320,8 @@ def _pace(options: argparse.Namespace, opened: dict[str, Any]) -> int:
             all_ways = ways(connect(stack, latency / 1e3), opened, options.way)
             all_ways.pop("wrk", None)  # it stops at a time, not after some leads
             rows += measure_pace(all_ways, latency / 1e3, options.rounds or 2)
-    command = f"python -m benchmarks.sending {' '.join(f'--latency {one:g}' for one in options.latency)}"
+    latencies = " ".join(f"--latency {one:g}" for one in options.latency)
+    command = f"python -m benchmarks.sending {latencies} --rounds {options.rounds or 2}"
     head = ["latency", "way", "calls at a time", "leads a second", "calls / latency", "share", f"≥ {PACE_GOAL:.0%}"]
     page.publish("pace", f"{page.conditions(command)}\n\n{page.table(head, rows)}", is_written=options.write)
     return int(any("no" in row[-1] for row in rows))
