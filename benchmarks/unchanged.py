@@ -4,10 +4,10 @@ What rows cost that have not changed: seconds, CPU and memory of a sync, beside 
 A table of customers with 12 columns, of which one row has changed since all others were confirmed, is read and compared
 by the real task, and by a join in as little Python as it takes: last night's digests are loaded into a dict, then each
 row is hashed and looked up. Beside these stand a join in the database itself and, if it is installed, DuckDB
-(``unchanged_others.py``). Warehouse and ledger are in one database, of each kind; DuckDB reads the same rows from
-Parquet files, for what lets it read other databases has to be downloaded. Each way is a process of its own, in turn,
-and its resident memory is sampled. The task's digests are written beforehand, by the task's own code; what else a
-ledger holds of such rows is not there, since no unchanged row needs it.
+(``unchanged_others.py``). Warehouse and ledger are in one database, of each kind; all read it, and DuckDB keeps what it
+remembers in a Parquet file. Each way is a process of its own, in turn, and its resident memory is sampled. The task's
+digests are written beforehand, by the task's own code; what else a ledger holds of such rows is not there, since no
+unchanged row needs it.
 
     python -m benchmarks.unchanged [--rows 100000 1000000] [--rounds 3] [--databases SQLite Postgres] [--write]
 
@@ -40,9 +40,9 @@ ROWS_PER_SECOND, LARGEST_MB, LARGEST_RATIO = 100_000, 300, 3.0
 MAPPING = {**nightly_sync.MAPPING, "country": "mx_Country", "note": "mx_Note"}
 SYNC, JOIN = "sync", "hash join in Python"
 #: Others by name: what they compare, and what they keep of the first night.
-_OTHERS: dict[str, tuple[Callable[[], tuple[int, int]], Callable[[int], None]]] = {
-    JOIN: (unchanged_others.join, lambda _: unchanged_others.keep_digests()),
-    "SQL join": (unchanged_others.sql_join, lambda _: unchanged_others.keep_rows()),
+_OTHERS: dict[str, tuple[Callable[[], tuple[int, int]], Callable[[], None]]] = {
+    JOIN: (unchanged_others.join, unchanged_others.keep_digests),
+    "SQL join": (unchanged_others.sql_join, unchanged_others.keep_rows),
     "DuckDB": (unchanged_others.duckdb_join, unchanged_others.keep_hashes),
 }
 
@@ -87,7 +87,7 @@ def sync(*, is_first: bool) -> tuple[int, int]:
     return 0, 0
 
 
-def part(way: str, rows: int, *, is_first: bool) -> None:
+def part(way: str, *, is_first: bool) -> None:
     """Run one way in this process, and print what it took as JSON."""
     if way == SYNC:
         import airflow_provider_leadsquared.transfers.sql_to_leadsquared  # noqa: F401 - as a worker has it by then
@@ -96,14 +96,14 @@ def part(way: str, rows: int, *, is_first: bool) -> None:
     if way == SYNC:
         counts = sync(is_first=is_first)
     elif is_first:
-        _OTHERS[way][1](rows)
+        _OTHERS[way][1]()
     else:
         counts = _OTHERS[way][0]()
     print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu, "counts": counts}))
 
 
-def _run(way: str, rows: int, *first: str) -> dict[str, Any]:
-    return sampled("benchmarks.unchanged", "--part", way, "--rows", str(rows), *first)
+def _run(way: str, *first: str) -> dict[str, Any]:
+    return sampled("benchmarks.unchanged", "--part", way, *first)
 
 
 def measure(rows: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
@@ -111,13 +111,13 @@ def measure(rows: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
     unchanged_others.fill(rows)
     ways = [SYNC, *(name for name in _OTHERS if name != "DuckDB" or unchanged_others.duckdb_is_there())]
     for way in ways:
-        _run(way, rows, "--first")
+        _run(way, "--first")
     with closing(connect()) as connection:
         if not unchanged_others.is_sqlite(connection):
             connection.autocommit = True
             connection.cursor().execute("VACUUM ANALYZE")
     unchanged_others.change(rows)
-    taken = [{way: _run(way, rows) for way in ways} for _ in range(rounds)]
+    taken = [{way: _run(way) for way in ways} for _ in range(rounds)]
     return {way: [one[way] for one in taken] for way in ways}
 
 
@@ -184,7 +184,7 @@ def main() -> int:
     parser.add_argument("--first", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        part(options.part, options.rows[0], is_first=options.first)
+        part(options.part, is_first=options.first)
         return 0
     are_met, table = True, []
     with tempfile.TemporaryDirectory(prefix="unchanged-") as home:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ _COLUMNS = {
 _MOMENT = "'2026-01-' || (10 + n % 20) || ' 08:00:00'"
 _VALUES = ", ".join(expression for _, expression in _COLUMNS.values())
 _CHANGED_CITY = "Agra (new)"
-_FOLDER = "BENCHMARK_FOLDER"
 
 
 def connect() -> Any:
@@ -89,15 +89,6 @@ def change(rows: int) -> None:
     """Change one of the rows, after last night was written."""
     with closing(connect()) as connection, connection:
         connection.cursor().execute(f"UPDATE customers SET city = '{_CHANGED_CITY}' WHERE id = {rows // 2}")
-    if duckdb_is_there():
-        import duckdb
-
-        _write_parquet(
-            duckdb,
-            rows,
-            "customers",
-            f"* REPLACE (CASE id WHEN {rows // 2} THEN '{_CHANGED_CITY}' ELSE city END AS city)",
-        )
 
 
 # --- a bare hash join in Python
@@ -156,38 +147,34 @@ def sql_join() -> tuple[int, int]:
 
 
 def duckdb_is_there() -> bool:
-    """Tell whether DuckDB is installed."""
-    return find_spec("duckdb") is not None
+    """Tell whether DuckDB is installed, and what lets it read SQLite and Postgres."""
+    return all(map(find_spec, ("duckdb", *(f"duckdb_extension_{one}_scanner" for one in ("sqlite", "postgres")))))
 
 
-def _file(name: str) -> Path:
-    return Path(os.environ[_FOLDER]) / f"{name}.parquet"
-
-
-def _write_parquet(duckdb: Any, rows: int, name: str, columns: str) -> None:
-    moment = f"CAST({_MOMENT} AS TIMESTAMP)"
-    values = ", ".join(
-        f"CAST({expression.format(moment=moment)} AS {kind}) AS {column}"
-        for column, (kind, expression) in _COLUMNS.items()
-    )
-    made = f"SELECT n AS id, {values} FROM range({rows}) AS r (n)"
-    duckdb.sql(f"COPY (SELECT {columns} FROM ({made})) TO '{_file(name)}' (FORMAT parquet)")
-
-
-def keep_hashes(rows: int) -> None:
-    """Write the hash of each row into a Parquet file."""
+def _attached() -> Any:
+    """Return DuckDB with the database of this run as ``w``, and the file of last night's hashes."""
     import duckdb
 
-    _write_parquet(duckdb, rows, "last_night", f"id, hash({', '.join(_COLUMNS)}) AS digest")
+    address = os.environ["BENCHMARK_DATABASE"]
+    kind = "postgres" if address.startswith("postgresql") else "sqlite"
+    (package,) = resources.files(f"duckdb_extension_{kind}_scanner").joinpath("extensions").iterdir()
+    duckdb.sql(f"LOAD '{package / f'{kind}_scanner.duckdb_extension'}'")
+    duckdb.sql(f"ATTACH '{address}' AS w (TYPE {kind}, READ_ONLY)")
+    return duckdb, Path(os.environ["BENCHMARK_FOLDER"]) / "last_night.parquet"
+
+
+def keep_hashes() -> None:
+    """Write the hash of each row into a Parquet file."""
+    duckdb, file = _attached()
+    duckdb.sql(f"COPY (SELECT id, hash({', '.join(_COLUMNS)}) AS digest FROM w.customers) TO '{file}' (FORMAT parquet)")
 
 
 def duckdb_join() -> tuple[int, int]:
-    """Compare two Parquet files, with all cores."""
-    import duckdb
-
+    """Hash each row, and compare it with the file, with all cores."""
+    duckdb, file = _attached()
     hashed = ", ".join(f"c.{name}" for name in _COLUMNS)
     count, changed = duckdb.sql(
         f"SELECT count(*), count(*) FILTER (l.digest IS DISTINCT FROM hash({hashed})) "
-        f"FROM '{_file('customers')}' AS c LEFT JOIN '{_file('last_night')}' AS l ON l.id = c.id"
+        f"FROM w.customers AS c LEFT JOIN '{file}' AS l ON l.id = c.id"
     ).fetchall()[0]
     return count, changed
