@@ -39,6 +39,7 @@ WINDOW, SHOWN = 15, (1, 30, 180, 365)
 #: How much longer the last nights' questions may take.
 GOAL = 1.2
 COLUMNS = ("id", *nightly_sync.MAPPING)
+_AGE = COLUMNS.index("age")
 _FIRST_NIGHT = 1_767_225_600.0  # 2026-01-01
 
 
@@ -132,15 +133,13 @@ def year(
     from airflow_provider_leadsquared.ledgers.database import Database
     from airflow_provider_leadsquared.ledgers.pruning import prune
 
-    chance, ages, each = random.Random(1), [0] * rows, max(1, round(rows * CHANGED_SHARE))
+    chance, each = random.Random(1), max(1, round(rows * CHANGED_SHARE))
+    source = [nightly_sync.customer(n) for n in range(rows)]
     taken = []
     for number in range(-1, nights + 1):
         if number > 0:
             for n in chance.sample(range(rows), each):
-                ages[n] += 1
-        source = [
-            (*nightly_sync.customer(n)[:7], 20 + age, *nightly_sync.customer(n)[8:]) for n, age in enumerate(ages)
-        ]
+                source[n] = (*source[n][:_AGE], source[n][_AGE] + 1, *source[n][_AGE + 1 :])
         taken.append(night(connect, number, source, {-1: rows, 0: 0}.get(number, each), statements))
         if is_pruned and number > 0 and number % PRUNED_EVERY == 0:
             now = _FIRST_NIGHT + number * DAY
