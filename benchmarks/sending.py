@@ -241,7 +241,7 @@ def show_cpu(found: dict[str, list[float]], missing: list[str], command: str, *,
         goal = GOALS.get(name)
         verdict = None if goal is None else share >= goal
         verdicts.append(verdict is not False)
-        cells = [name, f"{rate:,.0f}", f"{cpu * 1e6:,.0f}", f"{share:.0%}", "" if goal is None else f"≥ {goal:.0%}"]
+        cells = [name, f"{rate:,.0f}", f"{cpu * 1e6:,.0f}", f"{share:.1%}", "" if goal is None else f"≥ {goal:.0%}"]
         rows.append([*cells, page.is_met(verdict)])
     absent = f" Not installed, so left out: {', '.join(missing)}." if missing else ""
     head = ["way", "leads a second", "CPU µs a lead", "leads per CPU-second, of bare aiohttp", "goal", "met"]
