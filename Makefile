@@ -4,9 +4,11 @@
 #   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
 #   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
 #                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
-#   make test         run all tests, two at a time, and measure their coverage
-#   make test-fast    run unit, sandbox and sync tests, without coverage
+#   make test         run all tests, two at a time; ARGS=--cov: and measure their coverage, which doubles their time
+#   make test-fast    run unit, sandbox and sync tests
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
+#   make test-matrix  run tests on each supported Airflow and Python, in .venv-matrix, and write what passed into README
+#                     and docs/versions.md; ONLY="3.1.8-3.12 …" chooses some; with ARGS nothing is written
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
@@ -16,13 +18,13 @@
 #   make constraints  pin the dependencies anew; needs uv
 #   make clean        remove .venv, .venv-… and what tools have left
 #
-# ARGS="-k name" is passed to pytest; make test then measures no coverage, as it runs only a part.
+# ARGS="-k name" is passed to pytest.
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; otherwise it is the newest one found.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb holes simulate docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -96,13 +98,19 @@ demo: setup
 PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
 
 test: setup
-	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(if $(ARGS),$(ARGS),--cov)
+	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(ARGS)
 
 test-fast: setup
 	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox tests/integration/sync $(ARGS)
 
 test-floors: $(FLOORS_STAMP)
 	@$(FLOORS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox $(ARGS)
+
+ONLY :=
+
+test-matrix: setup
+	@$(VENV_PYTHON) .ci/matrix.py run --part "$(ARGS)" --only $(ONLY); status=$$?; \
+		$(if $(ARGS),,$(VENV_PYTHON) .ci/matrix.py table;) exit $$status
 
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
@@ -119,6 +127,7 @@ simulate: setup
 
 docs: setup
 	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	@$(VENV_PYTHON) .ci/check_site.py build/docs
 	@echo "The site is in build/docs/index.html"
 
 package: $(PACKAGE_STAMP)
@@ -136,7 +145,7 @@ lint: setup
 	$(VENV_PYTHON) -m codespell_lib
 	$(VENV_PYTHON) -m mypy
 
-# Pins anew what the two constraints files pin; needs uv.
+# Pins anew what the constraints files pin; needs uv.
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
 
@@ -145,8 +154,9 @@ constraints: setup
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt
+	$(VENV_PYTHON) .ci/matrix.py pin $(UV_COMPILE)
 
 clean:
-	rm -rf .venv .venv-floors .venv-mariadb .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,7 +27,7 @@ class LeadCaptureOperator(SubmitOperator):
     The task returns, also when it fails, so that the sensor can wait for what was accepted::
 
         {"counts": {"read": …, …},
-         "receipts": [{"row", "row_key", "api", "request_id", "accepted_at"}, …],
+         "receipts": [{"row", "row_key", "api", "request_id", "accepted_at"}, …],  # not if the ledger has over 10,000
          "set_aside": [{"row", "row_key", "verdict", "reason_class", "reason"}, …],
          "ledger": {…}}  # its address, if it is in SQL: the sensor writes each row's verdict there
 
@@ -87,7 +87,11 @@ class LeadCaptureOperator(SubmitOperator):
         self.records = value
 
     def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
-        """Return the account's lead fields as rules, if they are to be checked."""
+        """
+        Return the account's lead fields as rules, if they are to be checked.
+
+        :param hook: The account.
+        """
         from airflow_provider_leadsquared.api.field_rules import FieldRules
 
         return FieldRules(hook.get_lead_fields()) if self.check_fields else None
