@@ -189,7 +189,7 @@ STORIES_OF_FAULTS = {
         queue_faults=("system_errors", "silent_loss"),
         shares=(0.5, 1.0),
         fault_starts=(20.0,),
-        fault_seconds=(10 * HOUR, 20 * HOUR),
+        fault_seconds=(8 * HOUR, 10 * HOUR),
         settings={"queue_delay": (1.0, 30.0)},
     ),
     "slow calls": Theme(
