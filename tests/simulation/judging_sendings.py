@@ -86,15 +86,18 @@ class SendingJudge:
                 newest[row] = sent, read_at
 
     def _check_last_of_a_person(self) -> None:
-        """Demand that of the rows of one run with one e-mail address only the last is sent, if it can be."""
+        """Demand that of the rows of one run that have one e-mail address alone only the last is sent, if it can be."""
         simulation = self._simulation
         if {"behaviour", "unmoved keys", "search by", "rejects", "refresh", "replay"} & simulation.plan.parts:
             return
         refused = {one.lead.get("mx_City") for one in simulation.wire.sent if _may_be_refused(one)}
         for sent, _, _ in self._rows_sent():
-            email, rows = sent.lead.get("EmailAddress"), simulation.reads[sent.worker].rows
+            # A phone may lead to another lead.
+            email = None if sent.lead.get("Phone") else sent.lead.get("EmailAddress")
+            rows = simulation.reads[sent.worker].rows
             own = sent.lead.get("mx_City")
-            same = [row for row in rows.values() if row[0] == email and (row[2] == own or row[2] not in refused)]
+            alone = [row for row in rows.values() if row[:2] == (email, None)]
+            same = [row for row in alone if row[2] == own or row[2] not in refused]
             is_read = any(row[2] == own for row in same)
             if email and is_read and same[-1][2] != own:
                 self._fail(f"A17 {sent.worker.name} sends {sent.lead}, and {same[-1]} is the person's last row")

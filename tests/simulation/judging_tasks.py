@@ -159,6 +159,7 @@ class TaskJudge:
             self._fail(f"A7 {instance.run}'s sensor is green, and {instance.missing_outputs} outputs are missing")
         if simulation.auditor.lost_ledgers:
             return
+        simulation.account.run_due()
         for sent in simulation.wire.sent:
             worker = sent.worker
             run, task, *_ = worker.name.split(".")

@@ -16,6 +16,7 @@ NOT_CONCERNED = (
     "data-frame*",
     "dry-run-*",
     "email-keys-*",
+    "example-*",
     "empty-night-*",
     "form-*",
     "invisible-*",
@@ -175,6 +176,8 @@ NOT_SHOWN = {
             "deferred-event-of-any-size",
             "deferred-groups-at-once",
             "deferred-groups-without-a-ledger",
+            "lost-receipts-green",
+            "receipts-of-many-listed",
             "poll-budget",
             "poll-starves",
         ),
@@ -202,6 +205,7 @@ NOT_SHOWN = {
     ),
     **dict.fromkeys(
         (
+            "erase-before-a-late-verdict",
             "erase-holds-all-rows-back",
             "erase-leaves-kin",
             "erase-leaves-lost-requests",
@@ -209,6 +213,7 @@ NOT_SHOWN = {
             "erase-leaves-unchanged-rows",
             "erase-older-value",
             "erase-unconfirmed",
+            "erase-while-another-row-is-open",
             "erase-while-open",
         ),
         _ERASURE,
@@ -217,6 +222,7 @@ NOT_SHOWN = {
         (
             "unchanged-context",
             "unchanged-function-by-its-column",
+            "unchanged-function-called-twice",
             "unchanged-mapping",
             "unchanged-migration-once",
             "unchanged-package-version",

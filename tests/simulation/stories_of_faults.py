@@ -53,7 +53,8 @@ STORIES_OF_FAULTS = {
         reject_shares=(0.3, 0.6),
         sensors=(0.0,),
         aimed=1.0,
-        call_faults=("odd_status", "odd_status", "odd_receipt", "other_code"),
+        call_faults=("odd_status", "odd_status", "odd_status", "odd_receipt", "other_code"),
+        call_shares=(1.0,),
         fault_starts=(-60.0,),
         fault_seconds=(HOUR, 10 * HOUR),
         settings={"rejection_shape": ("failure", "inner"), "request_id_form": ("uuid", "number", "text")},
@@ -189,7 +190,7 @@ STORIES_OF_FAULTS = {
         queue_faults=("system_errors", "silent_loss"),
         shares=(0.5, 1.0),
         fault_starts=(20.0,),
-        fault_seconds=(10 * HOUR, 20 * HOUR),
+        fault_seconds=(8 * HOUR, 10 * HOUR),
         settings={"queue_delay": (1.0, 30.0)},
     ),
     "slow calls": Theme(

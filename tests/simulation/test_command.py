@@ -23,7 +23,7 @@ FOR_EVER = 10**9
 def empty_nights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a simulation be a moment in which nothing happens."""
     monkeypatch.setattr(command, "seams", SimpleNamespace(install=lambda: None))
-    monkeypatch.setattr(command.plans, "draw", lambda seed: SimpleNamespace(seed=seed, theme="nothing"))
+    monkeypatch.setattr(command.plans, "draw", lambda seed, theme: SimpleNamespace(seed=seed, theme="nothing"))
 
     def simulation(plan: Any, kept: Any, *, tells: bool) -> Any:
         time.sleep(0.001)

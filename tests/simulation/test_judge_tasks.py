@@ -109,7 +109,7 @@ def test_a_doubt_about_a_row_whose_last_sending_has_a_receipt_is_found(receipt_c
 @pytest.mark.parametrize("count", ["in_doubt", "unsent", "rejected", "invalid"])
 def test_a_green_try_with_rows_that_are_not_delivered_is_found(count):
     world = World()
-    breaks("A7", ends(world, world.worker("n1.wait.0.1"), instance(task="wait"), **{count: 1}))
+    breaks("A7", ends(world, world.worker("n1.send.0.1"), instance(), **{count: 1}))
 
 
 @pytest.mark.parametrize("receipt_came", [True, False])

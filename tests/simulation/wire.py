@@ -172,9 +172,11 @@ class Wire:
             request = account.queue.request(asked)
             if self.names_failures:
                 response = _named_failure(request, response)
-            is_readable = (
-                trouble is None or trouble.faults.keys() <= {Stage.ALTERATION} and trouble.name == "odd_status"
+            is_odd = (
+                trouble is not None and trouble.name == "odd_status" and trouble.faults.keys() <= {Stage.ALTERATION}
             )
+            # A rejection in an odd form may be a system error between retries.
+            is_readable = trouble is None or (is_odd and request is not None and request.state is State.SUCCEEDED)
             if request is not None and is_readable and _is_shown(request):
                 return response, None, request.id
         return response, sent, None
