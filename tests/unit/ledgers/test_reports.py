@@ -18,7 +18,8 @@ from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerMissingError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.migrations import MIGRATIONS, SCHEMA_VERSION
 from airflow_provider_leadsquared.ledgers.runs import COUNTS
-from airflow_provider_leadsquared.reports import facts, histories, open_rows, runs, verification
+from airflow_provider_leadsquared.reports import facts, histories, nights, open_rows, runs, verdict_times, verification
+from airflow_provider_leadsquared.reports.places import OpenPlace
 from tests.unit.ledgers.stores import RUN, Database, entry_of
 from tests.unit.ledgers.syncs import NOW, accepted, begun, judge, run_named, sent
 
@@ -84,7 +85,7 @@ def test_runs_that_began_at_the_same_moment_are_on_one_page_each(ask, ledger):
 def test_runs_can_be_those_of_one_dag(ask, night):
     night("a")
     night("b", run=replace(RUN, dag_id="other"))
-    assert [run.task.run_id for run in ask(runs.list_runs, dag_id="nightly")] == ["a"]
+    assert [run.task.run_id for run in ask(runs.list_runs, dag_ids=["nightly"])] == ["a"]
 
 
 def test_a_run_knows_its_sync_and_when_its_first_try_began(ask, ledger, time):
@@ -300,12 +301,14 @@ def test_no_report_reads_all_of_the_history(tmp_path, sqlite, time):
     with opened.existing() as connection:
         [run] = runs.list_runs(connection, opened.tables)
         [reject] = runs.list_rejects(connection, opened.tables, run.scope, State.REJECTED)
-        open_row = open_rows.OpenRow(RUN, "k", "r", NOW, None, None, NOW, "e")
-        runs.list_runs(connection, opened.tables, dag_id="a", before=run)
+        runs.list_runs(connection, opened.tables, dag_ids=["a"], before=run)
+        nights.list_nights(connection, opened.tables)
+        nights.list_dags(connection, opened.tables)
+        verdict_times.read_verdict_times(connection, opened.tables, [run.scope])
         runs.read_night(connection, opened.tables, RUN.dag_id, RUN.run_id)
         runs.list_rejects(connection, opened.tables, run.scope, State.REJECTED, reason_class="a", after=reject)
         open_rows.count_open(connection, opened.tables)
-        open_rows.list_open(connection, opened.tables, after=open_row)
+        open_rows.list_open(connection, opened.tables, dag_ids=["a"], after=OpenPlace(NOW, "e"))
         histories.read_history(connection, opened.tables, "k0")
         facts.read_facts(connection, opened.tables)
     plans = [
