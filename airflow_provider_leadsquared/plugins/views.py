@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.plugins.charts import Chart, spread, stacked
 from airflow_provider_leadsquared.plugins.problems import unknown_run
 from airflow_provider_leadsquared.plugins.reading import Asked, open_place, row_place, run_place, text_of
@@ -128,7 +129,8 @@ def rows_page(
     :param from_key: Only rows from this row key on, in the order of row keys.
     :raises PageError: As :func:`run_page`.
     """
-    night, rows, older = None, [], None
+    night, older = None, None
+    rows: list[tuple[RunOfTask, Reject]] = []
     place = row_place(after)
     if which.dag_id in asked.readable:
         with asked.reading() as (connection, tables):
@@ -194,11 +196,11 @@ def _rows(
     reason: str | None,
     place: tuple[str, RowPlace] | None,
     from_key: str | None,
-) -> tuple[list[tuple[Any, Reject]], str | None]:
+) -> tuple[list[tuple[RunOfTask, Reject]], str | None]:
     """Return a page of rows, each with its task, and where the next page begins; the runs' rows follow each other."""
     scopes = [run.scope for run in night.runs]
     first = scopes.index(place[0]) if place is not None and place[0] in scopes else 0
-    found: list[tuple[Any, Reject]] = []
+    found: list[tuple[RunOfTask, Reject]] = []
     last: tuple[str, RowPlace] | None = None
     for run in night.runs[first:]:
         after = None if from_key is None else RowPlace(from_key, "")
