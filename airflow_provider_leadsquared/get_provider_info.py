@@ -49,6 +49,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [
+            f"{_PACKAGE}.links.leadsquared.DeliveriesLink",
             f"{_PACKAGE}.links.leadsquared.LeadLink",
             f"{_PACKAGE}.links.leadsquared.ErrorLink",
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,13 @@ from airflow_provider_leadsquared.reports.next_polls import next_polls
 from airflow_provider_leadsquared.reports.nights import list_dags, list_nights
 from airflow_provider_leadsquared.reports.open_rows import OpenRow, count_open, list_open
 from airflow_provider_leadsquared.reports.places import OpenPlace, RowPlace
-from airflow_provider_leadsquared.reports.runs import Night, Reject, list_rejects, read_night
+from airflow_provider_leadsquared.reports.runs import Night, Reject, Run, list_rejects, read_night, runs_of
 from airflow_provider_leadsquared.reports.verdict_times import read_verdict_times
 
 #: DAG runs on a page, rows on a page, and lines of a row key's history.
 NIGHTS, ROWS, STEPS = 14, 50, 100
 #: Rows of each DAG run on the page of all that its time to verdict is taken from.
-_SAMPLE = 200
+_SAMPLE = 100
 #: From the bottom of a bar to its top: what was delivered, what is under way, what was not sent, what was refused.
 #: Rows that had not changed have no part, for they would dwarf all others.
 BAR_STATES = (
@@ -58,7 +59,7 @@ class RunFilter:
     task_id: str | None = None
     map_index: int | None = None
 
-    def as_query(self) -> dict[str, object]:
+    def as_query(self) -> dict[str, Any]:
         """Return it as a part of an address."""
         return {
             "dag_id": self.dag_id,
@@ -102,7 +103,7 @@ def run_page(asked: Asked, which: RunFilter) -> dict[str, Any]:
     night, times = None, None
     if which.dag_id in asked.readable:
         with asked.reading() as (connection, tables):
-            night = _read_night(connection, tables, which)
+            night = read_night(connection, tables, **which.as_query())
             if night is not None:
                 times = read_verdict_times(connection, tables, [run.scope for run in night.runs])
     if night is None or times is None:
@@ -129,15 +130,13 @@ def rows_page(
     :param from_key: Only rows from this row key on, in the order of row keys.
     :raises PageError: As :func:`run_page`.
     """
-    night, older = None, None
-    rows: list[tuple[RunOfTask, Reject]] = []
+    runs: list[Run] = []
     place = row_place(after)
     if which.dag_id in asked.readable:
         with asked.reading() as (connection, tables):
-            night = _read_night(connection, tables, which)
-            if night is not None:
-                rows, older = _rows(connection, tables, night, state, reason, place, from_key)
-    if night is None:
+            runs = runs_of(connection, tables, **which.as_query())
+            rows, older = _rows(connection, tables, runs, state, reason, place, from_key)
+    if not runs:
         raise unknown_run(which.dag_id, which.run_id, which.task_id)
     return {
         "which": which,
@@ -184,25 +183,21 @@ def key_page(asked: Asked, key: str) -> dict[str, Any]:
     }
 
 
-def _read_night(connection: Any, tables: Any, which: RunFilter) -> Night | None:
-    return read_night(connection, tables, which.dag_id, which.run_id, task_id=which.task_id, map_index=which.map_index)
-
-
 def _rows(
     connection: Any,
     tables: Any,
-    night: Night,
+    runs: Sequence[Run],
     state: State,
     reason: str | None,
     place: tuple[str, RowPlace] | None,
     from_key: str | None,
 ) -> tuple[list[tuple[RunOfTask, Reject]], str | None]:
     """Return a page of rows, each with its task, and where the next page begins; the runs' rows follow each other."""
-    scopes = [run.scope for run in night.runs]
+    scopes = [run.scope for run in runs]
     first = scopes.index(place[0]) if place is not None and place[0] in scopes else 0
     found: list[tuple[RunOfTask, Reject]] = []
     last: tuple[str, RowPlace] | None = None
-    for run in night.runs[first:]:
+    for run in runs[first:]:
         after = None if from_key is None else RowPlace(from_key, "")
         if place is not None and run.scope == place[0]:
             after = place[1]

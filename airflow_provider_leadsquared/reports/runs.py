@@ -181,6 +181,28 @@ def lines_of(connection: Connection, tables: Tables, dag_id: str, run_id: str) -
     return [_run(line) for line in connection.execute(query)]
 
 
+def runs_of(
+    connection: Connection,
+    tables: Tables,
+    dag_id: str,
+    run_id: str,
+    *,
+    task_id: str | None = None,
+    map_index: int | None = None,
+) -> list[Run]:
+    """
+    Return the tasks of a DAG run that send, in the order of their ids; of a cleared one the last generation.
+
+    :param task_id: Only those of one task. Default: all tasks.
+    :param map_index: Only those of one instance of it. Default: all instances.
+    """
+    return [
+        run
+        for run in present_runs(lines_of(connection, tables, dag_id, run_id))
+        if task_id in (None, run.task.task_id) and map_index in (None, run.task.map_index)
+    ]
+
+
 def present_runs(lines: Sequence[Run]) -> list[Run]:
     """Return the tasks of a DAG run in the order of their ids; of a cleared one the last generation."""
     newest: dict[RunOfTask, Run] = {}
@@ -198,17 +220,8 @@ def read_night(
     task_id: str | None = None,
     map_index: int | None = None,
 ) -> Night | None:
-    """
-    Return what became of a DAG run's rows, None if the ledger does not know the run.
-
-    :param task_id: Only those of one task. Default: all tasks.
-    :param map_index: Only those of one instance of it. Default: all instances.
-    """
-    runs = [
-        run
-        for run in present_runs(lines_of(connection, tables, dag_id, run_id))
-        if task_id in (None, run.task.task_id) and map_index in (None, run.task.map_index)
-    ]
+    """Return what became of a DAG run's rows, None if the ledger does not know the run; see :func:`runs_of`."""
+    runs = runs_of(connection, tables, dag_id, run_id, task_id=task_id, map_index=map_index)
     if not runs:
         return None
     [night] = count_nights(connection, tables, [runs])

@@ -19,16 +19,18 @@ def ledger_name(ledger_conn_id: str, ledger_table: str = LEDGER_TABLE) -> str:
     return ledger_conn_id if ledger_table == LEDGER_TABLE else f"{ledger_conn_id}={ledger_table}"
 
 
-def run_path(ledger: str, run: RunOfTask, *, whole_run: bool = False) -> str:
+def run_path(ledger: str, run: RunOfTask | None, *, is_whole: bool = False) -> str:
     """
     Return the path of a run's page below that of Airflow's UI.
 
     :param ledger: The ledger's name.
-    :param run: The task.
-    :param whole_run: Show all tasks of its DAG run.
+    :param run: The task; None for the page with all runs.
+    :param is_whole: Show all tasks of its DAG run.
     """
+    if run is None:
+        return f"{PAGE}/?{urlencode({'ledger': ledger})}"
     asked = {"ledger": ledger, "dag_id": run.dag_id, "run_id": run.run_id}
-    if not whole_run:
+    if not is_whole:
         asked["task_id"] = run.task_id
         if run.map_index >= 0:
             asked["map_index"] = str(run.map_index)

@@ -61,7 +61,11 @@ def browse(served: FastAPI) -> Callable[..., TestClient]:
     """Return a function that returns a client for a user; None: nobody is logged in."""
 
     def client(user: str | None = "all", **settings: object) -> TestClient:
-        token = None if user is None else create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="viewer"))
+        token = (
+            None
+            if user is None
+            else create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="viewer"))
+        )
         return TestClient(served, cookies={"_token": token} if token else {}, **settings)  # type: ignore[arg-type]
 
     return client

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import Any
-
-import pytest
-from fastapi.testclient import TestClient
 
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.ledgers.runs import COUNTS, RunOfTask
-from tests.unit.ledgers.stores import Database
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 
 
 def test_first(browse, database):
