@@ -109,7 +109,6 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
     )
     argument_checks = {"allowed_rejects": parse_allowed_rejects}
     operator_extra_links = (DeliveriesLink(), LeadLink(), ErrorLink())
-    returns_results = True  # links of tasks before it lead to its XCom
     ui_color = "#e8eef7"
 
     def __init__(

@@ -25,8 +25,8 @@ def note_deliveries(task: Any, run: RunOfTask, ledgers: Sequence[LedgerAddress])
     """
     Note where is shown what became of the task's rows.
 
-    That is the page in Airflow's UI, filtered to the run; where no SQL ledger has the rows, the XCom of the sensor, which
-    returns each row's result.
+    That is the page in Airflow's UI, filtered to the run; where no SQL ledger has the rows, the XCom of the sensor,
+    which returns each row's result.
 
     :param task: The task.
     :param run: Its run.
@@ -77,8 +77,8 @@ def _results_path(task: Any, run: RunOfTask) -> str:
 
 
 def _returns_results(task: Any) -> bool:
-    """Tell whether a task, mapped or not, is a sensor that returns each row's result."""
-    return bool(getattr(getattr(task, "operator_class", type(task)), "returns_results", False))
+    """Tell whether a task, mapped or not, is a sensor that returns each row's result: known by its argument."""
+    return "request_ids" in task.template_fields
 
 
 def _quoted(text: str) -> str:

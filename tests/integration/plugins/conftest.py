@@ -1,4 +1,4 @@
-"""The deliveries page in an application as Airflow's API server has it, with Airflow's own auth manager and database."""
+"""The deliveries page in an application as Airflow's API server has it, with its auth manager and database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow import settings
@@ -56,17 +57,17 @@ def served(airflow_database: None) -> Iterator[FastAPI]:
         purge_cached_app()
 
 
+def token_of(user: str) -> str:
+    """Return what Airflow's login would give a user."""
+    return create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="viewer"))
+
+
 @pytest.fixture
 def browse(served: FastAPI) -> Callable[..., TestClient]:
     """Return a function that returns a client for a user; None: nobody is logged in."""
 
-    def client(user: str | None = "all", **settings: object) -> TestClient:
-        token = (
-            None
-            if user is None
-            else create_auth_manager().generate_jwt(SimpleAuthManagerUser(username=user, role="viewer"))
-        )
-        return TestClient(served, cookies={"_token": token} if token else {}, **settings)  # type: ignore[arg-type]
+    def client(user: str | None = "all", **more: Any) -> TestClient:
+        return TestClient(served, cookies={} if user is None else {"_token": token_of(user)}, **more)
 
     return client
 
