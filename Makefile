@@ -8,6 +8,7 @@
 #   make test-fast    run unit, sandbox and sync tests, without coverage
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
+#   make test-browser run the tests in a browser, in .venv-browser; needs chromium
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
 #   make docs         build the documentation as a site in build/docs; warnings are errors
@@ -22,7 +23,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-mariadb holes simulate docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-mariadb test-browser holes simulate docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -32,6 +33,8 @@ FLOORS_PYTHON := .venv-floors/bin/python
 FLOORS_STAMP := .venv-floors/complete
 MARIADB_PYTHON := .venv-mariadb/bin/python
 MARIADB_STAMP := .venv-mariadb/complete
+BROWSER_PYTHON := .venv-browser/bin/python
+BROWSER_STAMP := .venv-browser/complete
 PACKAGE_PYTHON := .venv-package/bin/python
 PACKAGE_STAMP := .venv-package/complete
 # Runs, is a version that this project and Airflow support, and can make environments.
@@ -80,6 +83,9 @@ $(FLOORS_STAMP): pyproject.toml constraints-floors.txt
 $(MARIADB_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,-e '.[dev-mysql]')
 
+$(BROWSER_STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv-browser,$(CANDIDATES),constraints.txt,-e '.[browser]')
+
 $(PACKAGE_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-package,$(CANDIDATES),constraints.txt,'build>=1.2.2' 'twine>=6.1')
 
@@ -107,6 +113,9 @@ test-floors: $(FLOORS_STAMP)
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
 	@$(MARIADB_PYTHON) -m tests.holes.check --needs mariadb
+
+test-browser: $(BROWSER_STAMP)
+	@$(BROWSER_PYTHON) -m pytest -m browser tests/integration/plugins $(ARGS)
 
 holes: setup
 	@$(VENV_PYTHON) -m tests.holes.check $(ARGS)
@@ -141,12 +150,12 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade
 	--no-emit-index-url --no-emit-find-links
 
 constraints: setup
-	$(UV_COMPILE) --extra dev --extra dev-mysql --extra bench --output-file constraints.txt pyproject.toml
+	$(UV_COMPILE) --extra dev --extra dev-mysql --extra browser --extra bench --output-file constraints.txt pyproject.toml
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt
 
 clean:
-	rm -rf .venv .venv-floors .venv-mariadb .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-browser .venv-floors .venv-mariadb .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
