@@ -37,6 +37,7 @@ _templates.filters |= {
     "moment": lambda value: moment(value) or "",
     "duration": lambda value: "" if value is None else duration(value),
     "tone": tone_of,
+    "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
 }
 
 

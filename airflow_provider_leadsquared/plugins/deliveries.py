@@ -37,9 +37,9 @@ class LazyPage:
 
 
 class DeliveriesPlugin(AirflowPlugin):
-    """The page *LeadSquared* in Airflow's navigation: what was delivered, what was not, and why."""
+    """The page *Leads* in Airflow's navigation: what was delivered, what was not, and why."""
 
     name = "leadsquared"
     fastapi_apps = [{"app": LazyPage(), "url_prefix": f"/{PAGE}", "name": "LeadSquared deliveries"}]
-    # Without a slash in front, so that it is looked for below the base path that Airflow is served at.
-    external_views = [{"name": "LeadSquared", "href": f"{PAGE}/", "url_route": PAGE, "destination": "nav"}]
+    # A longer name would be cut off there. The address has no slash in front, so that it holds below any base path.
+    external_views = [{"name": "Leads", "href": f"{PAGE}/", "url_route": PAGE, "destination": "nav"}]

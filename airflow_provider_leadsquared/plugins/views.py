@@ -25,6 +25,8 @@ from airflow_provider_leadsquared.reports.verdict_times import read_verdict_time
 
 #: DAG runs on a page, rows on a page, and lines of a row key's history.
 NIGHTS, ROWS, STEPS = 14, 50, 100
+#: Rows that were not delivered, on the page of a DAG run.
+_REJECTS = 20
 #: Rows of each DAG run on the page of all that its time to verdict is taken from.
 _SAMPLE = 100
 #: From the bottom of a bar to its top: what was delivered, what is under way, what was not sent, what was refused.
@@ -101,11 +103,13 @@ def run_page(asked: Asked, which: RunFilter) -> dict[str, Any]:
     :raises PageError: It is not known, or not of a DAG that the user may read.
     """
     night, times = None, None
+    rejects: list[tuple[RunOfTask, Reject]] = []
     if which.dag_id in asked.readable:
         with asked.reading() as (connection, tables):
             night = read_night(connection, tables, **which.as_query())
             if night is not None:
                 times = read_verdict_times(connection, tables, [run.scope for run in night.runs])
+                rejects = _first_rejects(connection, tables, night)
     if night is None or times is None:
         raise unknown_run(which.dag_id, which.run_id, which.task_id)
     classes = spread(times.seconds)
@@ -114,6 +118,7 @@ def run_page(asked: Asked, which: RunFilter) -> dict[str, Any]:
         "night": night,
         "total": sum(night.counts.values()),
         "reasons": [(one, next_step(one.state, one.reason_class)) for one in night.reasons],
+        "rejects": rejects,
         "most": max((one.count for one in night.reasons), default=0),
         "times": times,
         "classes": classes,
@@ -209,6 +214,14 @@ def _rows(
             found.append((run.task, row))
             last = run.scope, RowPlace(row.row_key, row.entry_id)
     return found, None
+
+
+def _first_rejects(connection: Any, tables: Any, night: Night) -> list[tuple[RunOfTask, Reject]]:
+    found: list[tuple[RunOfTask, Reject]] = []
+    for state in (state for state in State if state.is_reject and night.states.get(state)):
+        rows, _ = _rows(connection, tables, night.runs, state, None, None, None)
+        found += rows
+    return found[:_REJECTS]
 
 
 def _after(rows: list[OpenRow]) -> str:

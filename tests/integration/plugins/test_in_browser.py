@@ -96,7 +96,9 @@ def look(chromium: Browser, site: str, database: Database) -> Iterator[Callable[
     ledger.write(rows)
     contexts, errors = [], []
 
-    def show(path: str = "leadsquared/", *, width: int = 1_200, scheme: Any = "light", chosen: str | None = None) -> Page:
+    def show(
+        path: str = "leadsquared/", *, width: int = 1_200, scheme: Any = "light", chosen: str | None = None
+    ) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         context.add_cookies([{"name": "_token", "value": token_of("all"), "url": site}])

@@ -320,6 +320,30 @@ def test_no_report_reads_all_of_the_history(tmp_path, sqlite, time):
     assert [line for _, line in plans if "SCAN ledger_runs" in line and "USING" not in line] == []
 
 
+def test_times_to_verdict_are_those_of_rows_that_have_one(ask, ledger, database):
+    written = database.ledger(run=run_named("a"))
+    written.claim("try")
+    settled = [entry_of(n, State.CREATED, accepted_at=NOW, settled_at=NOW + n) for n in range(10)]
+    written.write([*settled, entry_of(10, accepted_at=NOW), entry_of(11, State.INVALID, reason_class="too_long")])
+    scope = run_named("a").scope_of_entries()
+    found = ask(verdict_times.read_verdict_times, [scope])
+    assert (found.share(0.5), found.share(0.9), found.share(1.0), found.is_sample) == (4.0, 8.0, 9.0, False)
+    assert ask(verdict_times.read_verdict_times, [scope], sample=5).is_sample
+    assert ask(verdict_times.read_verdict_times, [scope, *map(str, range(60))]).is_sample
+    assert ask(verdict_times.read_verdict_times, []).share(0.5) is None
+
+
+def test_a_page_of_nights_ends_where_a_mapped_task_has_too_many_instances(ask, ledger, database, monkeypatch):
+    monkeypatch.setattr(nights, "_LINES", 2)
+    monkeypatch.setattr(nights, "_MOST_LINES", 4)
+    for number in range(6):
+        database.ledger(run=run_named("a", number)).claim("try")
+    page = ask(nights.list_nights)
+    assert [night.run_id for night in page.nights] == ["a"]
+    rest = ask(nights.list_nights, before=page.older)
+    assert (rest.nights, rest.older) == ((), None)
+
+
 # --- is it whole? -------------------------------------------------------------------------------------------------
 
 
