@@ -4,8 +4,8 @@
 #   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
 #   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
 #                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
-#   make test         run all tests, two at a time, and measure their coverage
-#   make test-fast    run unit, sandbox and sync tests, without coverage
+#   make test         run all tests, two at a time; ARGS=--cov: and measure their coverage, which doubles their time
+#   make test-fast    run unit, sandbox and sync tests
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make test-browser run the tests in a browser, in .venv-browser; needs chromium
@@ -17,7 +17,7 @@
 #   make constraints  pin the dependencies anew; needs uv
 #   make clean        remove .venv, .venv-… and what tools have left
 #
-# ARGS="-k name" is passed to pytest; make test then measures no coverage, as it runs only a part.
+# ARGS="-k name" is passed to pytest.
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter; otherwise it is the newest one found.
 
@@ -102,7 +102,7 @@ demo: setup
 PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
 
 test: setup
-	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(if $(ARGS),$(ARGS),--cov)
+	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(ARGS)
 
 test-fast: setup
 	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox tests/integration/sync $(ARGS)

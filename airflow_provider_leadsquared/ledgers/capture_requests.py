@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class CaptureRequests:
         self._generations: dict[str, int] = {}
         #: What the entries of the runs are kept under, of every generation that was read.
         self._scopes: set[str] = set()
+        #: How many requests were read under each of these.
+        self._read: Counter[str] = Counter()
         #: Whether it is asked later which requests have a line; then their RequestIds are kept, each with the row's
         #: fingerprint, and the requests whose RequestId another row has too.
         self.knows_lines = False
@@ -71,10 +73,12 @@ class CaptureRequests:
             self._generations = read_from_scopes(connection, self._tables.metadata, "generation", scopes)
             present = [run.scope_of_entries(self._generation(run)) for run in self._runs.values()]
             self._scopes.update(present)
+            self._read.clear()
             query = select(table).where(table.c.request_id.is_not(None)).order_by(table.c.row_no, table.c.written_at)
             for start in range(0, len(present), _RUNS_AT_ONCE):
                 part = query.where(table.c.scope.in_(present[start : start + _RUNS_AT_ONCE]))
                 for line in connection.execute(part):
+                    self._read[line.scope] += 1
                     # One table refuses a RequestId that another row has, so the row need not be known by what was sent.
                     entry = read_entry(line, with_fingerprint=self.knows_lines)
                     if self.knows_lines:
@@ -84,6 +88,10 @@ class CaptureRequests:
     def add_receipt(self, run: RunOfTask, receipt: Entry) -> None:
         """Let a receipt that a capture returned, and that has no line, get one when something is received for it."""
         self._returned_by[receipt.receipt_key] = run
+
+    def count_of(self, run: RunOfTask) -> int:
+        """Return how many requests of a run were read."""
+        return self._read[run.scope_of_entries(self._generation(run))]
 
     def load(self) -> Records:
         """Return all requests of the runs' present generations; as ``others``, for rows of two runs may be equal."""

@@ -27,7 +27,7 @@ class LeadCaptureOperator(SubmitOperator):
     The task returns, also when it fails, so that the sensor can wait for what was accepted::
 
         {"counts": {"read": …, …},
-         "receipts": [{"row", "row_key", "api", "request_id", "accepted_at"}, …],
+         "receipts": [{"row", "row_key", "api", "request_id", "accepted_at"}, …],  # not if the ledger has over 10,000
          "set_aside": [{"row", "row_key", "verdict", "reason_class", "reason"}, …],
          "ledger": {…}}  # its address, if it is in SQL: the sensor writes each row's verdict there
 

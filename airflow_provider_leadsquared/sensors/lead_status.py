@@ -302,6 +302,8 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
 
     def _conclude(self, context: Context, awaited: Awaited, result: PollResult) -> dict[str, Any]:
         """Count the requests, name rejects, and fail if there are more than allowed."""
+        from airflow_provider_leadsquared.tasks.awaited import what_is_missing
+
         rejects = awaited.rejects(result)
         others = [entry for entry in result.entries if not entry.state.is_reject]
         end = self._end(context, awaited, result, [*rejects, *others])
@@ -325,13 +327,9 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
                 "were not sent, and why",
                 "Clear that task, with those downstream of it, once the cause is corrected",
             )
-        if awaited.missing > len(skipped_upstream(self, context)):
-            end.fail(
-                LeadsNotDelivered,
-                f"All that was accepted is decided, but {awaited.missing:,} of {awaited.outputs:,} outputs in "
-                "request_ids are None: a task before ended without an output, and was not skipped. Its log says why",
-                "Clear it, with those downstream of it, once the cause is corrected",
-            )
+        if missing := what_is_missing(awaited, skipped=len(skipped_upstream(self, context))):
+            why, remedy = missing
+            end.fail(LeadsNotDelivered, f"All that was accepted is decided, but {why}", remedy)
         return end.succeed()
 
     def _fail_as_still_open(self, context: Context, awaited: Awaited, result: PollResult) -> NoReturn:

@@ -16,7 +16,13 @@ from airflow_provider_leadsquared.ledgers.several import SeveralLedgers
 from airflow_provider_leadsquared.tasks.known_requests import replace_by_records
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger, open_requests_of_captures, open_requests_of_sync
-from airflow_provider_leadsquared.tasks.outputs import Outputs, checked_sync_outputs, is_of_sync, of_captures
+from airflow_provider_leadsquared.tasks.outputs import (
+    MOST_LISTED,
+    Outputs,
+    checked_sync_outputs,
+    is_of_sync,
+    of_captures,
+)
 from airflow_provider_leadsquared.tasks.receipts import receipts_by_ledger
 
 if TYPE_CHECKING:
@@ -27,11 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.ledgers.base import VerdictLedger
     from airflow_provider_leadsquared.ledgers.capture_requests import CaptureRequests
     from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
+    from airflow_provider_leadsquared.ledgers.runs import RunOfTask
     from airflow_provider_leadsquared.tasks.poll_result import PollResult
-
-
-#: More results than these are not returned if they are in a ledger table: as an XCom they would take megabytes.
-MOST_RESULTS = 10_000
 
 
 class Awaited(Protocol):
@@ -46,6 +49,8 @@ class Awaited(Protocol):
     #: How many outputs the author handed in, and how many of these are None.
     outputs: int
     missing: int
+    #: How many receipts outputs left to ledgers that did not hold them when they were read.
+    lost_receipts: int
 
     @property
     def where_reasons_are(self) -> str:
@@ -129,6 +134,27 @@ def _open_sync(outputs: Sequence[Mapping[str, Any]], hook: LeadSquaredHook, log:
     return awaited
 
 
+def what_is_missing(awaited: Awaited, *, skipped: int) -> tuple[str, str] | None:
+    """
+    Return why a run is not complete although all its requests are decided, and what to do; None if it is complete.
+
+    :param skipped: How many tasks before the sensor were skipped, so that they have no output.
+    """
+    if awaited.missing > skipped:
+        return (
+            f"{awaited.missing:,} of {awaited.outputs:,} outputs in request_ids are None: a task before ended without "
+            "an output, and was not skipped. Its log says why",
+            "Clear it, with those downstream of it, once the cause is corrected",
+        )
+    if awaited.lost_receipts:
+        return (
+            f"the ledger lacks {awaited.lost_receipts:,} receipts that the capture left to it: a backup was restored, "
+            "or lines were deleted",
+            "Clear the capture, with those downstream of it: it sends only rows of which the ledger has no receipt",
+        )
+    return None
+
+
 class AwaitedReceipts:
     """
     The receipts of captures, and what their tries that were given up have written since the captures ended.
@@ -139,7 +165,7 @@ class AwaitedReceipts:
     """
 
     may_close = False
-    outputs = missing = 0
+    outputs = missing = lost_receipts = 0
 
     def __init__(
         self,
@@ -168,7 +194,7 @@ class AwaitedReceipts:
     @property
     def _are_in_tables(self) -> bool:
         """Whether so many results are in SQL ledgers that they would only fill Airflow's database as an XCom."""
-        return self._own is None and len(self._requests) > MOST_RESULTS
+        return self._own is None and len(self._requests) > MOST_LISTED
 
     def load(self) -> tuple[Sequence[Entry], Records]:
         """Return the requests to poll as the ledgers hold them, and what this task's own ledger holds."""
@@ -183,10 +209,18 @@ class AwaitedReceipts:
             if address is not None and address.run is not None:
                 self._captures[address.table].add_receipt(address.run, self._requests[place])
         self._requests += others
+        self.lost_receipts = sum(self._lost_receipts().values())
         if self._captures:
             own = [entry for entry in records.all_entries if entry.receipt_key in self._not_held]
             records = Records(metadata=next(iter(self._captures.values())).metadata, others=own)
         return self._requests, records
+
+    def _lost_receipts(self) -> dict[RunOfTask, int]:
+        return {
+            address.run: max(address.receipts - self._captures[address.table].count_of(address.run), 0)
+            for address in self.addresses
+            if address.run is not None and address.receipts is not None
+        }
 
     def is_own(self, entry: Entry) -> bool:
         """Return True: receipts are of no other run."""
@@ -224,7 +258,7 @@ class AwaitedSync:
     """
 
     may_close = True
-    outputs = missing = 0
+    outputs = missing = lost_receipts = 0
     is_durable = True
     where_reasons_are = "each row's reason is in the ledger table"
 

@@ -36,6 +36,7 @@ class LedgerAddress:
     :param sent_to: Scheme and async host of the account that the sync sent to, where that is known.
     :param sent_by: The LeadSquared connection that the sync sent by, where that is known.
     :param number: The number of the last intent or verdict when the sync ended, where that is known.
+    :param receipts: How many receipts a capture's output leaves to the ledger, None if it lists them.
     """
 
     ledger_conn_id: str
@@ -45,6 +46,7 @@ class LedgerAddress:
     sent_to: str | None = None
     sent_by: str | None = None
     number: int | None = None
+    receipts: int | None = None
 
     @classmethod
     def of_task(
@@ -76,10 +78,10 @@ class LedgerAddress:
         """
         if not isinstance(given, Mapping) or not given.get("ledger_conn_id"):
             raise ValueError('a ledger is named by its connection and its sync: {"ledger_conn_id": …, "sync": …}')
-        names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", "sent_by", "number", *_RUN)
+        names = ("ledger_conn_id", "ledger_table", "sync", "sent_to", "sent_by", "number", "receipts", *_RUN)
         if unknown := [str(name) for name in given if name not in names]:
             raise ValueError(f"the address of a ledger has no {', '.join(unknown)}; it has {', '.join(names)}")
-        for name in set(names) & set(given) - {"map_index", "number"}:
+        for name in set(names) & set(given) - {"map_index", "number", "receipts"}:
             if not (isinstance(given[name], str) and given[name]):
                 raise ValueError(f"{name} in the address of a ledger must be a text; leave it out for the default")
         has_run = [name for name in _RUN if name in given]
@@ -93,6 +95,7 @@ class LedgerAddress:
             given.get("sent_to"),
             given.get("sent_by"),
             given.get("number"),
+            given.get("receipts"),
         )
 
     @property
@@ -105,7 +108,7 @@ class LedgerAddress:
         address: dict[str, Any] = {"ledger_conn_id": self.ledger_conn_id, "ledger_table": self.ledger_table}
         if self.run is not None:
             address |= {name: getattr(self.run, name) for name in _RUN}
-        for name in ("sync", "sent_to", "sent_by", "number"):
+        for name in ("sync", "sent_to", "sent_by", "number", "receipts"):
             if getattr(self, name) is not None:
                 address[name] = getattr(self, name)
         return address

@@ -9,6 +9,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_leadsquared.tasks.receipts import refuse_old_output
 
+#: More rows than these are not listed in an output if they are in a SQL ledger: as an XCom they would take megabytes.
+MOST_LISTED = 10_000
+
 _MIXED = "request_ids holds outputs of a sync and others; let a sensor wait for each"
 
 

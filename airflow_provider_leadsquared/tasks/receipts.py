@@ -50,8 +50,8 @@ def receipts_by_ledger(given: Any) -> dict[LedgerAddress | None, list[Entry]]:
     :param given: A RequestId (of a lead capture), a list of them, a capture's output, its receipts, or a list of
         outputs (of a mapped capture). A receipt that is given twice is kept once. One whose RequestId a receipt of
         another row has becomes an ``invalid`` entry, and so does one that is no RequestId.
-    :return: The receipts of captures that name a SQL ledger by its address, also where there are none; all others
-        under None.
+    :return: The receipts of captures that name a SQL ledger by its address, also where there are none, or where the
+        output leaves them to that ledger; all others under None.
     :raises ValueError: It is none of these, an earlier version returned it, or there is no such API.
     """
     by_ledger: dict[LedgerAddress | None, list[Entry]] = {}
@@ -126,10 +126,12 @@ def _flattened(
         refuse_old_output(given)
     if isinstance(given, str):
         yield address, {"request_id": given, "api": LEAD_CAPTURE.name}
-    elif isinstance(given, Mapping) and "receipts" in given:
+    elif isinstance(given, Mapping) and ("receipts" in given or "ledger" in given):
         address = None if given.get("ledger") is None else LedgerAddress.parse(given["ledger"])
+        if "receipts" not in given and (address is None or address.receipts is None):
+            raise ValueError("request_ids holds an output without receipts; pass what the capture returned")
         yield address, None
-        yield from _flattened(given["receipts"], address)
+        yield from _flattened(given.get("receipts", ()), address)
     elif isinstance(given, Mapping) and "request_id" in given:
         yield address, dict(given)
     elif isinstance(given, Iterable) and not isinstance(given, (Mapping, bytes)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -24,6 +25,7 @@ from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, s
 from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
 from airflow_provider_leadsquared.tasks.link_targets import note_deliveries, noted_error
+from airflow_provider_leadsquared.tasks.outputs import MOST_LISTED
 from airflow_provider_leadsquared.tasks.records import prepare, records_in, refuse_stored_records, refuse_templates
 
 if TYPE_CHECKING:
@@ -254,7 +256,10 @@ class SubmitOperator(CheckedArguments, BaseOperator):
         counts = Counts.of(entries, read=len(entries))
         output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
         if self.ledger_conn_id is not None:
-            output["ledger"] = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table).as_json()
+            address = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table)
+            if len(output["receipts"]) > MOST_LISTED:
+                address = replace(address, receipts=len(output.pop("receipts")))
+            output["ledger"] = address.as_json()
         rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, entries, web_url=web_url)
         end.fail_if_stopped(held.error)
