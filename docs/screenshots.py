@@ -130,7 +130,7 @@ def write_nights(connect: Callable[[], Any]) -> None:
     for back in range(13, 0, -1):
         began = midnight - back * DAY + 2 * 3_600
         run = RunOfTask(DAG_ID, f"night_of_{datetime.fromtimestamp(began, UTC):%Y-%m-%d}", "sync")
-        ledger = SqlLedger(Database(connect, table=LEDGER), run=run, clock=lambda began=began: began)
+        ledger = SqlLedger(Database(connect, table=LEDGER), run=run, clock=partial(float, began))
         ledger.claim("try")
         rows = chance.randint(25, 90) if back % 7 else 140
         states = [State.CREATED] * (rows // 3) + [State.UPDATED] * (rows - rows // 3)

@@ -32,6 +32,7 @@ def airflow_database() -> Iterator[None]:
     """Let Airflow's database have tables and two DAGs."""
     import_all_models()
     assert settings.engine is not None
+    assert settings.Session is not None
     Base.metadata.create_all(settings.engine)
     with settings.Session() as session:
         session.add(DagBundleModel(name="dags-folder"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from fastapi.routing import APIRoute
 
@@ -57,12 +59,20 @@ def began(database: Database, **runs: float) -> None:
         )
 
 
+class _Words(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
 def words(text: str) -> str:
     """Return the text of a page as a person reads it."""
-    parser, found = HTMLParser(), []
-    parser.handle_data = found.append  # type: ignore[method-assign]
+    parser = _Words()
     parser.feed(text)
-    return " ".join(" ".join(found).split())
+    return " ".join(" ".join(parser.found).split())
 
 
 @pytest.fixture
@@ -115,7 +125,7 @@ def test_rows_of_a_dag_are_shown_to_those_only_who_may_read_it(show, database, p
 
 
 def test_what_a_sync_remembers_is_hidden_if_another_dag_runs_it_too(show, database, monkeypatch):
-    asked = {}
+    asked: dict[tuple[str, ...], list[Any]] = {}
     monkeypatch.setattr(
         "airflow_provider_leadsquared.reports.histories.row_lines",
         lambda connection, tables, key, syncs: asked.setdefault(tuple(syncs), []),
@@ -133,6 +143,18 @@ def test_the_page_writes_nothing(show, database):
     for path in ASKING:
         assert show(path).status == 200
     assert database.select("SELECT * FROM {table}") + database.select("SELECT * FROM {table}_metadata") == before
+
+
+def test_a_request_leaves_no_connection_to_the_ledger_open(show, database):
+    write(database, rejected(1))
+
+    def opened() -> int:
+        return sum("ledger.db" in file.path for file in psutil.Process().open_files())
+
+    gc.collect()  # closes those of the line above
+    before = opened()
+    show()
+    assert opened() == before
 
 
 # --- what it shows ------------------------------------------------------------------------------------------------
@@ -168,12 +190,13 @@ def test_runs_come_page_by_page_each_once_whenever_its_tasks_began(show, databas
     database.run(
         "UPDATE {table}_runs SET began_at = '2026-01-09 02:00:00.000000' WHERE run_id = 'n0' AND task_id = 'other'"
     )
-    seen, path = [], ""
+    seen: list[list[str]] = []
+    path: str | None = ""
     while path is not None:
         found = show(path)
         seen.append(re.findall(r">(n\d)</a></td>", found.text))
         following = re.search(r'<a href="\./([^"]*)" rel="next">', found.text)
-        path = following and following[1].replace("&amp;", "&")
+        path = None if following is None else following[1].replace("&amp;", "&")
     assert seen == [["n0", "n4"], ["n3", "n2"], ["n1"]]
 
 
@@ -198,12 +221,13 @@ def test_rows_of_a_reason_come_page_by_page_over_all_tasks_and_from_a_key_on(sho
     monkeypatch.setattr(views, "ROWS", 2)
     write(database, *[rejected(n, f"a{n}") for n in range(3)])
     write(database, *[rejected(n, f"b{n}") for n in range(2)], entry(9, State.INVALID, "c"), task_id="tail")
-    seen, path = [], f"rows?{RUN}&state=rejected&reason={DUPLICATE}"
+    seen: list[list[str]] = []
+    path: str | None = f"rows?{RUN}&state=rejected&reason={DUPLICATE}"
     while path is not None:
         found = show(path)
         seen.append(re.findall(r">(\w\d)</a></td>", found.text))
         following = re.search(r'<a href="(rows[^"]*)" rel="next">', found.text)
-        path = following and following[1].replace("&amp;", "&")
+        path = None if following is None else following[1].replace("&amp;", "&")
     assert seen == [["a0", "a1"], ["a2", "b0"], ["b1"]]
     shown = show(f"rows?{RUN}&state=rejected&from_key=a2").text
     assert re.findall(r">(\w\d)</a></td>", shown) == ["a2", "b0"]
@@ -262,6 +286,13 @@ def test_nothing_but_the_pages_own_files_is_loaded_and_only_airflow_frames_it(sh
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
     assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css"), ("page.js", "text/javascript")])
+def test_style_and_script_come_from_the_package(show, database, name, kind):
+    found = show(name)
+    assert (found.status, found.all.headers["content-type"].partition(";")[0]) == (200, kind)
+    assert f'"{name}"' in show().text
 
 
 # --- bad input ----------------------------------------------------------------------------------------------------
