@@ -7,6 +7,8 @@
 #   make test         run all tests, two at a time; ARGS=--cov: and measure their coverage, which doubles their time
 #   make test-fast    run unit, sandbox and sync tests
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
+#   make test-matrix  run tests on each supported Airflow and Python, in .venv-matrix, and write what passed into README
+#                     and docs/versions.md; ONLY="3.1.8-3.12 …" chooses some; with ARGS nothing is written
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
 #   make test-browser run the tests in a browser, in .venv-browser; needs chromium
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
@@ -23,7 +25,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-mariadb test-browser holes simulate docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -110,6 +112,12 @@ test-fast: setup
 test-floors: $(FLOORS_STAMP)
 	@$(FLOORS_PYTHON) -m pytest $(PYTEST_OPTIONS) tests/unit tests/integration/sandbox $(ARGS)
 
+ONLY :=
+
+test-matrix: setup
+	@$(VENV_PYTHON) .ci/matrix.py run --part "$(ARGS)" --only $(ONLY)
+	@$(if $(ARGS),,$(VENV_PYTHON) .ci/matrix.py table)
+
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
 	@$(MARIADB_PYTHON) -m tests.holes.check --needs mariadb
@@ -128,6 +136,7 @@ simulate: setup
 
 docs: setup
 	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	@$(VENV_PYTHON) .ci/check_site.py build/docs
 	@echo "The site is in build/docs/index.html"
 
 package: $(PACKAGE_STAMP)
@@ -145,7 +154,7 @@ lint: setup
 	$(VENV_PYTHON) -m codespell_lib
 	$(VENV_PYTHON) -m mypy
 
-# Pins anew what the two constraints files pin; needs uv.
+# Pins anew what the constraints files pin; needs uv.
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
 
@@ -154,8 +163,9 @@ constraints: setup
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt
+	$(VENV_PYTHON) .ci/matrix.py pin $(UV_COMPILE)
 
 clean:
-	rm -rf .venv .venv-browser .venv-floors .venv-mariadb .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-browser .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

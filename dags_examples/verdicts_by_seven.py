@@ -21,7 +21,8 @@ MAIL = SmtpNotifier(
 
 with DAG(
     "verdicts_by_seven",
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Kolkata"),
+    # Switched on at any hour, it waits for the coming night.
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Kolkata", run_immediately=timedelta()),
     catchup=False,
     max_active_runs=1,
     tags=["leadsquared"],

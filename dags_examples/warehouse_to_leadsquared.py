@@ -10,12 +10,12 @@ warehouse of one's own.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG, BaseHook, Param, task
 from airflow.timetables.trigger import CronTriggerTimetable
-from pendulum import duration
 
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
@@ -98,8 +98,9 @@ def report(synced: Any, dag_run: Any = None) -> None:
 # [START howto_dag]
 with DAG(
     "warehouse_to_leadsquared",
-    # No start_date: switched on, it waits for the coming night. With one in the past it would run at once.
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Kolkata"),
+    # Switched on at any hour, it waits for the coming night. With a start_date in the past it would run at once, and
+    # without this timedelta it would do so until 4:24 a.m., for a tenth of the time between two nights.
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Kolkata", run_immediately=timedelta()),
     catchup=False,
     # Two nights at once could overtake each other.
     max_active_runs=1,
@@ -132,7 +133,7 @@ with DAG(
         replay="{{ params.replay }}",
         allowed_rejects="{{ params.allowed_rejects }}",
         retries=3,
-        retry_delay=duration(minutes=5),
+        retry_delay=timedelta(minutes=5),
     )
     wait = LeadStatusSensor(
         task_id="wait",

@@ -67,9 +67,9 @@ def _refuse_if_needed(kept: Kept, row_key: str, table: str) -> None:
     if kept.under_way:
         age = duration(time.time() - kept.under_way[-1])
         raise CommandError(
-            f"nothing was deleted: LeadSquared may still be at work on {len(kept.under_way)} sending(s) of {row_key}, "
-            f"the oldest of {age} ago, and nobody would ask for the verdict. Let a sensor or the sync's next run "
-            "settle it (explain shows the RequestId, status asks for it), and erase the row then",
+            f"nothing was deleted: LeadSquared may still be at work on {len(kept.under_way)} sending(s) of {row_key} "
+            f"or its lead, the oldest of {age} ago, and nobody would ask for the verdict. Let a sensor or the sync's "
+            "next run settle it (explain shows the RequestId, status asks for it), and erase the row then",
             ExitCode.ATTENTION,
         )
 

@@ -55,11 +55,11 @@ def key_text(value: Any, column: str, *, is_hashed: bool = False) -> str:
     :param is_hashed: Return the SHA-256 of the text in UTF-8, as 64 hexadecimal digits.
     :raises InvalidLeadError: The value is missing, or cannot tell one row from another.
     """
-    if is_null(value) or str(value).strip() == "":
-        raise InvalidLeadError(column, "no_key", "the key column is missing or empty in this row")
     if isinstance(value, (Mapping, list, tuple, set, bytes, bytearray, memoryview)):
         raise InvalidLeadError(column, "key_type", f"the key is a {type(value).__name__}; name a column with an id")
-    text = _in_one_spelling(value, column)
+    text = "" if is_null(value) else _in_one_spelling(value, column)
+    if not text.strip():
+        raise InvalidLeadError(column, "no_key", "the key column is missing or empty in this row")
     if not text.isprintable():
         position, sign = next((at, sign) for at, sign in enumerate(text, 1) if not sign.isprintable())
         raise InvalidLeadError(

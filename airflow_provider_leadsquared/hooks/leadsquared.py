@@ -123,6 +123,8 @@ class LeadSquaredHook(BaseHook):
         """
         Capture one lead with the synchronous call, which waits for the CRM; the call is made once.
 
+        :param payload: The lead.
+        :param parameters: Further parameters of the call's URL, such as ``LeadUpdateBehavior``. Default: none.
         :raises ApiError: As for :meth:`submit`.
         """
         request = requests.capture_lead(self.account, payload.body, parameters)
@@ -133,6 +135,7 @@ class LeadSquaredHook(BaseHook):
         """
         Ask for the outcome of one request.
 
+        :param request_id: LeadSquared's name of the request, from the receipt.
         :param api: The name of the asynchronous API that it was submitted to.
         :raises UnknownRequestError: LeadSquared does not know the request.
         :raises ApiError: It could not be asked, after some tries.

@@ -45,8 +45,8 @@ class Kept:
     :param leads: Leads that it reached.
     :param match_keys: Match keys of these leads, and of its last sending, as hashes.
     :param sendings: Sendings without a verdict.
-    :param under_way: When each sending began that LeadSquared may still be at work on, seconds since the epoch; the
-        latest first.
+    :param under_way: When each sending began that LeadSquared may still be at work on, seconds since the epoch, those
+        of other rows of the same leads too; the latest first.
     :param other_rows: Row keys that reached the same leads: their next run sends them once more.
     """
 
@@ -112,6 +112,7 @@ class Erasure:
         }
         for account_id, row in self._rows:
             self._lines.setdefault(account_id, {}).update(self._lines_of(account_id, row))
+        self._read_sendings_beside()
         self._under_way = sorted((one for one in self._begun.values() if one > now - settle_timeout), reverse=True)
 
     @property
@@ -132,10 +133,10 @@ class Erasure:
         """
         Delete all of it; durable when the transaction ends.
 
-        :raises UnderWayError: LeadSquared may be at work on a sending of the row.
+        :raises UnderWayError: LeadSquared may be at work on a sending of the row, or of another with the same lead.
         """
         if self._under_way:
-            raise UnderWayError("a sending of this row is not settled")
+            raise UnderWayError("a sending of this row, or of another with the same lead, is not settled")
         connection, tables = self._connection, self._tables
         for account_id, lines in self._lines.items():
             number = next_numbers(connection, tables.counters, account_id, 1)  # makes other writers wait
@@ -183,6 +184,18 @@ class Erasure:
             entry = line.scope, line.entry_id
             self._sendings[line.sending_id] = entry
             self._begun[entry] = max(self._begun.get(entry, 0.0), seconds_of(line.accepted_at or line.intended_at))
+
+    def _read_sendings_beside(self) -> None:
+        """
+        Note when other rows' sendings began that have no verdict and concern the same lines.
+
+        Without these lines nothing would wait for them.
+        """
+        lines = [line for of_account in self._lines.values() for line in of_account.values()]
+        ids = {one for line in lines for one in line.unsettled} - self._sendings.keys()
+        unsettled = self._tables.unsettled
+        for line in select_in(self._connection, select(unsettled), unsettled.c.sending_id, sorted(ids)):
+            self._begun[line.scope, line.entry_id] = seconds_of(line.accepted_at or line.intended_at)
 
     def _end_unchanged(self, account_id: str, changed: dict[str, Line]) -> None:
         """Let no row pass for unchanged any more of which a line is changed, as the memory does whenever it saves."""

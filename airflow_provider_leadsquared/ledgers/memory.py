@@ -11,7 +11,7 @@ intended since the try began.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.memory_keys import KeyMoves
@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.ledgers.memory_lines import (
     ERASED,
     Intent,
     LeadLine,
+    Line,
     MemoryRow,
     Refusal,
     RowLine,
@@ -71,6 +72,7 @@ class Finding:
     :param writer: The row line that wrote its lead last, if that is another row's.
     :param is_lasting: Whether it stays unchanged until one of its lines is changed.
     :param lines_digest: A hash of these lines; None if it was not made.
+    :param waits_since: The number of the first of its intents that were refused since its last sending; 0 if none was.
     """
 
     person: str
@@ -83,6 +85,7 @@ class Finding:
     writer: str | None = None
     is_lasting: bool = False
     lines_digest: str | None = None
+    waits_since: int = 0
 
 
 class LeadMemory(KeyMoves):
@@ -109,9 +112,11 @@ class LeadMemory(KeyMoves):
             for line in route.lines
             for sending in self._unsettled(line)
         )
-        lasts = state is State.UNCHANGED and refusal is None and is_lasting(row, self._row(row.row_line), route, writer)
+        known = self._row(row.row_line)
+        lasts = state is State.UNCHANGED and refusal is None and is_lasting(row, known, route, writer)
         other = writer.row_line if writer is not None and writer.row_line != row.row_line else None
-        return Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken, other, lasts)
+        finding = Finding(person, state, lead, refusal, owner, is_owner_here, is_overtaken, other, lasts)
+        return replace(finding, waits_since=known.waits_since) if known.waits_since else finding
 
     def _state(
         self,
@@ -188,12 +193,14 @@ class LeadMemory(KeyMoves):
         :param values: A hash of each value that it overwrites, by attribute.
         :return: None if something that concerns the row was intended since the try began.
         """
-        route = self._route(row)
+        route, known = self._route(row), self._row(row.row_line)
+        known.sync_id, known.row_key = run.sync_id, row.row_key
         erased = self.lines[ERASED].no if ERASED in self.lines else 0
         for line in route.lines:
             is_own = line.last is not None and (line.last.try_id, line.last.row_line) == (run.try_id, row.row_line)
             # What is not known any more may have been intended since; that was before it was erased.
             if (line.no if line.touched else erased) > run.started and not is_own:
+                known.waits_since = known.waits_since or no
                 return None
         sending = Sending(
             sending_id,
@@ -215,8 +222,7 @@ class LeadMemory(KeyMoves):
             line.last = intent
             if sending_id not in line.unsettled:
                 line.unsettled.append(sending_id)
-        known = self._row(row.row_line)
-        known.sync_id, known.row_key, known.sent = run.sync_id, row.row_key, row.fingerprint
+        known.sent, known.waits_since = row.fingerprint, 0
         known.last_scope, known.last_entry = run.scope, entry_id
         self.sendings[sending_id] = sending
         return sending
@@ -224,8 +230,7 @@ class LeadMemory(KeyMoves):
     def add(self, sending: Sending) -> None:
         """Note a sending that may have been taken beside the one that is known."""
         self.sendings[sending.sending_id] = sending
-        for line_id in sending.lines:
-            line = self.lines[line_id]
+        for line in self._lines_of(sending):
             if sending.sending_id not in line.unsettled:
                 line.unsettled.append(sending.sending_id)
 
@@ -242,7 +247,7 @@ class LeadMemory(KeyMoves):
         :param lead: The lead that it reached: the id of its line. Needed if it is confirmed.
         :param refusal: Why it was rejected. Needed if it is.
         """
-        lines = [self.lines[line_id] for line_id in sending.lines]
+        lines = self._lines_of(sending)
         fingerprint = sending.row.fingerprint
         is_overtaken = any(
             line.no > sending.no and line.last is not None and line.last.fingerprint != fingerprint for line in lines
@@ -263,6 +268,10 @@ class LeadMemory(KeyMoves):
             if sending.sending_id in line.unsettled:
                 line.unsettled.remove(sending.sending_id)
         self.sendings.pop(sending.sending_id, None)
+
+    def _lines_of(self, sending: Sending) -> list[Line]:
+        """Return the lines that a sending concerns, as far as they were not erased since."""
+        return [self.lines[line_id] for line_id in sending.lines if line_id in self.lines]
 
     def _confirm(self, sending: Sending, state: State, lead: str, known: RowLine, *, is_overtaken: bool) -> None:
         line = self._lead(lead)

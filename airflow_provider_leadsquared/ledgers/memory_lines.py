@@ -157,6 +157,7 @@ class RowLine(Line):
     :param success: Its last confirmed sending.
     :param refusal: Its last rejected sending.
     :param sent: The fingerprint of its last sending.
+    :param waits_since: The number of the first of its intents that were refused since its last sending; 0 if none was.
     """
 
     sync_id: str = ""
@@ -166,6 +167,7 @@ class RowLine(Line):
     success: Success | None = None
     refusal: Refusal | None = None
     sent: str | None = None
+    waits_since: int = 0
 
 
 @dataclass(slots=True)

@@ -52,10 +52,12 @@ def line_values(line: Line) -> tuple[Any, ...]:
     row: tuple[str | None, ...] = (None, None, None, None)
     details: dict[str, Any] = {"unsettled": line.unsettled, "last": line.last and _in_order(line.last)}
     if isinstance(line, RowLine):
-        kind, row = ROW_LINE, (line.sync_id, line.row_key, line.last_scope, line.last_entry)
+        # Null until it was sent: some databases fill an empty id up with blanks.
+        kind, row = ROW_LINE, (line.sync_id, line.row_key, line.last_scope or None, line.last_entry or None)
         details["success"] = line.success and [line.success.no, line.success.match_keys, line.success.lead]
         details["refusal"] = line.refusal and _in_order(line.refusal)
         details["sent"] = line.sent
+        details["waits_since"] = line.waits_since
     elif isinstance(line, KeyLine):
         kind, moved, proved, lead = _KEY, line.moved, line.proved, line.lead
         details["kin"] = sorted(line.kin)
@@ -80,11 +82,12 @@ def read_line(values: Sequence[Any]) -> Line:
             *common,
             sync_id,
             row_key,
-            last_scope,
-            last_entry,
+            last_scope or "",
+            last_entry or "",
             success and Success(success[0], _match_keys(success[1]), success[2]),
             refusal and Refusal(*refusal),
             get("sent"),
+            get("waits_since") or 0,
         )
     if kind == _KEY:
         return KeyLine(*common, lead, proved, moved, set(get("kin") or ()))

@@ -87,7 +87,11 @@ class LeadCaptureOperator(SubmitOperator):
         self.records = value
 
     def rules(self, hook: LeadSquaredHook) -> LeadRules | None:
-        """Return the account's lead fields as rules, if they are to be checked."""
+        """
+        Return the account's lead fields as rules, if they are to be checked.
+
+        :param hook: The account.
+        """
         from airflow_provider_leadsquared.api.field_rules import FieldRules
 
         return FieldRules(hook.get_lead_fields()) if self.check_fields else None

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_leadsquared.api.async_apis import AsyncApi
@@ -136,16 +137,19 @@ class ColumnMapping:
         self.email_keys += is_email(key)
         return key
 
-    def lead(self, row: Row) -> dict[str, Any]:
+    def lead(self, row: Row, results: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
         """
         Return the lead of a row, as ``encode_lead`` takes it.
 
         :param row: The values in the order of the columns.
+        :param results: What transforms have made of its values already, by attribute; they are not called again.
         :raises InvalidLeadError: A transform failed; the exception names it and the column, but shows no value.
         """
         lead = dict(zip(self._names_picked, self._pick(row), strict=True))
         for attribute, column, transforms in self._chains:
-            lead[attribute] = transformed(lead[attribute], attribute, column, transforms)
+            called = attribute in results
+            value = lead[attribute]
+            lead[attribute] = results[attribute] if called else transformed(value, attribute, column, transforms)
         if self.constants:
             lead.update(self.constants)
         return lead

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
 from operator import itemgetter
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from airflow_provider_leadsquared import __version__
@@ -34,6 +34,7 @@ _PLAIN_ZONES = frozenset({NoneType, dt.timezone})
 #: chance, one of five million changed rows meets one of five million digests in about 10**25 nights; it would then not
 #: be sent until it changes again.
 _DIGEST_BYTES = 16
+_NO_RESULTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class RawDigests:
@@ -78,8 +79,20 @@ class RawDigests:
         }
         return cls(columns, key=key, context=repr(sorted(whole.items()))) if _is_plain(whole) else None
 
-    def of(self, rows: Sequence[Row]) -> list[str | None]:
-        """Return the digest of each row; None for a row with a value of another type, or of which no lead is made."""
+    def results_of(self, rows: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
+        """
+        Return what functions make of the values of each row, by attribute: a value, or the error of one that failed.
+
+        Each is called once for a row, and the lead is made of the same results: a second call may return another value.
+        """
+        return [self._results(row) for row in rows] if self._functions else [_NO_RESULTS] * len(rows)
+
+    def of(self, rows: Sequence[Row], results: Sequence[Mapping[str, Any]] | None = None) -> list[str | None]:
+        """
+        Return the digest of each row; None for a row with a value of another type, or of which no lead is made.
+
+        :param results: What functions made of their values. Default: they are called.
+        """
         picked = list(map(self._pick, rows))
         if not self._functions and _are_plain(picked):
             copy = self._hash.copy
@@ -93,7 +106,8 @@ class RawDigests:
                 pass
             else:
                 return digests
-        return [self._of_any(row, values) for row, values in zip(rows, picked, strict=True)]
+        results = self.results_of(rows) if results is None else results
+        return [self._of_any(values, of_row) for values, of_row in zip(picked, results, strict=True)]
 
     def row_key(self, row: Row) -> str:
         """Return the key of a row whose digest was kept, so that it certainly has one: faster than checking it."""
@@ -104,19 +118,25 @@ class RawDigests:
                 return str(key)
         return columns.row_key(row)
 
-    def _of_any(self, row: Row, values: tuple[Any, ...]) -> str | None:
+    def _results(self, row: Row) -> dict[str, Any]:
+        results: dict[str, Any] = {}
+        for attribute, column, index, transforms in self._functions:
+            try:
+                results[attribute] = transformed(row[index], attribute, column, transforms)
+            except InvalidLeadError as error:
+                results[attribute] = error
+        return results
+
+    def _of_any(self, values: tuple[Any, ...], results: Mapping[str, Any]) -> str | None:
         """Return the digest of one row; the same as if all rows were plain, if this one is."""
         try:
-            results = [
-                transformed(row[index], attribute, column, transforms)
-                for attribute, column, index, transforms in self._functions
-            ]
-            parts = tuple(map(_with_offset, values)), *([tuple(map(_with_offset, results))] if results else [])
+            made = tuple(map(_with_offset, results.values()))
+            parts = tuple(map(_with_offset, values)), *([made] if made else [])
             if not _is_plain(parts):
                 return None
             one = self._hash.copy()
             one.update("".join(map(repr, parts)).encode())
-        except (InvalidLeadError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         return one.hexdigest()
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _CHUNK = 1_000
 #: Rows, and values of rows, that are in memory at a time as the source returned them.
 _MOST_ROWS, _MOST_VALUES = 10_000, 120_000
+#: A row of the source: its position, its values, its digest, and what functions made of its values by attribute.
+_ReadRow = tuple[int, Sequence[Any], str | None, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,12 +204,13 @@ class SyncRun:
         }
         return RawDigests.build(self._columns, key=ledger.unchanged.key(), context=whole)
 
-    def _set_unchanged_aside(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Sequence[Any], str | None]]:
-        """Note rows that are known to be unchanged; return the others with their positions and digests."""
+    def _set_unchanged_aside(self, rows: Sequence[Sequence[Any]]) -> Iterator[_ReadRow]:
+        """Note rows that are known to be unchanged; return the others."""
         numbers = range(self.read_rows, self.read_rows + len(rows))
         if self._digests is None or self._ledger is None:
-            return ((number, row, None) for number, row in zip(numbers, rows, strict=True))
-        digests = self._digests.of(rows)
+            return ((number, row, None, {}) for number, row in zip(numbers, rows, strict=True))
+        results = self._digests.results_of(rows)
+        digests = self._digests.of(rows, results)
         known = self._ledger.unchanged.among([digest for digest in digests if digest is not None])
         key = self._digests.row_key
         unchanged = {
@@ -216,16 +219,19 @@ class SyncRun:
             if digest in known and (row_key := key(row)) not in self._sent_keys
         }
         self._staging.add_unchanged(unchanged.items())
-        return (row for row in zip(numbers, rows, digests, strict=True) if row[0] not in unchanged)
+        return (row for row in zip(numbers, rows, digests, results, strict=True) if row[0] not in unchanged)
 
-    def _encode(self, number: int, row: Sequence[Any], digest: str | None) -> StagedRow:
+    def _encode(self, number: int, row: Sequence[Any], digest: str | None, results: Mapping[str, Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""
         row_key: str | None = None
         options = self._options
         try:
             row_key = self._columns.row_key(row)
+            for result in results.values():
+                if isinstance(result, InvalidLeadError):
+                    raise result
             payload = options.api.encode(
-                self._columns.lead(row),
+                self._columns.lead(row, results),
                 null_handling=options.null_handling,
                 search_by=options.search_by,
                 parameters=options.parameters,

@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from airflow_provider_leadsquared.api.errors import LeadSquaredError
@@ -43,13 +44,13 @@ _CREATE = """
 CREATE TABLE rows (
     row_no INTEGER PRIMARY KEY, row_key TEXT, fingerprint TEXT NOT NULL, match_keys TEXT, body BLOB,
     state TEXT NOT NULL, reason_class TEXT, reason TEXT, attempts INTEGER NOT NULL, person TEXT, owner TEXT, lead TEXT,
-    writer TEXT, digest TEXT, lines_digest TEXT
+    writer TEXT, digest TEXT, lines_digest TEXT, waits_since INTEGER NOT NULL
 )
 """
 _CREATE_UNCHANGED = "CREATE TABLE unchanged (row_no INTEGER PRIMARY KEY, row_key TEXT NOT NULL)"
 _STAGE_UNCHANGED = """
-INSERT INTO rows (row_no, row_key, fingerprint, state, attempts, person)
-SELECT row_no, row_key, '', 'unchanged', 0, ? FROM unchanged WHERE row_key {those}
+INSERT INTO rows (row_no, row_key, fingerprint, state, attempts, person, waits_since)
+SELECT row_no, row_key, '', 'unchanged', 0, ?, 0 FROM unchanged WHERE row_key {those}
 """
 _THAT_ARE_DOUBLED = """
 IN (
@@ -73,13 +74,13 @@ UPDATE rows SET
         || ' ' || ?
 WHERE row_key IN (SELECT row_key FROM doubled) AND state IN ({states})
 """
-_PART = """
+_WAITING = "SELECT row_no FROM rows WHERE waits_since > 0 AND state IN ({states}) ORDER BY waits_since, row_no"
+_ROWS = """
 SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts, match_keys, body
-FROM rows
-WHERE state IN ({states}) AND row_no > ?
-ORDER BY row_no
-LIMIT ?
+FROM rows WHERE {which}
 """
+_ROW = _ROWS.format(which="row_no = ?")
+_PART = _ROWS.format(which="state IN ({states}) AND {which} AND row_no > ? ORDER BY row_no LIMIT ?")
 _FIRST_OF_EACH = """
 SELECT row_no, row_key, fingerprint, state, reason_class, reason, attempts
 FROM (
@@ -164,6 +165,7 @@ class StagingTable:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._database.execute(_CREATE)
+        self._database.execute("CREATE INDEX waiting ON rows (waits_since, row_no) WHERE waits_since > 0")
         self._database.execute(_CREATE_UNCHANGED)
         #: How many rows are only known to be unchanged.
         self._unchanged = 0
@@ -175,7 +177,7 @@ class StagingTable:
     def add(self, rows: Iterable[StagedRow]) -> None:
         """Put rows behind those that are there; bodies are kept of those only that may be sent."""
         self._database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO rows VALUES (?{', ?' * 15})",  # noqa: S608 - signs only
             (
                 (
                     row.entry.row,
@@ -195,6 +197,7 @@ class StagingTable:
                     row.found and row.found.writer,
                     row.digest if row.found and row.found.is_lasting else None,
                     row.found and row.found.lines_digest,
+                    row.found.waits_since if row.found else 0,
                 )
                 for row in rows
             ),
@@ -294,25 +297,27 @@ class StagingTable:
         return counts
 
     def to_send(self, size: int) -> Iterator[list[StagedRow]]:
-        """Return the rows to send, in lists of at most ``size``."""
-        for part in self._parts(_TO_SEND, size):
-            yield [StagedRow(entry, _payload(match_keys, body, entry.fingerprint)) for entry, match_keys, body in part]
+        """Return the rows to send, in lists of at most ``size``; first those that others were sent before last time."""
+        numbers = [number for (number,) in self._database.execute(_WAITING.format(states=_listed(_TO_SEND)))]
+        waiting = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        lines = ([self._database.execute(_ROW, (number,)).fetchone() for number in part] for part in waiting)
+        for part in chain(lines, self._parts(_TO_SEND, size, which="waits_since = 0")):
+            yield [StagedRow(_entry(*line[:7]), _payload(line[7], line[8], line[2])) for line in part]
 
     def not_sent(self) -> Iterator[Entry]:
         """Return the rows that were set aside, and those that wait."""
         for part in self._parts(_NOT_SENT, 1_000):
-            yield from (entry for entry, *_ in part)
+            yield from (_entry(*line[:7]) for line in part)
 
     def first_of_each(self, each: int) -> list[Entry]:
         """Return some rows of every state that needs a reason, in order."""
         found = self._database.execute(_FIRST_OF_EACH.format(states=_listed(_NEEDS_REASON)), (each,))
         return [_entry(*line) for line in found]
 
-    def _parts(self, states: Sequence[str], size: int) -> Iterator[list[tuple[Entry, str, bytes]]]:
-        select = _PART.format(states=", ".join("?" * len(states)))
-        after = -1
-        while lines := self._database.execute(select, (*states, after, size)).fetchall():
-            yield [(_entry(*line[:7]), *line[7:]) for line in lines]
+    def _parts(self, states: Sequence[str], size: int, *, which: str = "TRUE") -> Iterator[list[Any]]:
+        select, after = _PART.format(states=_listed(states), which=which), -1
+        while lines := self._database.execute(select, (after, size)).fetchall():
+            yield lines
             after = lines[-1][0]
 
 

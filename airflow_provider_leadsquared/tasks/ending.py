@@ -135,10 +135,7 @@ class TaskEnd:
 
     def _log_list(self, problem: str, next_step: str, rows: Sequence[Entry]) -> None:
         """Log what failed, how many rows for which reason with some of their names, and what to do next."""
-        parts = []
-        for (state, reason), count in self.counts.ordered_reasons():
-            names = [entry.name for entry in rows if (entry.state, entry.reason_class or NO_REASON) == (state, reason)]
-            parts.append(f"{count:,} {state.value}, {reason}: {some_of(names, count)}")
+        parts = named_by_reason(self.counts, rows)
         if not parts and rows:
             parts.append(some_of([entry.name for entry in rows], len(rows)))
         log_failure(self.task.log, problem, parts, next_step)
@@ -157,6 +154,20 @@ def note_counts(ledger: Ledger, counts: Counts, log: Any) -> None:
         ledger.write(metadata={COUNTS: counts.as_dict()})
     except LedgerError as error:
         log.warning("The counts are not kept for reports: %s", error)
+
+
+def named_by_reason(counts: Counts, rows: Sequence[Entry]) -> list[str]:
+    """
+    Return the rejects by state and reason, most frequent first, each with some names of rows.
+
+    :param counts: All rows by state.
+    :param rows: Some of them, of every reason a few.
+    """
+    parts = []
+    for (state, reason), count in counts.ordered_reasons():
+        names = [entry.name for entry in rows if (entry.state, entry.reason_class or NO_REASON) == (state, reason)]
+        parts.append(f"{count:,} {state.value}, {reason}: {some_of(names, count)}")
+    return parts
 
 
 def log_failure(log: Logger, problem: str, parts: Iterable[str], next_step: str) -> None:

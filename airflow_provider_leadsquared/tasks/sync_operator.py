@@ -178,7 +178,8 @@ class SyncOperator(CheckedArguments, BaseOperator):
                 raise AirflowSkipException("the source has no row: there is nothing to send")
             self._announce(run)
             if self.is_dry_run:
-                return preview(self, run, hook, api=self.api_name) | {"ledger": address.as_json()}
+                expected = preview(self, run, hook, api=self.api_name, allowed_rejects=self.allowed_rejects)
+                return expected | {"ledger": address.as_json()}
             ledger.write_not_sent(run.not_sent())
             ledger.see_owners(run.owned_leads())
             run.keep_unchanged()

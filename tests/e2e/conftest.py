@@ -20,5 +20,7 @@ def unmeasured_processes() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def local_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """One Airflow for all tests: write DAG files into its `dags` and `wait_for_dags`; add connections by its `api`."""
-    with LocalAirflow(tmp_path_factory.mktemp("dags of all tests")) as airflow:
+    # More at once are not faster on two cores, and wait for each other at Airflow's SQLite.
+    few = {"AIRFLOW__CORE__PARALLELISM": "4"}
+    with LocalAirflow(tmp_path_factory.mktemp("dags of all tests"), env=few, has_triggerer=True) as airflow:
         yield airflow

@@ -1,11 +1,9 @@
-"""The whole demonstration, as a newcomer runs it, and the example that it does not run."""
+"""The whole demonstration, as a newcomer runs it."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-
-from airflow_provider_leadsquared.sandbox import Sandbox
-from local_airflow import LocalAirflow
 
 PROJECT = Path(__file__).parents[2]
 MARK = "LEADSQUARED_DEMO_UNDER_TEST"
@@ -109,25 +104,3 @@ def test_interrupted_it_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_p
     assert "Traceback" not in shown
     assert left_running(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_csv_example_runs(local_airflow: LocalAirflow, tmp_path: Path):
-    """Under a scheduler too, as what the demonstration runs."""
-    rows = ["ID,Email,First Name,Phone,City", "1,a@example.org,Asha,,Pune", "2,,Ben,,Oslo", "3,c@example.org,,,"]
-    (tmp_path / "leads.csv").write_text("\n".join([*rows, ""]))
-    shutil.copy(PROJECT / "dags_examples" / "csv_to_leadsquared.py", local_airflow.dags)
-    local_airflow.wait_for_dags("csv_to_leadsquared")
-    with Sandbox(speed=60) as sandbox:
-        connection = sandbox.airflow_connection()
-        fields = {"connection_id": "leadsquared_default", **connection, "extra": json.dumps(connection["extra"])}
-        local_airflow.api("POST", "connections", json=fields)
-        warehouse = {"connection_id": "warehouse", "conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")}
-        local_airflow.api("POST", "connections", json=warehouse)
-        conf = {"csv_file": str(tmp_path / "leads.csv"), "allowed_rejects": 1}
-        run = local_airflow.trigger("csv_to_leadsquared", conf)
-        state = local_airflow.wait("csv_to_leadsquared", run, timeout=120)
-
-        assert state == "success", local_airflow.task_log("csv_to_leadsquared", run, "sync")
-        counts = [local_airflow.xcom("csv_to_leadsquared", run, task)["counts"] for task in ("sync", "wait")]
-        assert counts == [{"read": 3, "invalid": 1, "open": 2}, {"read": 2, "created": 2}]
-        assert {lead["values"]["EmailAddress"] for lead in sandbox.leads()} == {"a@example.org", "c@example.org"}

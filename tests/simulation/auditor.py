@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_leadsquared.sandbox.queue import State as Real
 from tests.simulation.judging_crm import CrmJudge
 from tests.simulation.judging_sendings import SendingJudge
+from tests.simulation.judging_tasks import TaskJudge
 from tests.simulation.plan import STILL_NIGHTS
 from tests.simulation.timeline import Violation, Worker
 
@@ -37,6 +38,7 @@ class Auditor:
         #: Whether anybody else has changed match keys of leads, merged or deleted some.
         self.others_moved_keys = False
         self.lost_ledgers = 0
+        self.tasks = TaskJudge(simulation)
         self.is_pruned = False
         self._calm_sent: list[int] = []
         self._calm_states: list[dict[str, int]] = []
@@ -48,10 +50,7 @@ class Auditor:
     ) -> None:
         """Judge a try that ended, if it says anything."""
         self._check_error(error)
-        if isinstance(output, dict) and "counts" in output:
-            self._check_counts(instance, worker, state, output["counts"])
-        if state == "success" and instance.task == "wait" and isinstance(output, dict):
-            self._check_green(instance)
+        self.tasks.judge(instance, worker, state, output)
 
     def _check_error(self, error: BaseException | None) -> None:
         from airflow_provider_leadsquared.exceptions import LeadSquaredError
@@ -61,40 +60,6 @@ class Auditor:
 
             lines = "".join(traceback.format_exception(error)[-12:])
             self._fail(f"A0 a task fails with {type(error).__name__}: {error}\n{lines}")
-
-    def _check_counts(self, instance: TaskInstance, worker: Worker, state: str, counts: dict[str, int]) -> None:
-        others = sum(count for name, count in counts.items() if name != "read")
-        if others != counts["read"]:
-            self._fail(f"A10 counts of {worker.name} do not add up: {counts}")
-        read = self._simulation.reads.get(worker)
-        if instance.task == "send" and read is not None and counts["read"] < len(read.rows):
-            self._fail(f"A10 {worker.name} read {len(read.rows)} rows and counts {counts}")
-        if state == "success" and (counts.get("unsent") or counts.get("rejected") or counts.get("invalid")):
-            self._fail(f"A7 {worker.name} is green with {counts}")
-
-    def _check_green(self, instance: TaskInstance) -> None:
-        """Demand that a green sensor's run has only requests to which the CRM said yes."""
-        simulation = self._simulation
-        if self.lost_ledgers:
-            return
-        for sent in simulation.wire.sent:
-            worker = sent.worker
-            run, task, *_ = worker.name.split(".")
-            if run != instance.run or task != "send" or worker.is_dead or not sent.is_receipt_delivered:
-                continue
-            closes = any(
-                one.kind == "run" and one.facts["run"] == run and one.facts["close_after"] for one in simulation.events
-            )
-            if closes or worker.ended_at is None or sent.request is None:
-                continue
-            if sent.request.state is not Real.SUCCEEDED and not self._was_sent_again(sent, run):
-                self._fail(f"A7 {instance.run}'s sensor is green, but {sent.request.id} is {sent.request.state.value}")
-
-    def _was_sent_again(self, sent: Any, run: str) -> bool:
-        return any(
-            other.lead == sent.lead and other.number > sent.number and other.worker.name.startswith(f"{run}.")
-            for other in self._simulation.wire.sent
-        )
 
     # --- calm nights
 
@@ -156,6 +121,11 @@ class Auditor:
                 continue  # no poll has found it yet
             if state == "open" and 0 < request.polls <= request.planned.flap_polls:
                 continue  # no poll was shown the verdict yet
+            is_unknown = (
+                request.planned.lost_status == "unknown" and simulation.account.settings.unknown_request == "200"
+            )
+            if state == "open" and is_unknown and simulation.is_calm_for_days and request.polls:
+                self._fail(f"A2 {row_key}, request {request_id}: open, but LeadSquared says that it does not know it")
             if state not in right:
                 self._fail(f"A2 {row_key}, request {request_id}: {state}, but it is {request.state.value}")
             if state in _YES and lead_id != request.lead_id:
@@ -165,12 +135,19 @@ class Auditor:
         if self.lost_ledgers or self.is_pruned:
             return
         for sent in simulation.wire.sent:
-            is_sync = not sent.worker.name.startswith("k")
-            if not (is_sync and sent.is_receipt_delivered and sent.request) or sent.worker.is_dead:
+            if not (self._is_in_tables(sent) and sent.is_receipt_delivered and sent.request) or sent.worker.is_dead:
                 continue
             is_refused = "ledger" in simulation.plan.parts or sent.worker in simulation.ledger.refused
             if sent.request.id.lower() not in results and not is_refused:
                 self._fail(f"A1 {sent.worker.name} got a receipt {sent.request.id} that is nowhere")
+
+    def _is_in_tables(self, sent: Any) -> bool:
+        """Tell whether a sending is one of a sync, or of a capture that keeps its ledger in tables."""
+        run = sent.worker.name.partition(".")[0]
+        stores = (
+            one.facts["store"] for one in self._simulation.events if one.kind == "capture" and one.facts["run"] == run
+        )
+        return next(stores, "sql") == "sql"
 
     def _began_late(self, request: Any) -> bool:
         """

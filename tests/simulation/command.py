@@ -18,7 +18,7 @@ from tests.simulation import plan as plans
 from tests.simulation import seams
 from tests.simulation.episode import Simulation
 from tests.simulation.shrinking import shorten
-from tests.simulation.themes import THEMES
+from tests.simulation.stories import THEMES
 from tests.simulation.timeline import Hanging, Killed, Violation
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(prog="python -m tests.simulation", description="Run simulated nights.")
     ask.add_argument("--seeds", default="1-", help="one seed, or a range: 7, 1-100, 1- (no end)")
     ask.add_argument("--nights", type=int, default=1_000, help="begin no further seed after so many nights")
-    ask.add_argument("--theme", choices=["everything", *THEMES], help="only the seeds that have this theme")
+    ask.add_argument("--theme", choices=["everything", *THEMES], help="every seed has this theme")
     ask.add_argument("--keep", help="the numbers of the plan's events that happen; the others are left out")
     ask.add_argument("--story", action="store_true", help="tell what happened")
     ask.add_argument("--shorten", action="store_true", help="shorten a failing plan, and tell its story")
@@ -86,9 +86,7 @@ def _run(args: argparse.Namespace, number: int) -> tuple[int, int, Counter[str]]
     for seed in _seeds(args.seeds, number, args.processes):
         if nights >= args.nights / args.processes or _is_over():
             break
-        plan = plans.draw(seed)
-        if args.theme not in (None, plan.theme):
-            continue
+        plan = plans.draw(seed, args.theme)
         simulation = Simulation(plan, kept, tells=args.story)
         failure = _failure(simulation)
         if count % 5 == 4:
@@ -133,6 +131,7 @@ def _tell_shortened(simulation: Simulation, failure: str) -> None:
     needed = shorten(plan, failure)
     short = Simulation(plan, set(needed), tells=True)
     print(_failure(short))
-    print(f"python -m tests.simulation --seeds {plan.seed} --story --keep {','.join(map(str, needed))}")
+    theme = "" if plan.theme == plans.theme_of(plan.seed) else f" --theme '{plan.theme}'"
+    print(f"python -m tests.simulation --seeds {plan.seed}{theme} --story --keep {','.join(map(str, needed))}")
     print(f"theme {plan.theme}, switches {plan.settings}, arguments {short.arguments}")
     print("\n".join([*(str(plan.events[one]) for one in needed), *short.story]))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import partial
 from typing import Any
 
 from airflow_provider_leadsquared.api.account import Account
 from airflow_provider_leadsquared.sandbox.settings import Settings
 from tests.simulation.auditor import Auditor
+from tests.simulation.events import DAY, HOUR, Event
 from tests.simulation.ledger import LedgerServer
 from tests.simulation.others import Others
-from tests.simulation.plan import CALM_NIGHTS, DAY, HOUR, Event, Plan
+from tests.simulation.plan import CALM_NIGHTS, Plan
 from tests.simulation.runs import Read, Runs, sync_arguments
 from tests.simulation.seams import RUNNING
-from tests.simulation.themes import EVERYTHING, THEMES
+from tests.simulation.stories import THEMES
+from tests.simulation.themes import EVERYTHING
 from tests.simulation.timeline import START, Hanging, Timeline, Worker
 from tests.simulation.tries import HEARTBEAT, TaskInstance
 from tests.simulation.troubles import Troubles
@@ -44,6 +47,8 @@ class Simulation:
         self._digest = hashlib.sha256()
         self.warehouse: dict[int, tuple[str | None, str | None, str]] = {}
         self.reads: dict[Worker, Read] = {}
+        #: The row keys of the list that a try of a capture was given.
+        self.given: dict[Worker, set[str]] = {}
         self.workers: list[Worker] = []
         self.instances: list[TaskInstance] = []
         self._troubles: dict[tuple[str, str, int, int], list[Event]] = {}
@@ -66,6 +71,8 @@ class Simulation:
             "capture": self.runs.do_capture,
             "clear": self.runs.do_clear,
             "edit": others.do_edit,
+            "settings": others.do_settings,
+            "backlog": self._backlog,
             "ledger lost": others.do_ledger_lost,
             "prune": others.do_prune,
         }
@@ -87,6 +94,8 @@ class Simulation:
         )
         self.auditor = Auditor(self)
         self.nights = 0
+        #: When the faults ended.
+        self.quiet_at = math.inf
 
     # --- telling
 
@@ -121,6 +130,7 @@ class Simulation:
         self.nights = self.plan.nights
         self.timeline.run(end + 12 * HOUR)
         self._faults.end()
+        self.quiet_at = self.timeline.now
         for _ in range(12):
             self.timeline.run(self.timeline.now + 26 * HOUR)
             if not self._busy():
@@ -129,6 +139,11 @@ class Simulation:
             raise Hanging(f"A11 there is no end of: {', '.join(self._busy())}")
         self._calm()
         self.auditor.end()
+
+    @property
+    def is_calm_for_days(self) -> bool:
+        """Whether there have been no faults for so long that each request has had its time."""
+        return self.timeline.now - self.quiet_at > 2 * DAY
 
     def _busy(self) -> list[str]:
         return [f"{one.run}.{one.task}" for one in self.instances if one.state in _BUSY] + [
@@ -213,11 +228,22 @@ class Simulation:
         self.warehouse[facts["customer"]] = facts["email"], facts["phone"], facts["city"]
         self.tell(str(event))
 
+    def _backlog(self, event: Event) -> None:
+        """Let LeadSquared keep back what it accepts for a while."""
+        account = self.account
+
+        def work(seconds: float) -> None:
+            account.run_due()
+            account.settings = account.settings.changed({"queue_delay": seconds})
+
+        usual = account.settings.queue_delay
+        work(event.facts["seconds"])
+        self.timeline.at(START + event.facts["until"], lambda: work(usual))
+        self.tell(str(event))
+
     def _drop(self, event: Event) -> None:
         self.warehouse.pop(event.facts["customer"], None)
         self.tell(str(event))
-
-    # --- tasks
 
 
 def _offset(begun: float, facts: dict[str, Any]) -> Any:

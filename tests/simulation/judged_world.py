@@ -43,6 +43,9 @@ class World:
         self.arguments: dict[str, Any] = {}
         self.events: list[Any] = []
         self.instances: list[Any] = []
+        self.workers: list[Worker] = []
+        self.given: dict[Worker, set[str]] = {}
+        self.is_calm_for_days = True
         self.reads: dict[Worker, Read] = {}
         self.warehouse: dict[int, tuple[str | None, str | None, str]] = {}
         self.auditor = Auditor(self)  # type: ignore[arg-type]
@@ -50,6 +53,7 @@ class World:
     def worker(self, name: str) -> Worker:
         """Return a worker that has read the warehouse."""
         worker = Worker(self.timeline, name, random_of(name))
+        self.workers.append(worker)
         self.reads[worker] = Read(self.timeline.now, dict(self.warehouse))
         return worker
 
@@ -93,7 +97,9 @@ class World:
         keys = {"accesskey": settings.access_key, "secretkey": settings.secret_key}
         call = Call(self._endpoint(name), {**keys, **query}, {"x-api-key": settings.api_key, **JSON}, body)
         self.account.run_due()
-        return self.wire._receive(call, worker, trouble, False)[1]
+        _, sent, shown = self.wire._receive(call, worker, trouble, False)
+        worker.shown += [] if shown is None else [shown]
+        return sent
 
     def record(self, worker: Worker, row_key: str, state: str, sent: Sent | None = None, **columns: Any) -> None:
         """Write a line of the result table."""

@@ -22,6 +22,8 @@ _UNSEEN_REASONS = {
     "ledger",
     "lost ledger",
     "behaviour",
+    "unmoved keys",
+    "other settings",
     "rejects",
     "search by",
 }
@@ -82,6 +84,20 @@ class CrmJudge:
             holds = lead.values if lead else {}
             if not any(self._has(holds, values) for _, values in rows):
                 self._fail(f"A6 lead {lead_id} holds {holds}, the warehouse says {rows}")
+        if not simulation.auditor.others_moved_keys:
+            self._check_changes_went(wanted)
+
+    def _check_changes_went(self, wanted: dict[str, list[tuple[int, dict[str, str]]]]) -> None:
+        """Demand that each row's values were sent, unless a row of the same task instance has the same lead."""
+        simulation = self._simulation
+        parts = [event.facts["parts"] for event in simulation.events if event.kind == "run"]
+        number = parts[-1] if len(set(parts)) == 1 else 1
+        sent = {one.lead.get("mx_City") for one in simulation.wire.sent}
+        for lead_id, rows in wanted.items():
+            for customer, values in rows:
+                rivals = [one for one, _ in rows if one != customer and one % number == customer % number]
+                if values["mx_City"] not in sent and not rivals:
+                    self._fail(f"A16 row {customer} {values} of lead {lead_id} was never sent")
 
     def _set_aside(self) -> set[str]:
         """Return the rows that count as superseded: after what others did, one may lead to another lead."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
 SETTLE_TIMEOUT = 36_570.0
+#: Seconds for which another run's intent is taken for one that is at work: it is posted in 60 s, or never.
+INTENT_TIMEOUT = 60.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
 #: readings of the ladder.
 POLLS_OF_A_REQUEST = 44
@@ -40,7 +42,7 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9, A12, A13 and A14.
+        Judge A4, A5, A9, A12, A13, A14 and A17.
 
         :raises Violation: A promise was not kept.
         """
@@ -48,8 +50,10 @@ class SendingJudge:
         self._check_calls()
         self._check_attempts()
         if self._is_memory_whole:
-            self._check_order()
+            if "new row keys" not in self._simulation.plan.parts:  # else values do not say whose they are
+                self._check_order()
             self._check_not_again()
+            self._check_last_of_a_person()
 
     def _rows_sent(self) -> Iterator[tuple[Sent, int, float]]:
         """Yield what syncs sent: the sending, its row and the time at which that was read."""
@@ -80,6 +84,20 @@ class SendingJudge:
                     )
             if before is None or read_at >= before[1]:
                 newest[row] = sent, read_at
+
+    def _check_last_of_a_person(self) -> None:
+        """Demand that of the rows of one run with one e-mail address only the last is sent, if it can be."""
+        simulation = self._simulation
+        if {"behaviour", "unmoved keys", "search by", "rejects", "refresh", "replay"} & simulation.plan.parts:
+            return
+        refused = {one.lead.get("mx_City") for one in simulation.wire.sent if _may_be_refused(one)}
+        for sent, _, _ in self._rows_sent():
+            email, rows = sent.lead.get("EmailAddress"), simulation.reads[sent.worker].rows
+            own = sent.lead.get("mx_City")
+            same = [row for row in rows.values() if row[0] == email and (row[2] == own or row[2] not in refused)]
+            is_read = any(row[2] == own for row in same)
+            if email and is_read and same[-1][2] != own:
+                self._fail(f"A17 {sent.worker.name} sends {sent.lead}, and {same[-1]} is the person's last row")
 
     def _check_unkeyed(self) -> None:
         """Demand that no row without a match key is accepted twice."""
@@ -117,10 +135,28 @@ class SendingJudge:
                 if group not in doubtful and self._should_have_waited(sent, earlier):
                     self._fail(f"A14 {sent.worker.name} sends {sent.lead} while {earlier.lead} is open at its lead")
                 doubtful.add(group)
-            is_same = earlier is not None and (earlier.lead, _sync(earlier)) == (sent.lead, _sync(sent))
+            is_same = earlier is not None and _content(earlier) == _content(sent)
+            if is_same and earlier is not None and self._is_at_work(earlier, sent, read_at):
+                self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, while {earlier.worker.name} sends it")
             if is_same and earlier is not None and group not in doubtful and not self._may_be_intended(sent, read_at):
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
             last[group] = sent
+
+    def _is_at_work(self, earlier: Sent, sent: Sent, at: float) -> bool:
+        """Tell whether another run had just sent the very same, and nothing says that its worker is gone."""
+        workers = earlier.worker, sent.worker
+        runs = [worker.name.partition(".")[0] for worker in workers]
+        refused = self._simulation.ledger.refused
+        return (
+            runs[0] != runs[1]
+            and sent.at - earlier.at < INTENT_TIMEOUT
+            and {earlier.fault, sent.fault} <= {None, "late"}
+            and earlier.is_receipt_delivered
+            and earlier.request is not None
+            and self._simulation.wire.known_at.get(earlier.request.id, at) >= at
+            and not any(worker.was_paused or worker.is_dead or worker in refused for worker in workers)
+            and "clocks" not in self._simulation.plan.parts
+        )
 
     def _may_be_intended(self, sent: Sent, at: float) -> bool:
         """Tell whether a run that had not ended may have intended other values of the row, and not sent them."""
@@ -135,7 +171,9 @@ class SendingJudge:
     def _should_have_waited(self, sent: Sent, earlier: Sent) -> bool:
         """Tell whether a row was sent while another one's request to the lead that both reach was open."""
         simulation, request = self._simulation, earlier.request
-        if {"behaviour", "search by", "clear"} & simulation.plan.parts or _row(sent) == _row(earlier):
+        if {"behaviour", "unmoved keys", "other settings", "search by", "clear"} & simulation.plan.parts or _row(
+            sent
+        ) == _row(earlier):
             return False
         if request is None or not earlier.is_receipt_delivered or earlier.worker in simulation.ledger.refused:
             return False
@@ -184,7 +222,7 @@ class SendingJudge:
     def _check_attempts(self) -> None:
         """Demand that the result table counts each sending that was accepted, where one try was all there was."""
         simulation = self._simulation
-        if not self._is_memory_whole or "ledger" in simulation.plan.parts:
+        if not self._is_memory_whole or {"ledger", "new row keys"} & simulation.plan.parts:
             return
         tries = Counter((one.run, one.task) for one in simulation.instances for _ in range(one.try_number))
         received: Counter[tuple[str, str]] = Counter()
@@ -208,6 +246,11 @@ class SendingJudge:
         raise Violation(text)
 
 
+def _may_be_refused(sent: Sent) -> bool:
+    """Tell whether LeadSquared has refused a row, or something in its place has."""
+    return sent.fault is not None or (sent.request is not None and sent.request.state is Real.REJECTED)
+
+
 def _never_ends(request: Any) -> bool:
     """Tell whether LeadSquared lost a request, or does not show it at first."""
     return request.state is Real.LOST or request.planned.hidden_polls > 0
@@ -225,6 +268,11 @@ def _keys(sent: Sent) -> tuple[str | None, ...]:
 
 def _row(sent: Sent) -> str:
     return str(sent.lead.get("mx_City")).partition(".")[0]
+
+
+def _content(sent: Sent) -> tuple[Any, ...]:
+    """Return what is sent, by which sync; by what the lead is found does not change what is stored."""
+    return {**sent.lead, "SearchBy": None}, sent.parameters, _sync(sent)
 
 
 def _sync(sent: Sent) -> bool:

@@ -6,7 +6,8 @@ import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tests.simulation.plan import DAY, Event
+from tests.simulation.events import DAY, Event
+from tests.simulation.runs import later_arguments
 
 if TYPE_CHECKING:
     from tests.simulation.episode import Simulation
@@ -41,14 +42,17 @@ class Others:
         account, rng = self._simulation.account, random.Random(event.facts["draw"])  # noqa: S311 - draws a simulation
         account.run_due()
         leads = sorted(account.store.leads, key=lambda lead: lead.number)
+        what, now = event.facts["what"], self._simulation.timeline.now
+        if what == "new":
+            self._make_lead(rng, now)
+            return
         if not leads:
             return
-        lead, x, now = rng.choice(leads), rng.random(), self._simulation.timeline.now
+        lead = rng.choice(leads)
         self._simulation.auditor.others_wrote = True
-        if x < 0.4:
+        if what == "value":
             account.store.update(lead, {"mx_City": f"other{rng.randrange(99)}"}, now)
-            what = "a value"
-        elif x < 0.8:
+        elif what == "key":
             name = rng.choice(("EmailAddress", "Phone"))
             values = [row[0 if name == "EmailAddress" else 1] for row in self._simulation.warehouse.values()]
             value = rng.choice([*values, None]) or ("o@example.org" if name == "EmailAddress" else "+91-9111100000")
@@ -62,6 +66,26 @@ class Others:
             what = "gone"
             self._simulation.auditor.others_moved_keys = True
         self._simulation.tell(f"others change lead {lead.id}: {what}")
+
+    def _make_lead(self, rng: random.Random, now: float) -> None:
+        """Let a user make a lead that has match keys of rows, perhaps of two."""
+        store, rows = self._simulation.account.store, list(self._simulation.warehouse.values())
+        if not rows:
+            return
+        names = ("EmailAddress", "Phone")
+        given = {name: [row[number] for row in rows if row[number]] for number, name in enumerate(names)}
+        found = {name: rng.choice(values) for name, values in given.items() if values}
+        values = {name: value for name, value in found.items() if value and store.find(name, value) is None}
+        if values:
+            # Nobody's values are changed, and the sync has not known of the lead.
+            lead = store.create(None, {**values, "mx_City": f"other{rng.randrange(99)}"}, now)
+            self._simulation.tell(f"others make lead {lead.id}: {values}")
+
+    def do_settings(self, event: Event) -> None:
+        """Let the author of the sync set something else: from now on, tries have it."""
+        simulation = self._simulation
+        simulation.arguments = later_arguments(simulation.plan)
+        simulation.tell(f"the author sets {simulation.arguments}")
 
     def do_ledger_lost(self, event: Event) -> None:
         """Lose the ledger."""

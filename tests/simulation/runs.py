@@ -13,7 +13,8 @@ from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOpera
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.sync.rows import Rows
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
-from tests.simulation.plan import Event, Plan
+from tests.simulation.events import Event
+from tests.simulation.plan import Plan
 from tests.simulation.seams import RUNNING
 from tests.simulation.tries import TaskInstance
 from tests.simulation.wire import random_of
@@ -67,7 +68,9 @@ def sync_arguments(plan: Plan) -> dict[str, Any]:
     """Return what the author of the sync has set."""
     rng, parts = random_of(plan.seed, "arguments"), plan.parts
     arguments: dict[str, Any] = {}
-    if "behaviour" in parts:
+    if "unmoved keys" in parts:
+        arguments["lead_update_behavior"] = "DoNotUpdateUniqueFields"
+    elif "behaviour" in parts:
         arguments["lead_update_behavior"] = rng.choice(
             ("DoNotUpdateUniqueFields", "DoNotUpdateUniqueFields", "UpdateOnlyEmptyFields", "DoNotUpdate")
         )
@@ -75,6 +78,15 @@ def sync_arguments(plan: Plan) -> dict[str, Any]:
         arguments["null_handling"] = "clear"
     if "search by" in parts:
         arguments["search_by"] = rng.choice(("EmailAddress", "Phone"))
+    return arguments
+
+
+def later_arguments(plan: Plan) -> dict[str, Any]:
+    """Return what the author of the sync sets later on: less than before, or another attribute to search by."""
+    arguments = sync_arguments(plan)
+    if "search_by" in arguments:
+        return {**arguments, "search_by": "Phone" if arguments["search_by"] == "EmailAddress" else "EmailAddress"}
+    arguments.pop("lead_update_behavior", None)
     return arguments
 
 
@@ -103,15 +115,15 @@ class Runs:
         def ended(instance: TaskInstance) -> None:
             left.discard(instance.part)
             if not left:
-                outputs = [one.output for one in instances if one.output is not None]
-                if outputs and facts["sensor"] is not None:
+                outputs = [one.output for one in instances]
+                if any(outputs) and facts["sensor"] is not None:
                     given = outputs if parts > 1 else outputs[0]
                     self._simulation.timeline.at(
                         self._simulation.timeline.now + facts["sensor"],
                         lambda: self.wait_for(facts["run"], given, facts),
                     )
 
-        instances = []
+        instances: list[TaskInstance] = []
         for part in range(parts):
             instance = TaskInstance(
                 self._simulation,
@@ -163,31 +175,55 @@ class Runs:
                 )
 
         instance = TaskInstance(self._simulation, run, "wait", 0, 2, act, ended, try_number=try_number)
+        instance.given_at = self._simulation.timeline.now
+        instance.missing_outputs = given.count(None) if isinstance(given, list) else 0
         self._begin(instance)
 
     def do_capture(self, event: Event) -> None:
-        """Begin a capture, and a sensor behind it."""
+        """Begin a capture, of one or several instances, and a sensor behind it."""
         facts = event.facts
-        rows = [{name: value for name, value in row.items() if value is not None} for row in facts["rows"]]
-
-        def act(context: Any) -> Any:
-            RUNNING.worker.step("begin")
-            operator = LeadCaptureOperator(
-                task_id="send",
-                leads=rows,
-                row_key="id",
-                require_match_key=False,
-                on_clear=facts["on_clear"],
-                concurrency=facts["concurrency"],
-                ledger_conn_id="ledger" if facts["store"] == "sql" else None,
-            )
-            return operator.execute(context)
+        parts = facts["parts"]
+        left = self._parts_left.setdefault(facts["run"], set())
+        left.update(range(parts))
+        instances: list[TaskInstance] = []
 
         def ended(instance: TaskInstance) -> None:
-            if instance.output is not None:
-                self.wait_for(facts["run"], instance.output, {**facts, "close_after": None})
+            left.discard(instance.part)
+            outputs = [one.output for one in instances]
+            if not left and any(outputs):
+                self.wait_for(facts["run"], outputs if parts > 1 else outputs[0], {**facts, "close_after": None})
 
-        self._begin(TaskInstance(self._simulation, facts["run"], "send", 0, facts["retries"], act, ended))
+        for part in range(parts):
+            instance = TaskInstance(
+                self._simulation,
+                facts["run"],
+                "send",
+                part,
+                facts["retries"],
+                lambda context, part=part: self._capture(context, facts, part),
+                ended,
+                map_index=part if parts > 1 else -1,
+            )
+            instances.append(instance)
+        for instance in instances:
+            self._begin(instance)
+
+    def _capture(self, context: Any, facts: dict[str, Any], part: int) -> Any:
+        RUNNING.worker.step("begin")
+        rows = [row for row in facts["rows"] if int(row["id"].partition(".")[2]) % facts["parts"] == part]
+        if context["ti"].try_number > 1:
+            rows = [row for row in facts["later"] if row["id"] in {one["id"] for one in rows}]
+        self._simulation.given[RUNNING.worker] = {row["id"] for row in rows}
+        operator = LeadCaptureOperator(
+            task_id="send",
+            leads=[{name: value for name, value in row.items() if value is not None} for row in rows],
+            row_key="id",
+            require_match_key=False,
+            on_clear=facts["on_clear"],
+            concurrency=facts["concurrency"],
+            ledger_conn_id="ledger" if facts["store"] == "sql" else None,
+        )
+        return operator.execute(context)
 
     def do_clear(self, event: Event) -> None:
         """Clear the tasks of a run that has ended."""

@@ -16,7 +16,7 @@ import pytest
 from tests.simulation import plan
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.shrinking import smallest
-from tests.simulation.themes import THEMES
+from tests.simulation.stories import THEMES
 from tests.simulation.timeline import START, Timeline, Worker
 from tests.simulation.wire import random_of
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-HOUR, DAY = 3_600.0, 86_400.0
+from tests.simulation.events import DAY, HOUR
 
 #: Which parts of the world a simulation has: name and share of simulations.
 PARTS = {
@@ -29,7 +29,14 @@ PARTS = {
     "second sync": 0.2,
     "rejects": 0.3,
     "behaviour": 0.12,
+    "backlog": 0.0,
+    "unmoved keys": 0.0,
+    "other settings": 0.0,
     "plain phones": 0.0,
+    "phones alike": 0.0,
+    "new row keys": 0.1,
+    "mapped captures": 0.3,
+    "other rows later": 0.2,
     "clear": 0.15,
     "search by": 0.08,
     "lost ledger": 0.08,
@@ -91,9 +98,25 @@ class Theme:
     :param customers: How many there may be.
     :param nights: How many nights it has before the calm ones.
     :param emails: E-mail addresses for each customer, at most.
+    :param fewest_phones: How many phones there are at least.
+    :param phone_only: Share of the new rows with a phone that have no e-mail address.
+    :param email_only: Share of the new rows that have no phone.
+    :param drops: Share of the changes that are rows that go.
     :param back: Share of changes that put a row back as it once was.
     :param match_keys: Share of the other changes that are of match keys.
     :param changes: How many changes a night has.
+    :param change_times: Seconds from a night to a change, at most.
+    :param partitions: How many instances a mapped sync has.
+    :param twice: Share of the nights with two runs.
+    :param spreads: Seconds from a night to a run, at most.
+    :param edits: How much others change in a night.
+    :param edit_kinds: What they do.
+    :param edit_times: Seconds from a night to what they do, at most.
+    :param losses: Share of the nights in which the ledger is lost, where it is.
+    :param clears: Share of the runs that are cleared, where some are.
+    :param clear_times: Seconds from a night to a clear, at most.
+    :param stores: Where a capture keeps its ledger.
+    :param on_clear: What a capture does when it is cleared.
     :param gaps: Seconds between nights.
     :param sensors: Seconds after which the sensor follows; None for no sensor.
     :param retries: Retries of a task.
@@ -101,6 +124,11 @@ class Theme:
     :param tasks: Of which tasks, and of which tries.
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
+    :param backlogs: Seconds for which LeadSquared's queue keeps requests back, where it does so for a while.
+    :param suspended: Share of the pauses in which the whole machine stands still.
+    :param reject_shares: Share of the requests that are rejected by chance, where some are.
+    :param ledger_faults: What is wrong with the ledger's database.
+    :param call_shares: Share of the calls that a fault meets.
     :param call_faults: What goes wrong with calls.
     :param queue_faults: What becomes of requests that were accepted.
     :param unseen: Share of the requests without an attempt left that are applied all the same.
@@ -115,9 +143,25 @@ class Theme:
     customers: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 5, 8)
     nights: tuple[int, int] = (3, 6)
     emails: tuple[float, ...] = (0.5, 0.7, 1.0)
+    fewest_phones: int = 2
+    phone_only: float = 0.15
+    email_only: float = 0.3
+    drops: float = 0.12
     back: float = 0.1
     match_keys: float = 0.35
     changes: tuple[int, int] = (0, 4)
+    change_times: tuple[float, ...] = (-600.0, 0.5, 5.0, HOUR, 12 * HOUR)
+    partitions: tuple[int, ...] = (1, 2, 3)
+    twice: float = 0.4
+    spreads: tuple[float, ...] = (5.0, 60.0, 6 * HOUR)
+    edits: tuple[int, int] = (0, 2)
+    edit_kinds: tuple[str, ...] = ("value", "value", "key", "key", "gone", "new")
+    edit_times: tuple[float, ...] = (DAY,)
+    losses: float = 0.3
+    clears: float = 0.4
+    clear_times: tuple[float, ...] = (HOUR, DAY, 2 * DAY)
+    stores: tuple[str, ...] = ("sql", "sql", "task state")
+    on_clear: tuple[str, ...] = ("resume", "resend")
     gaps: tuple[float, ...] = (6 * HOUR, DAY, DAY)
     sensors: tuple[float | None, ...] = (0.0, 0.0, 0.0, 600.0, 6 * HOUR, None)
     retries: tuple[int, ...] = (0, 1, 2, 2)
@@ -133,6 +177,11 @@ class Theme:
     )
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
+    backlogs: tuple[float, ...] = (HOUR, 8 * HOUR, 14 * HOUR)
+    suspended: float = 0.3
+    reject_shares: tuple[float, ...] = (0.1, 0.3)
+    ledger_faults: tuple[str, ...] = ("away", "slow", "lost_commit")
+    call_shares: tuple[float, ...] = (0.1, 0.3, 0.7, 1.0)
     call_faults: tuple[str, ...] = CALL_FAULTS
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
     unseen: float = 0.5
@@ -144,149 +193,3 @@ class Theme:
 
 
 EVERYTHING = Theme()
-#: Each in the same share of the seeds that have a theme.
-THEMES = {
-    "one lead, several rows": Theme(
-        parts={
-            "swaps": 1.0,
-            "partitions": 0.5,
-            "queue": 0.4,
-            "behaviour": 0.1,
-            "calls": 0.1,
-            "spellings": 0.3,
-            "second sync": 0.3,
-        },
-        customers=(2, 2, 3),
-        emails=(0.1, 0.5),
-        back=0.5,
-        gaps=(DAY,),
-        sensors=(0.0,),
-    ),
-    "two keys of one lead": Theme(
-        parts={"split keys": 1.0, "quarters": 1.0, "queue": 1.0, "partitions": 0.5, "pauses": 0.2},
-        customers=(2, 2, 4),
-        nights=(4, 6),
-        back=0.2,
-        changes=(1, 3),
-        sensors=(0.0, 0.0, None),
-        unseen=0.5,
-        aimed=1.0,
-        queue_faults=("system_errors", "system_errors", "all_attempts"),
-        shares=(0.5, 1.0),
-        fault_starts=(-60.0,),
-        fault_seconds=(120.0, 600.0),
-        settings={"queue_delay": (1.0, 1.0, 30.0), "phone_match": ("fallback", "alone")},
-    ),
-    "refusals": Theme(
-        parts={"swaps": 1.0, "partitions": 0.2},
-        customers=(2, 2, 3),
-        back=0.1,
-        match_keys=1.0,
-        changes=(0, 2),
-        gaps=(DAY,),
-        sensors=(0.0,),
-        settings={"phone_match": ("fallback", "alone", "never")},
-    ),
-    "sleepers": Theme(
-        parts={"pauses": 1.0, "swaps": 0.2},
-        customers=(1, 1, 2, 2),
-        back=0.2,
-        changes=(1, 4),
-        gaps=(DAY, DAY, 6 * HOUR),
-        sensors=(0.0,),
-        steps=(("rows", 1), ("call", 2), ("call", 2), ("any", 120)),
-        tasks=(("send", 1),),
-        pauses=(3 * HOUR, 30 * HOUR, 40 * HOUR),
-        given_up=0.3,
-    ),
-    "tries that are given up": Theme(
-        parts={"pauses": 1.0, "swaps": 0.2, "quarters": 0.5, "captures": 0.3},
-        customers=(1, 2, 3, 5),
-        sensors=(0.0,),
-        retries=(1, 2),
-        steps=(("response", 5), ("await", 40), ("commit", 12)),
-        tasks=(("send", 1),),
-        pauses=(400.0, 1_000.0, HOUR),
-        given_up=1.0,
-    ),
-    "system errors": Theme(
-        parts={"queue": 1.0, "swaps": 0.3, "named failures": 0.5},
-        customers=(1, 1, 1, 2),
-        nights=(2, 3),
-        back=0.7,
-        changes=(1, 1),
-        unseen=0.9,
-        aimed=1.0,
-        gaps=(DAY,),
-        sensors=(0.0,),
-        queue_faults=("all_attempts", "all_attempts", "system_errors"),
-        shares=(0.5, 1.0, 1.0),
-        fault_starts=(-60.0,),
-        fault_seconds=(HOUR, 10 * HOUR),
-        settings={"queue_delay": (1.0, 1.0, 30.0)},
-    ),
-    "odd forms": Theme(
-        parts={"calls": 1.0, "rejects": 0.5, "captures": 0.4},
-        customers=(1, 2, 3),
-        nights=(2, 3),
-        changes=(1, 3),
-        sensors=(0.0,),
-        aimed=1.0,
-        call_faults=("odd_status", "odd_status", "odd_receipt", "other_code"),
-        fault_starts=(-60.0,),
-        fault_seconds=(HOUR, 10 * HOUR),
-        settings={"rejection_shape": ("failure", "inner")},
-    ),
-    "replayed RequestIds": Theme(
-        parts={"calls": 1.0, "swaps": 0.2, "captures": 0.6, "crashes": 0.2, "quarters": 0.3, "cleared": 0.2},
-        customers=(2, 3, 3, 5),
-        nights=(2, 4),
-        changes=(2, 4),
-        sensors=(0.0,),
-        aimed=1.0,
-        call_faults=("repeated_request_id", "repeated_request_id", "reset after"),
-        fault_starts=(-5.0,),
-        fault_seconds=(20.0, 200.0, HOUR),
-    ),
-    "lost requests": Theme(
-        parts={"queue": 1.0, "calls": 0.5, "captures": 0.5, "deferrable": 0.3},
-        customers=(1, 2, 3),
-        nights=(2, 3),
-        changes=(1, 3),
-        sensors=(0.0,),
-        aimed=1.0,
-        call_faults=("unknown_request", "gateway", "html_page", "error"),
-        queue_faults=("silent_loss", "hidden", "hidden"),
-        shares=(0.5, 1.0),
-        fault_starts=(-60.0,),
-        fault_seconds=(200.0, HOUR, 10 * HOUR),
-    ),
-    "wrong clocks": Theme(
-        parts={"clocks": 1.0, "queue": 0.7, "calls": 0.2, "deferrable": 0.3, "captures": 0.4},
-        customers=(1, 2, 3),
-        nights=(2, 3),
-        changes=(1, 3),
-        sensors=(0.0, 600.0),
-        aimed=1.0,
-        queue_faults=("system_errors", "all_attempts", "silent_loss"),
-        fault_starts=(-60.0,),
-        settings={"date_header": ("sandbox", "sandbox", "missing")},
-    ),
-    "triggers": Theme(
-        parts={"deferrable": 1.0, "crashes": 0.7, "pauses": 0.5, "queue": 0.7, "calls": 0.3, "captures": 0.3},
-        customers=(1, 2, 3, 5),
-        changes=(1, 4),
-        sensors=(0.0, 0.0, 600.0),
-        steps=(("any", 40), ("any", 200), ("await", 60), ("response", 10), ("commit", 4)),
-        tasks=(("trigger", 1), ("trigger", 1), ("trigger", 2), ("wait", 1), ("wait", 2)),
-        pauses=(100.0, 1_000.0, HOUR, 12 * HOUR),
-    ),
-    "in doubt": Theme(
-        parts={"calls": 1.0, "swaps": 0.5, "crashes": 0.3, "pauses": 0.3, "cleared": 0.3, "captures": 0.3},
-        customers=(1, 2, 2, 3),
-        back=0.4,
-        changes=(1, 3),
-        fault_starts=(-5.0,),
-        fault_seconds=(20.0, 200.0, HOUR),
-    ),
-}

@@ -179,6 +179,9 @@ class Worker:
         #: Whether others have taken its place, and which verdicts it has seen that it does not write itself.
         self.is_given_up = False
         self.seen: list[str] = []
+        #: Requests whose verdicts it was shown by polls, and whether it was ever paused.
+        self.shown: list[str] = []
+        self.was_paused = False
         #: What happens when it is not heard of for so long that others take its place.
         self.give_up: Callable[[], None] = lambda: None
         #: Whether it was paused between its last check and the socket, which nothing can fence.
@@ -229,6 +232,7 @@ class Worker:
 
     def pause(self, seconds: float, *, is_suspended: bool = False) -> None:
         """Stop the process for a time, between two steps: the process alone, or its machine."""
+        self.was_paused = True
         self.suspended += seconds if is_suspended else 0.0
         self.paused_until = max(self.paused_until, self.timeline.now + seconds)
 

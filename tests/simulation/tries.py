@@ -57,6 +57,11 @@ class TaskInstance:
     worker: Worker | None = None
     store: Store = field(default_factory=Store)
     tries_left: int = 0
+    #: How often it was deferred, and how many outputs its sensor was given without a value.
+    deferrals: int = 0
+    missing_outputs: int = 0
+    #: When that was.
+    given_at: float = 0.0
     #: How many triggers it has had, and the event with which it is resumed.
     triggers: int = 0
     event: Any = None
@@ -138,6 +143,8 @@ class TaskInstance:
         if state == "deferred":
             simulation.tell(f"{worker.name} is deferred")
             self.state = state
+            self.deferrals += 1
+            simulation.auditor.tasks.deferred(self)
             Triggering(self, output)
             return
         self.output, self.error, self.ended_at = output, error, simulation.timeline.now

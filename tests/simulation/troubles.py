@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.simulation.call_faults import LATE, LOST, REFUSED, RESET_AFTER, RESET_BEFORE, Trouble, sandbox_fault
-from tests.simulation.plan import Event
+from tests.simulation.events import Event
 from tests.simulation.timeline import START, Worker
 
 
@@ -62,7 +62,7 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "late":
             return Trouble(what, LATE, seconds=rng.choice((5.0, 29.0, 40.0)))
         case "stays":
-            return Trouble(what, LOST, stays=rng.choice((5.0, 50.0, 85.0)))
+            return Trouble(what, LOST, stays=rng.choice((5.0, 50.0, 85.0, 85.0)))
         case "unavailable" | "redirect":
             return sandbox_fault(what, accepted=accepted)
         case "rate_limit":
@@ -107,6 +107,8 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
     match what:
         case "system_errors":
             return sandbox_fault(what, count=rng.choice((1, 1, 2, 5, 10)))
+        case "ten_errors":
+            return sandbox_fault("system_errors", count=10)
         case "all_attempts":
             return sandbox_fault("system_errors", count=11)
         case "reject" | "repeated_request_id":

@@ -54,6 +54,8 @@ class Sent:
     is_receipt_delivered: bool = False
     is_from_pause: bool = False
     lead: dict[str, Any] = field(default_factory=dict)
+    #: The query parameters that say what becomes of an existing lead.
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 #: System errors after which a request has no attempt left.
@@ -132,8 +134,7 @@ class Wire:
                     self._note_sent(call, worker, trouble, is_paused, None)  # its sender is in doubt
                 settle(aiohttp.ServerDisconnectedError())
                 return
-            sent = self._receive(call, worker, trouble, is_paused)
-            response = sent[0]
+            response, sent, shown = self._receive(call, worker, trouble, is_paused)
             if kind == LOST:
                 return
             back = self.timeline.now + 0.01 + rng.random() * 0.3 + (trouble.seconds if trouble else 0.0)
@@ -141,14 +142,15 @@ class Wire:
                 self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
                 return
             is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys()
-            self.timeline.at(back, lambda: settle((response, sent[1] if is_whole else None)))
+            self.timeline.at(back, lambda: settle((response, sent if is_whole else None, shown)))
 
         self.timeline.at(there, arrive)
         return future
 
     def _receive(
         self, call: Call, worker: Worker, trouble: Trouble | None, is_paused: bool
-    ) -> tuple[responses.Response, Sent | None]:
+    ) -> tuple[responses.Response, Sent | None, str | None]:
+        """Let the sandbox respond; return what was sent, and the id of a request whose verdict the response has."""
         account = self.account
         faults = CallFaults(trouble.faults if trouble else {})
         response = protocol.respond(account, call, faults)
@@ -167,9 +169,15 @@ class Wire:
             asked = call.query.get("requestid", "")
             polls = self.polls_of if trouble is None else self.troubled_polls_of
             polls[asked, worker.name.rpartition(".")[0]] += 1
+            request = account.queue.request(asked)
             if self.names_failures:
-                response = _named_failure(account.queue.request(asked), response)
-        return response, sent
+                response = _named_failure(request, response)
+            is_readable = (
+                trouble is None or trouble.faults.keys() <= {Stage.ALTERATION} and trouble.name == "odd_status"
+            )
+            if request is not None and is_readable and _is_shown(request):
+                return response, None, request.id
+        return response, sent, None
 
     def _note_sent(
         self, call: Call, worker: Worker, trouble: Trouble | None, is_paused: bool, request: Request | None
@@ -178,6 +186,7 @@ class Wire:
         sent.fault = trouble.name if trouble else None
         sent.is_from_pause = is_paused
         sent.lead = dict(call.endpoint.read_lead(call.body) or {})
+        sent.parameters = {name: value for name, value in call.query.items() if not name.endswith("key")}
         self.sent.append(sent)
         return sent
 
@@ -193,12 +202,22 @@ class Wire:
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
 
+        begins = self.timeline.now + self.account.settings.queue_delay
+
         def apply() -> None:
             self.account.run_due()
             with suppress(MXError):
                 self.account._process(request, self.timeline.now)
 
-        self.timeline.at(self.timeline.now + worker.rng.random() * 9 * 3_600, apply)
+        self.timeline.at(begins + worker.rng.random() * 9 * 3_600, apply)
+
+
+def _is_shown(request: Request) -> bool:
+    """Tell whether a poll now got the verdict of a request."""
+    planned = request.planned
+    # A system error is a verdict only once the longest reading of the retries is over.
+    is_settled = request.state in (State.SUCCEEDED, State.REJECTED)
+    return is_settled and request.polls > max(planned.flap_polls, planned.hidden_polls)
 
 
 def _named_failure(request: Request | None, response: responses.Response) -> responses.Response:
@@ -301,8 +320,10 @@ class WireConnections:
                 worker.is_at_socket = False
             future = wire.deliver(worker, endpoint, trouble, str(url), headers, data)
             async with asyncio.timeout(READ_TIMEOUT):
-                response, sent = await future
+                response, sent, shown = await future
             worker.step("response")
+            if shown is not None:
+                worker.shown.append(shown)
             if sent is not None and sent.request is not None:
                 sent.is_receipt_delivered = True
             if endpoint.action is Action.STATUS and response.status is not None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import airflow.sdk
 import psycopg2
 import pytest
+from airflow.cli.cli_parser import get_parser
+from packaging.version import Version
 
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.api.regions import REGIONS
@@ -28,6 +31,7 @@ from airflow_provider_leadsquared.sync.policies import _CHOICES
 from airflow_provider_leadsquared.sync.transforms import TRANSFORMS
 from airflow_provider_leadsquared.tasks import metrics
 from dags_examples.warehouse_to_leadsquared import NOT_TAKEN, PRESENT_CUSTOMERS, SELECT, SENT, STILL_OPEN
+from docs import ladder_drawing
 
 PROJECT = Path(__file__).parents[2]
 PAGES = {
@@ -105,6 +109,55 @@ def test_links_lead_somewhere(page: str):
             assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, anchor
 
 
+#: Airflow's commands that are younger than 3.1.
+SINCE = {"leadsquared": "3.2", "state-store": "3.3"}
+AIRFLOW_COMMANDS = sorted(
+    {
+        line.removeprefix("$ ")
+        for text in PAGES.values()
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        for line in map(str.strip, block.splitlines())
+        if re.match(r"(\$ )?(\w+=\S+ )*airflow ", line)
+    }
+)
+
+
+@pytest.mark.parametrize("command", AIRFLOW_COMMANDS)
+def test_airflow_has_the_commands_that_are_shown(command: str, capsys: pytest.CaptureFixture[str]):
+    words = [word for word in shlex.split(command, comments=True) if not re.match(r"\w+=", word)][1:]
+    if Version(airflow.__version__) < Version(SINCE.get(words[0], "3.1")):
+        pytest.skip("this Airflow does not have it yet")
+    with pytest.raises(SystemExit) if "--help" in words else nullcontext():  # which ends well
+        assert get_parser().parse_args(words).func
+
+
+#: Commands of this project that a page names as code, such as those by which its figures are made.
+_PROGRAMS = r"python3? (?:-m )?(?:benchmarks|docs|demo|tests|airflow_provider_leadsquared)[\w./]*"
+OWN_COMMANDS = sorted(
+    {
+        (page, command)
+        for page, text in PAGES.items()
+        for command in re.findall(rf"(?:`|^\$? ?)({_PROGRAMS}|make [a-z][a-z-]*)", text, re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "command"), OWN_COMMANDS)
+def test_a_command_that_a_page_names_is_there(page: str, command: str):
+    program, *words = command.split()
+    if program == "make":
+        targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+        assert words[0] in targets, page
+        return
+    path = PROJECT / (words[-1].replace(".", "/") if words[0] == "-m" else words[-1])
+    assert any(one.is_file() for one in (path, path.with_suffix(".py"), path / "__main__.py")), page
+
+
+def test_the_drawing_of_retries_and_polls_is_the_plans():
+    assert ladder_drawing.PICTURE.read_text() == ladder_drawing.drawing(), "run: python docs/ladder_drawing.py --write"
+    assert f"{len(ladder_drawing.polls())} polls" in PAGES["docs/waiting.md"]
+
+
 class Database:
     """A database with a ledger of two nights, as the documentation's statements ask for them."""
 
@@ -124,7 +177,8 @@ class Database:
         )
         self.run(
             "INSERT INTO customers (customer_id, updated_at, closed_on) VALUES "
-            "(4711, '2026-01-01', NULL), (4712, '2026-01-01', NULL), (8, '2026-01-01', '2026-01-02'), (9, NULL, NULL)"
+            "(4711, '2026-01-01', NULL), (4712, '2026-01-01', NULL), (4714, '2026-01-01', NULL), "
+            "(8, '2026-01-01', '2026-01-02'), (9, NULL, NULL)"
         )
         for _ in range(2):  # as on two nights
             for statement in PRESENT_CUSTOMERS:
@@ -152,6 +206,7 @@ class Database:
             Entry(2, State.OPEN, "4713", run.run_id, request_id="r3", accepted_at=1.0),
         ]
         intents = [Entry(entry.row, State.IN_DOUBT, entry.row_key, entry.fingerprint) for entry in entries]
+        ledger.claim(run.run_id)
         ledger.begin()
         ledger.intend([(intent, Payload(b"{}", (), intent.fingerprint)) for intent in intents])
         ledger.write(entries)
@@ -186,13 +241,25 @@ def test_the_examples_statements_run(request: pytest.FixtureRequest, database: s
     warehouse: Database = request.getfixturevalue(database)
     run = ("warehouse_to_leadsquared", "scheduled__2026-01-02")
 
-    assert len(warehouse.run(SELECT)) == 3
+    assert len(warehouse.run(SELECT)) == 4
     assert warehouse.run(SENT, *run) == [("created", 1), ("open", 1), ("rejected", 1)]
     assert sorted(warehouse.run(NOT_TAKEN, *run)) == [
         ("invalid", "no_match_key", 1, "4714"),
         ("rejected", "MXDuplicateEntryException", 1, "4712"),
     ]
     assert warehouse.run(STILL_OPEN, run[0])[0][0] == 1
+
+
+@pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])
+def test_who_is_not_in_the_crm_is_named_with_state_and_reason_also_if_set_aside(
+    request: pytest.FixtureRequest, database: str
+):
+    (statement,) = re.findall(r"<!-- statement: not_in_the_crm -->\n\n```sql\n(.*?)```", NIGHTLY, re.DOTALL)
+    assert request.getfixturevalue(database).run(statement) == [
+        (9, None, None),
+        (4712, "rejected", "MXDuplicateEntryException"),
+        (4714, "invalid", "no_match_key"),
+    ]
 
 
 @pytest.mark.parametrize("database", ["on_sqlite", "on_postgres"])

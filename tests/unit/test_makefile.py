@@ -20,4 +20,4 @@ def test_a_bare_make_lists_every_target_with_what_it_does() -> None:
     listed = re.findall(r"^make ([a-z-]+) +\S", output, re.MULTILINE)
 
     assert sorted(listed) == sorted(set(phony.split()) - {"help"})
-    assert all(f"{option}=" in output for option in ("LEADS", "MAPPING", "KEEP", "ARGS", "PYTHON"))
+    assert all(f"{option}=" in output for option in ("LEADS", "MAPPING", "KEEP", "ARGS", "ONLY", "PYTHON"))

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.notifications.leadsquared import LeadSquaredNotifier
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
+from airflow_provider_leadsquared.tasks.alerts import Alert
 from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 from airflow_provider_leadsquared.triggers.lead_status import LeadStatusTrigger
@@ -60,6 +62,28 @@ def _arguments(owner: type) -> set[str]:
 @pytest.mark.parametrize("owner", CLASSES, ids=lambda owner: owner.__name__)
 def test_every_argument_is_explained(owner: type):
     assert _arguments(owner) - _explained(owner) - GIVEN_TO_BASE == set()
+
+
+#: Called by Airflow alone, though its classes do not define them.
+FOR_AIRFLOW = {"execute_complete", "get_openlineage_facets_on_complete"}
+
+
+def _own_methods(owner: type) -> list[tuple[str, Any]]:
+    """Return the public methods of a class, without those that Airflow defines and calls."""
+    airflows = {name for base in owner.__mro__ if base.__module__.startswith("airflow.") for name in vars(base)}
+    return [
+        (f"{owner.__name__}.{name}", method)
+        for name, method in vars(owner).items()
+        if inspect.isfunction(method) and not name.startswith("_") and name not in airflows | FOR_AIRFLOW
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [pytest.param(*one, id=one[0]) for owner in (*CLASSES, Alert) for one in _own_methods(owner)]
+)
+def test_every_parameter_of_a_public_method_is_explained(name: str, method: Any):
+    parameters = set(inspect.signature(method).parameters) - {"self"}
+    assert parameters - set(re.findall(r":param \**(\w+):", method.__doc__ or "")) == set()
 
 
 @pytest.mark.parametrize("owner", CLASSES, ids=lambda owner: owner.__name__)

@@ -1,4 +1,4 @@
-"""What docs/command-line.md shows is what the commands print."""
+"""What the documentation shows of the command line is what the commands print."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 
@@ -14,7 +15,7 @@ from airflow_provider_leadsquared.cli.main import main
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from tests.integration.sync.nights import Night, customer, run_night, sync
 
-PAGE = Path(__file__).parents[3] / "docs" / "command-line.md"
+DOCS = Path(__file__).parents[3] / "docs"
 PROGRAM = "python -m airflow_provider_leadsquared"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -49,11 +50,15 @@ class Transcript:
 def page_with_output(page: str, transcript: Transcript) -> str:
     """Return the page with what its commands print now."""
     return re.sub(
-        r"```console\n(\$.*?)\n```", lambda found: f"```console\n{transcript.of(found[1])}\n```", page, flags=re.DOTALL
+        rf"^( *)```console\n( *\$ {PROGRAM}.*?)\n *```$",
+        lambda found: indent(f"```console\n{transcript.of(dedent(found[2]))}\n```", found[1]),
+        page,
+        flags=re.DOTALL | re.MULTILINE,
     )
 
 
-def test_the_page_shows_what_the_commands_print(on_sqlite, sandbox, clock, capsys):
+@pytest.mark.parametrize("name", ["command-line", "privacy", "upgrade"])
+def test_a_page_shows_what_the_commands_print(on_sqlite, sandbox, clock, capsys, name):
     first, second = ("scheduled__2027-01-15T02:00:00+05:30", "scheduled__2027-01-16T02:00:00+05:30")
     sandbox.fault("reject", attribute="mx_City", value="Kochi", exception="MXDuplicateEntryException")
     on_sqlite.put(*[customer(key) for key in (4711, 4712, 4713)])
@@ -66,10 +71,11 @@ def test_the_page_shows_what_the_commands_print(on_sqlite, sandbox, clock, capsy
     sync(Night(second, dag_id="customers_to_crm", map_index=-1), on_sqlite, sync="customers", allowed_rejects=2)
     clock.advance(90)
 
-    text = PAGE.read_text()
+    page = DOCS / f"{name}.md"
+    text = page.read_text()
     fresh = page_with_output(text, Transcript(capsys))
     if os.environ.get("WRITE_PAGES"):
-        PAGE.write_text(fresh)
+        page.write_text(fresh)
     assert fresh == text, "WRITE_PAGES=1 writes it"
 
 
@@ -79,5 +85,5 @@ def test_every_command_is_on_the_page():
         for one in COMMANDS
         for command in (one.commands if isinstance(one, Group) else [one])
     ]
-    page = PAGE.read_text()
+    page = (DOCS / "command-line.md").read_text()
     assert [name for name in names if f"$ {PROGRAM} {name}" not in page or f"[`{name}" not in page] == []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
+from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.ledgers.memory import OWNER_TIMEOUT
 from tests.integration.sync.nights import (
     Night,
@@ -67,6 +70,30 @@ def test_a_row_waits_while_another_rows_request_for_its_lead_is_open(sandbox, cl
     run_night(Night("3"), clock, warehouse)
     assert cities_sent(sandbox) == ["Pune", "Delhi"]
     assert values_in_crm(sandbox) == {ADDRESS: ("Delhi", "Gold")}
+
+
+def test_a_row_is_not_kept_back_every_night_by_one_that_has_its_phone_and_goes_first(sandbox, clock, on_sqlite):
+    """The phone is that of row 2's lead, so the CRM refuses row 1 whenever it changes; row 2 goes every other night."""
+    phone = "+91-9000000001"
+    only(on_sqlite, customer(1, "Pune", email=ADDRESS, plan=None), customer(2, "Pune", plan=phone))
+    run_night(Night("0"), clock, on_sqlite, mapping=WITH_PHONE)
+    cities = []
+    for night in "1234":
+        only(on_sqlite, customer(1, night, email=ADDRESS, plan=phone), customer(2, night, plan=phone))
+        with suppress(LeadsNotDelivered):
+            run_night(Night(night), clock, on_sqlite, mapping=WITH_PHONE)
+        clock.advance(DAY)
+        cities.append(values_in_crm(sandbox)["customer2@example.org"][0])
+    assert cities == ["Pune", "2", "2", "4"]
+
+
+@pytest.mark.xfail(strict=True, reason="rows with one phone wait for each other, though their leads are other ones")
+def test_rows_of_several_leads_that_have_one_phone_go_in_one_run(sandbox, clock, on_sqlite):
+    sandbox.switch(unique_fields=["EmailAddress"], phone_match="alone")
+    for night in "12":
+        only(on_sqlite, *[customer(number, night, plan="+91-9000000001") for number in range(3)])
+        run_night(Night(night), clock, on_sqlite, mapping=WITH_PHONE)
+    assert [lead["values"]["mx_City"] for lead in sandbox.leads()] == ["2", "2", "2"]
 
 
 def test_a_row_waits_while_a_request_for_its_lead_by_another_match_key_is_open(sandbox, clock, on_sqlite):

@@ -156,6 +156,18 @@ def test_a_dry_run_says_what_would_be_sent(sandbox, clock, on_sqlite, task_log):
     assert "Dry run: nothing was sent or written" in task_log()
 
 
+@pytest.mark.parametrize(("allowed", "colour"), [(1, "red"), (2, "green"), (0.2, "red"), (0.25, "green")])
+def test_a_dry_run_says_whether_the_task_would_be_red_and_names_rows_by_rule(
+    sandbox, clock, on_sqlite, task_log, allowed, colour
+):
+    on_sqlite.put(*(customer(n) for n in range(1, 7)), customer(7, plan="Platinum"), customer(8, "P" * 9_999))
+    output = sync(Night("1"), on_sqlite, dry_run=True, allowed_rejects=allowed)
+    assert output["would_fail"] is (colour == "red")
+    assert f"Dry run: the task would be {colour}: 2 of 8 rows" in task_log()
+    assert output["examples"] == ["1 invalid, not_an_option: 7", "1 invalid, too_long: 8"]
+    assert "Dry run: 1 invalid, not_an_option: 7" in task_log()
+
+
 def test_a_dry_run_estimates_the_minutes_that_the_queue_takes(sandbox, clock, on_sqlite):
     on_sqlite.fill(30)
     wait_for(Night("1"), clock, sync(Night("1"), on_sqlite))

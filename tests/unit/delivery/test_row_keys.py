@@ -38,7 +38,14 @@ def test_a_key_is_the_text_of_its_value(value, text):
 
 @pytest.mark.parametrize(
     ("value", "rule"),
-    [(None, "no_key"), (" ", "no_key"), (float("nan"), "no_key"), ([1], "key_type"), (b"a", "key_type")],
+    [
+        (None, "no_key"),
+        (" ", "no_key"),
+        (float("nan"), "no_key"),
+        ([1], "key_type"),
+        (b"a", "key_type"),
+        pytest.param(10**5_000, "key_type", id="long"),
+    ],
 )
 def test_a_value_that_cannot_tell_rows_apart_is_no_key(value, rule):
     with pytest.raises(InvalidLeadError) as caught:

@@ -13,6 +13,7 @@ from airflow_provider_leadsquared.ledgers.open_requests import OpenRequests
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sync import SyncLedger
 
+MatchKeys = tuple[tuple[str, str], ...]
 NOW, SETTLE_TIMEOUT = 1_700_000_000.0, 1_000.0
 
 
@@ -26,21 +27,26 @@ def begun(ledger: SyncLedger) -> SyncLedger:
     return ledger
 
 
-def payload(key: str = "k", fingerprint: str = "A") -> Payload:
-    """Return what is sent for a row; each row key has an address of its own."""
-    return Payload(b"[]", (("EmailAddress", f"{key}@example.org"),), fingerprint)
+def payload(key: str = "k", fingerprint: str = "A", match_keys: MatchKeys = ()) -> Payload:
+    """Return what is sent for a row; without match keys it has an address of its own."""
+    return Payload(b"[]", match_keys or (("EmailAddress", f"{key}@example.org"),), fingerprint)
 
 
-def intend(ledger: SyncLedger, key: str = "k", fingerprint: str = "A", **more: Any) -> Entry:
+def intend(
+    ledger: SyncLedger, key: str = "k", fingerprint: str = "A", match_keys: MatchKeys = (), **more: Any
+) -> Entry:
     """Write the intent of a row, and return what the ledger made of it."""
     entry = Entry(0, State.IN_DOUBT, key, fingerprint, **{"attempts": 1, **more})
-    [intended] = ledger.intend([(entry, payload(key, fingerprint))])
+    [intended] = ledger.intend([(entry, payload(key, fingerprint, match_keys))])
     return intended
 
 
-def accepted(ledger: SyncLedger, key: str = "k", fingerprint: str = "A", **more: Any) -> Entry:
+def accepted(
+    ledger: SyncLedger, key: str = "k", fingerprint: str = "A", match_keys: MatchKeys = (), **more: Any
+) -> Entry:
     """Write intent and receipt of a row."""
-    intended = intend(ledger, key, fingerprint, **{name: more[name] for name in ("api", "attempts") if name in more})
+    of_intent = {name: more[name] for name in ("api", "attempts") if name in more}
+    intended = intend(ledger, key, fingerprint, match_keys, **of_intent)
     entry = intended.moved(State.OPEN, **{"request_id": f"r-{key}-{fingerprint}", "accepted_at": NOW, **more})
     ledger.write([entry])
     return entry
@@ -62,7 +68,8 @@ def sent(
     judge(requests(), state, lead_id=f"lead of {key}" if state.is_confirmed else None, **verdict)
 
 
-def compared(ledger: SyncLedger, key: str = "k", fingerprint: str = "A") -> Finding:
+def compared(ledger: SyncLedger, key: str = "k", fingerprint: str = "A", match_keys: MatchKeys = ()) -> Finding:
     """Return what the memory says of a row."""
-    [found] = begun(ledger).compare([(Entry(0, State.UNSENT, key, fingerprint), payload(key, fingerprint))])
+    row = Entry(0, State.UNSENT, key, fingerprint), payload(key, fingerprint, match_keys)
+    [found] = begun(ledger).compare([row])
     return found

@@ -159,12 +159,11 @@ def test_a_run_that_read_rows_before_another_was_erased_sends_those_that_are_kno
     assert intend(running, "other", "B").state is State.IN_DOUBT
 
 
+SHARED = (("EmailAddress", "one@example.org"),)
+
+
 def _of_one_person(ledger: Any, requests: Any, key: str, fingerprint: str, run: str) -> None:
-    opened = begun(ledger(run))
-    entry = Entry(0, State.IN_DOUBT, key, fingerprint, attempts=1)
-    both = Payload(b"[]", (("EmailAddress", "one@example.org"),), fingerprint)
-    [intended] = opened.intend([(entry, both)])
-    opened.write([intended.moved(State.OPEN, request_id=f"r-{key}", accepted_at=NOW)])
+    accepted(begun(ledger(run)), key, fingerprint, match_keys=SHARED)
     judge(requests(run), State.UPDATED, lead_id="the lead")
 
 
@@ -176,6 +175,27 @@ def test_other_rows_of_the_lead_are_named_and_sent_again(ledger, requests, erase
     both = Payload(b"[]", (("EmailAddress", "one@example.org"),), "B")
     [found] = begun(ledger("3")).compare([(Entry(0, State.UNSENT, "other", "B"), both)])
     assert found.state is State.UNSENT
+
+
+def test_a_row_is_not_erased_while_another_rows_request_for_its_lead_is_open(ledger, requests, time, erase, kept):
+    """What says that rows of the lead have to wait for that verdict would be gone."""
+    _of_one_person(ledger, requests, "k", "A", "1")
+    accepted(begun(ledger("2")), "other", "B", match_keys=SHARED)
+    assert kept("k").under_way == (NOW,)
+    with pytest.raises(UnderWayError, match="same lead"):
+        erase("k")
+    assert compared(ledger("3"), "k", "C", SHARED).state is State.WAITING
+
+
+def test_a_verdict_is_written_though_lines_of_its_sending_were_erased_before(ledger, requests, time, erase):
+    """Another row was erased, after the sending for the same lead was not waited for any more."""
+    _of_one_person(ledger, requests, "k", "A", "1")
+    accepted(begun(ledger("2")), "other", "B", match_keys=SHARED)
+    time.now += SETTLE_TIMEOUT
+    erase("k")
+    judge(requests("2"), State.UPDATED, lead_id="the lead")
+    assert requests("2").count() == {(State.UPDATED, None): 1}
+    assert compared(ledger("3"), "other", "B", SHARED).state is State.UNCHANGED
 
 
 def test_match_keys_that_may_be_of_the_same_lead_forget_it(database, ledger, requests, erase):

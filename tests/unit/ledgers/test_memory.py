@@ -31,6 +31,18 @@ def test_a_row_that_another_run_sent_since_this_try_began_is_not_intended(memory
     assert memory.intend(row("1", "a", value="Pune"), slow) is None
 
 
+def test_a_row_whose_intent_was_refused_is_known_to_wait_until_it_is_sent(memory):
+    slow, later = memory.begin("slow"), row("1", "a", value="Delhi")
+    memory.deliver(row("2", "a", value="Pune"), "next")
+    before = memory.compare(later, slow).waits_since
+    for _ in range(2):
+        memory.intend(later, slow, no=7)
+    memory.intend(later, slow, no=8)
+    waiting = memory.compare(later, "third").waits_since
+    memory.deliver(later, "third")
+    assert (before, waiting, memory.compare(later, "fourth").waits_since) == (0, 7, 0)
+
+
 def test_a_run_that_compares_after_the_other_has_sent_sends_no_older_value_either(memory):
     """Rows were read before; what was compared later says nothing about their age."""
     slow = memory.begin("slow")

@@ -78,6 +78,7 @@ KEYS = (("EmailAddress", "e"), ("Phone", "p"))
             success=Success(3, KEYS, "l"),
             refusal=Refusal(4, "f", NOW, "MXFooException", "why"),
             sent="f",
+            waits_since=2,
         ),
         RowLine("r", refusal=Refusal(4, "f", NOW, None, None)),
         KeyLine("k"),

@@ -21,7 +21,7 @@ from airflow_provider_leadsquared.ledgers.runs import COUNTS
 from airflow_provider_leadsquared.reports import facts, histories, nights, open_rows, runs, verdict_times, verification
 from airflow_provider_leadsquared.reports.places import OpenPlace
 from tests.unit.ledgers.stores import RUN, Database, entry_of
-from tests.unit.ledgers.syncs import NOW, accepted, begun, judge, run_named, sent
+from tests.unit.ledgers.syncs import NOW, accepted, begun, intend, judge, payload, run_named, sent
 
 
 @pytest.fixture(params=["sqlite", "on_postgres"])
@@ -363,6 +363,14 @@ def test_a_whole_ledger_has_no_problem(ask, ledger, requests, problems, monkeypa
     accepted(begun(ledger("2")), "a", "B")
     assert problems() == []
     assert sum(count for count, _ in ask(verification.verify_lines)) == ask(verification.count_lines)
+
+
+def test_a_row_that_was_never_sent_lacks_no_last_sending(ledger, requests, problems):
+    """Its intent was refused, for another row has written its lead since the run began."""
+    paused = begun(ledger("1"))
+    sent(ledger("2"), requests, "k", "A", State.CREATED)
+    assert intend(paused, "other", "B", payload("k").match_keys).state is State.WAITING
+    assert problems() == []
 
 
 @pytest.mark.parametrize(

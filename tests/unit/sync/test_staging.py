@@ -52,6 +52,13 @@ def test_rows_come_back_as_they_were_added(staging):
     assert list(staging.to_send(10)) == [[StagedRow(entry, payload)]]
 
 
+def test_rows_that_had_to_wait_for_others_come_first_the_longest_waiting_before_all(staging):
+    waits = {1: 30, 3: 10, 4: 20}
+    staging.add(row(number, waits_since=waits.get(number, 0)) for number in range(6))
+    parts = [[one.entry.row for one in part] for part in staging.to_send(2)]
+    assert parts == [[3, 4], [1], [0, 2], [5]]
+
+
 def test_rows_to_send_come_in_order_and_in_parts(staging):
     staging.add(row(number, state=State.UNCHANGED if number % 3 == 0 else State.UNSENT) for number in range(10))
     parts = [[one.entry.row for one in part] for part in staging.to_send(4)]
