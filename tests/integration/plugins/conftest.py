@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow import settings
-from airflow.api_fastapi.app import create_auth_manager, init_plugins, purge_cached_app
+from airflow.api_fastapi.app import create_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models import import_all_models
 from airflow.models.base import Base
@@ -49,11 +49,11 @@ def served(airflow_database: None) -> Iterator[FastAPI]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__CORE__AUTH_MANAGER", f"{AuthManagerByDag.__module__}.{AuthManagerByDag.__name__}")
         patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "an invented secret that is long enough for a signature" * 2)
-        patch.setattr("airflow.plugins_manager.get_fastapi_plugins", lambda: (DeliveriesPlugin.fastapi_apps, []))
         purge_cached_app()
         create_auth_manager()
         app = FastAPI()
-        init_plugins(app)
+        for one in DeliveriesPlugin.fastapi_apps:
+            app.mount(one["url_prefix"], one["app"])
         yield app
         purge_cached_app()
 
