@@ -206,6 +206,7 @@ def main() -> None:
             "AIRFLOW__LEADSQUARED__LEDGERS": "ledger",
             "AIRFLOW__API_AUTH__JWT_SECRET": "an invented secret, long enough for any signature that is made here",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         }
         browser = client()
         results: dict[str, dict[str, list[float]]] = {}

@@ -27,7 +27,7 @@ from tests.unit.ledgers.stores import Database
 DAGS = ("nightly", "weekly")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_database() -> Iterator[None]:
     """Let Airflow's database have tables and two DAGs."""
     import_all_models()
@@ -43,7 +43,7 @@ def airflow_database() -> Iterator[None]:
     Base.metadata.drop_all(settings.engine)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(airflow_database: None) -> Iterator[FastAPI]:
     """Return an application that plugins are mounted into as Airflow does it."""
     with pytest.MonkeyPatch.context() as patch:

@@ -51,7 +51,7 @@ FAINT = """() => {
 }"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(served: FastAPI) -> Iterator[str]:
     """Return the address of a real server of the page, and of a page that frames it as Airflow's does."""
     served.add_api_route("/frame", lambda: HTMLResponse(FRAME))
@@ -66,7 +66,7 @@ def site(served: FastAPI) -> Iterator[str]:
     thread.join(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
