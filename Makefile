@@ -115,8 +115,8 @@ test-floors: $(FLOORS_STAMP)
 ONLY :=
 
 test-matrix: setup
-	@$(VENV_PYTHON) .ci/matrix.py run --part "$(ARGS)" --only $(ONLY)
-	@$(if $(ARGS),,$(VENV_PYTHON) .ci/matrix.py table)
+	@$(VENV_PYTHON) .ci/matrix.py run --part "$(ARGS)" --only $(ONLY); status=$$?; \
+		$(if $(ARGS),,$(VENV_PYTHON) .ci/matrix.py table;) exit $$status
 
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)

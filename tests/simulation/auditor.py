@@ -37,6 +37,8 @@ class Auditor:
         self.others_wrote = bool({"captures"} & simulation.plan.parts)
         #: Whether anybody else has changed match keys of leads, merged or deleted some.
         self.others_moved_keys = False
+        #: Whether anybody else has made leads, which the sync does not foresee.
+        self.others_made_leads = False
         self.lost_ledgers = 0
         self.tasks = TaskJudge(simulation)
         self.is_pruned = False
@@ -101,7 +103,14 @@ class Auditor:
             self._fail(f"A8 there is no end of sending: {[states for states in self._calm_states[-4:]]}")
 
     def _results(self) -> dict[str, tuple[Any, ...]]:
-        sql = "SELECT request_id, state, row_key, lead_id, run_id FROM leadsquared_ledger WHERE request_id IS NOT NULL"
+        # What a capture sent before it was to send all again (``on_clear="resend"``) is asked for no more.
+        sql = """
+            SELECT request_id, CASE WHEN generation = (
+                SELECT MAX(generation) FROM leadsquared_ledger AS others
+                WHERE others.run_id = one.run_id AND others.map_index = one.map_index
+            ) THEN state ELSE REPLACE(state, 'open', 'left') END, row_key, lead_id, run_id
+            FROM leadsquared_ledger AS one WHERE request_id IS NOT NULL
+        """
         return {line[0].lower(): line for line in self._simulation.ledger.query(sql)}
 
     def _check_verdicts(self) -> None:
@@ -109,7 +118,7 @@ class Auditor:
         results = self._results()
         unwatched = self._unwatched_runs()
         for request_id, state, row_key, lead_id, run in results.values():
-            if state == "open" and run in unwatched:
+            if state == "left" or (state == "open" and run in unwatched):
                 continue
             request = simulation.account.queue.request(request_id)
             if request is None:

@@ -26,7 +26,7 @@ class FaultDrawing:
         """Draw all faults until a time."""
         rng, parts, theme = self._rng, self._parts, self._theme
         if "calls" in parts:
-            for _ in range(rng.randint(1, 3)):
+            for _ in range(rng.randint(1, 3 * theme.captures)):
                 shares = theme.call_shares
                 self._window(end, "call", {"what": rng.choice(theme.call_faults), "share": rng.choice(shares)})
         if "queue" in parts:
@@ -39,11 +39,12 @@ class FaultDrawing:
         if "ledger" in parts:
             self._window(end, "ledger", {"what": rng.choice(theme.ledger_faults), "share": 1.0})
         runs = [event.facts["run"] for event in self._events if event.kind in ("run", "capture")]
+        most = 3 * theme.captures
         if "crashes" in parts:
-            for _ in range(rng.randint(1, 3)):
+            for _ in range(rng.randint(1, most)):
                 self._events.append(Event(0.0, "crash", self._place(runs)))
         if "pauses" in parts:
-            for _ in range(rng.randint(1, 3)):
+            for _ in range(rng.randint(1, most)):
                 self._events.append(Event(0.0, "pause", self._pause(runs)))
         if "clocks" in parts:
             for run in rng.sample(runs, min(len(runs), 2)):

@@ -57,6 +57,7 @@ BEST_THEMES = {
     "one lead, several rows": ("memory-*",),
     "other settings": ("fingerprint-*",),
     "lost ledgers": ("lost-ledger-*",),
+    "captures without match keys that are given up": ("late-receipts-behind-*", "late-receipts-of-an-*"),
     "captures that are given up": (
         "capture-forgets-further-*",
         "late-receipts-*",

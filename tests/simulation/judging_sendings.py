@@ -120,7 +120,8 @@ class SendingJudge:
     def _check_not_again(self) -> None:
         """Demand that no row is sent again if its last sending, and all others of its lead, are beyond doubt."""
         simulation = self._simulation
-        if simulation.auditor.others_wrote or {"ledger", "refresh"} & simulation.plan.parts:
+        others = simulation.auditor
+        if others.others_wrote or others.others_made_leads or {"ledger", "refresh"} & simulation.plan.parts:
             return
         groups = _Groups()
         sendings = list(self._rows_sent())

@@ -79,6 +79,7 @@ class Others:
         if values:
             # Nobody's values are changed, and the sync has not known of the lead.
             lead = store.create(None, {**values, "mx_City": f"other{rng.randrange(99)}"}, now)
+            self._simulation.auditor.others_made_leads = True
             self._simulation.tell(f"others make lead {lead.id}: {values}")
 
     def do_settings(self, event: Event) -> None:

@@ -116,8 +116,9 @@ class _Drawing:
             for _ in range(rng.randint(*theme.edits)):
                 facts = {"draw": rng.random(), "what": rng.choice(theme.edit_kinds)}
                 self._events.append(Event(at + rng.choice(theme.edit_times) * rng.random(), "edit", facts))
-        if "captures" in parts and rng.random() < 0.6:
-            self._capture(night, at + rng.random() * rng.choice((60.0, 6 * HOUR)))
+        for number in range(theme.captures):
+            if "captures" in parts and rng.random() < 0.6:
+                self._capture(f"{night}{'abcdef'[number]}", at + rng.random() * rng.choice((60.0, 6 * HOUR)))
         if "lost ledger" in parts and rng.random() < theme.losses:
             self._events.append(Event(at + DAY * rng.random(), "ledger lost"))
         if "pruned" in parts and rng.random() < 0.5:
@@ -155,11 +156,11 @@ class _Drawing:
     def _is_deferrable(self) -> bool:
         return "deferrable" in self._parts and self._rng.random() < 0.7
 
-    def _capture(self, night: int, at: float) -> None:
+    def _capture(self, night: str, at: float) -> None:
         rng, parts, theme = self._rng, self._parts, self._theme
         rows = []
         for number in range(rng.randint(1, 20 if "many" in parts else 6)):
-            keyed = "unkeyed" not in parts or rng.random() < 0.6
+            keyed = "unkeyed" not in parts or rng.random() < theme.keyed
             email = f"c{night}.{number}@example.org" if keyed and rng.random() < 0.8 else None
             if keyed and email is None:
                 email = rng.choice(self._rows.emails)

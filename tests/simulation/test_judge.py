@@ -116,6 +116,22 @@ def test_a_request_whose_verdict_was_shown_to_no_poll_may_be_open():
     breaks("A2", world.verdicts)
 
 
+@pytest.mark.parametrize("starts_over", [True, False])
+def test_what_a_capture_had_sent_before_it_was_to_send_all_again_may_stay_open(starts_over):
+    world = World()
+    worker = world.worker("k0.send.0.1")
+    world.record(worker, "0", "open", world.send(worker, lead("c0.0")))
+    again = world.send(worker, lead("c0.0"))
+    world.later()
+    assert again.request is not None
+    world.poll(worker, again)
+    world.record(worker, "0", "updated", again, lead_id=again.request.lead_id, generation=int(starts_over))
+    if starts_over:
+        world.verdicts()
+    else:
+        breaks("A2", world.verdicts)
+
+
 @pytest.mark.parametrize("shape", ["200", "404"])
 def test_a_request_that_leadsquared_itself_does_not_know_may_not_stay_open(shape):
     world = World(unknown_request=shape)

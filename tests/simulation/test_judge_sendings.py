@@ -95,6 +95,13 @@ def test_a_row_that_is_sent_again_after_its_receipt_was_lost_is_no_finding():
     world.sendings()
 
 
+def test_a_row_that_is_sent_again_after_others_made_a_lead_is_no_finding():
+    world = World()
+    sent_twice(world)
+    world.auditor.others_made_leads = True
+    world.sendings()
+
+
 def test_a_row_that_is_sent_again_without_a_poll_is_no_finding():
     world = World()
     sent_twice(world, verdict_came=False)

@@ -87,7 +87,10 @@ def test_a_sensor_that_does_not_understand_a_receipt_is_found():
     world = World()
     sensor = world.worker("n1.wait.0.1")
     output = {"counts": {"read": 1, "invalid": 1}}
-    breaks("A10", partial(world.auditor.tasks.judge, instance(task="wait"), sensor, "failed", output))
+    judge = partial(world.auditor.tasks.judge, instance(task="wait"), sensor, "failed", output)
+    breaks("A10", judge)
+    world.events.append(Event(0.0, "call", {"what": "repeated_request_id"}))  # nobody knows whose it is
+    judge()
 
 
 @pytest.mark.parametrize("receipt_came", [True, False])

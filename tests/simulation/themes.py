@@ -112,6 +112,8 @@ class Theme:
     :param edits: How much others change in a night.
     :param edit_kinds: What they do.
     :param edit_times: Seconds from a night to what they do, at most.
+    :param captures: Captures in a night at most.
+    :param keyed: Share of a capture's rows that have a match key, where some have none.
     :param losses: Share of the nights in which the ledger is lost, where it is.
     :param clears: Share of the runs that are cleared, where some are.
     :param clear_times: Seconds from a night to a clear, at most.
@@ -157,6 +159,8 @@ class Theme:
     edits: tuple[int, int] = (0, 2)
     edit_kinds: tuple[str, ...] = ("value", "value", "key", "key", "gone", "new")
     edit_times: tuple[float, ...] = (DAY,)
+    captures: int = 1
+    keyed: float = 0.6
     losses: float = 0.3
     clears: float = 0.4
     clear_times: tuple[float, ...] = (HOUR, DAY, 2 * DAY)
