@@ -320,6 +320,18 @@ def test_no_report_reads_all_of_the_history(tmp_path, sqlite, time):
     assert [line for _, line in plans if "SCAN ledger_runs" in line and "USING" not in line] == []
 
 
+@pytest.mark.parametrize("singly", [0, 50])
+def test_runs_are_counted_alike_one_by_one_and_together(ask, database, monkeypatch, singly):
+    monkeypatch.setattr(runs, "_COUNTED_SINGLY", singly)
+    for number in range(3):
+        ledger = database.ledger(run=run_named("a", number))
+        ledger.claim("try")
+        ledger.write([entry_of(row) for row in range(number)])
+    scopes = [run_named("a", number).scope_of_entries() for number in range(3)]
+    counted = ask(runs.count_states, scopes)
+    assert [counted[scope][State.OPEN] for scope in scopes] == [0, 1, 2]
+
+
 def test_times_to_verdict_are_those_of_rows_that_have_one(ask, ledger, database):
     written = database.ledger(run=run_named("a"))
     written.claim("try")
