@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -200,9 +200,11 @@ def _cpu_seconds(folder: Path) -> float:
     spent = time.process_time()
     if pid.exists():
         server = psutil.Process(int(pid.read_text().splitlines()[0]))
+        for child in server.children():
+            with suppress(psutil.NoSuchProcess):  # its connection was closed meanwhile; then the server's times have it
+                spent += sum(child.cpu_times()[:2])
         times = server.cpu_times()
-        spent += times.children_user + times.children_system  # of connections that were closed
-        spent += sum(sum(child.cpu_times()[:2]) for child in server.children())
+        spent += times.children_user + times.children_system
     return spent
 
 
