@@ -24,7 +24,7 @@ from airflow_provider_leadsquared.reports.runs import Night, Reject, Run, list_r
 from airflow_provider_leadsquared.reports.verdict_times import read_verdict_times
 
 #: DAG runs on a page, rows on a page, and lines of a row key's history.
-NIGHTS, ROWS, STEPS = 14, 50, 100
+NIGHTS, ROWS, STEPS = 10, 50, 100
 #: Rows that were not delivered, on the page of a DAG run.
 _REJECTS = 20
 #: Rows of each DAG run on the page of all that its time to verdict is taken from.

@@ -39,7 +39,7 @@ def list_nights(
     *,
     dag_ids: Collection[str] | None = None,
     before: RunPlace | None = None,
-    limit: int = 14,
+    limit: int = 10,
 ) -> Nights:
     """
     Return DAG runs with what became of their rows, newest first; each is as old as the task of it that began last.
