@@ -13,6 +13,8 @@
 #   make test-browser run the tests in a browser, in .venv-browser; needs chromium
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
+#   make bench        measure all that docs/performance.md shows and write it there, in .venv-bench: about 20 minutes on
+#                     an idle machine of 2 cores; ARGS names some of its parts
 #   make docs         build the documentation as a site in build/docs; warnings are errors
 #   make package      build wheel and sdist in dist, install the wheel in .venv-package and check all of it
 #   make lint         check style, spelling and types
@@ -25,7 +27,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate bench docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -35,6 +37,8 @@ FLOORS_PYTHON := .venv-floors/bin/python
 FLOORS_STAMP := .venv-floors/complete
 MARIADB_PYTHON := .venv-mariadb/bin/python
 MARIADB_STAMP := .venv-mariadb/complete
+BENCH_PYTHON := .venv-bench/bin/python
+BENCH_STAMP := .venv-bench/complete
 BROWSER_PYTHON := .venv-browser/bin/python
 BROWSER_STAMP := .venv-browser/complete
 PACKAGE_PYTHON := .venv-package/bin/python
@@ -85,6 +89,9 @@ $(FLOORS_STAMP): pyproject.toml constraints-floors.txt
 $(MARIADB_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-mariadb,$(CANDIDATES),constraints.txt,-e '.[dev-mysql]')
 
+$(BENCH_STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv-bench,$(CANDIDATES),constraints.txt,-e '.[bench]')
+
 $(BROWSER_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-browser,$(CANDIDATES),constraints.txt,-e '.[browser]')
 
@@ -134,6 +141,9 @@ NIGHTS := 1000
 simulate: setup
 	@$(VENV_PYTHON) -m tests.simulation --seeds $(SEEDS) --nights $(NIGHTS) --processes 2 $(ARGS)
 
+bench: $(BENCH_STAMP)
+	@$(BENCH_PYTHON) -m benchmarks $(ARGS)
+
 docs: setup
 	@$(VENV_PYTHON) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
 	@$(VENV_PYTHON) .ci/check_site.py build/docs
@@ -166,6 +176,6 @@ constraints: setup
 	$(VENV_PYTHON) .ci/matrix.py pin $(UV_COMPILE)
 
 clean:
-	rm -rf .venv .venv-browser .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-bench .venv-browser .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

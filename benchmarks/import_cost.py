@@ -1,9 +1,12 @@
 """
 What importing this package adds to a DAG file, beside what Airflow's own import costs.
 
-Each measurement is a fresh process; the two kinds take turns, so that a noisy machine slows both alike. Run it with
-``python benchmarks/import_cost.py [--runs N]``. It prints medians, and exits with 1 if the package adds more than 150
-ms or loads a library that only running tasks need.
+Each measurement is a fresh process; the two kinds take turns, so that a noisy machine slows both alike.
+
+    python -m benchmarks.import_cost [--runs 7] [--write]
+
+prints medians, and exits with 1 if the package adds more than 150 ms or loads a library that only running tasks need.
+``--write`` writes the table into ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import statistics
 import subprocess
 import sys
 from typing import Any
+
+from benchmarks import page
 
 LIMIT_MS = 150.0
 #: Libraries that a DAG file must not pay for.
@@ -55,18 +60,27 @@ def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--runs", type=int, default=7, help="processes of each kind (default %(default)s)")
-    runs = parser.parse_args().runs
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
+    options = parser.parse_args()
     airflow, ours = [], []
-    for _ in range(runs):
+    for _ in range(options.runs):
         airflow.append(measure("", _AIRFLOW))
         ours.append(measure(_AIRFLOW, _OURS))
-    for name, taken in (("airflow.sdk", airflow), ("this package, on top", ours)):
-        wall, cpu = (statistics.median(one[kind] for one in taken) for kind in ("wall", "cpu"))
-        print(f"{name:22} {wall:8.0f} ms wall {cpu:8.0f} ms CPU   (median of {runs})")
     heavy = sorted(set(HEAVY) & {name for one in ours for name in one["added"]})
-    print("loaded beside it:", ", ".join(heavy) or "none of " + ", ".join(HEAVY))
     added = statistics.median(one["wall"] for one in ours)
-    return int(added > LIMIT_MS or bool(heavy))
+    verdict = added <= LIMIT_MS and not heavy
+    goal = f"≤ {LIMIT_MS:g} ms, and none of {', '.join(HEAVY)}"
+    rows = []
+    for name, taken, cells in (
+        ("`airflow.sdk`", airflow, ["", "", ""]),
+        ("this package, on top", ours, [", ".join(heavy) or "none of them", goal, page.is_met(verdict)]),
+    ):
+        wall, cpu = (statistics.median(one[kind] for one in taken) for kind in ("wall", "cpu"))
+        rows.append([name, f"{wall:,.0f} ms", f"{cpu:,.0f} ms", *cells])
+    head = ["import", "wall", "CPU", "loaded beside it", "goal", "met"]
+    conditions = page.conditions(f"python -m benchmarks.import_cost --runs {options.runs}")
+    page.publish("import", f"{conditions}\n\n{page.table(head, rows)}", is_written=options.write)
+    return int(not verdict)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,17 @@ What sending a lead costs the client: leads per second and CPU per lead, from ba
 
 Each round submits the same leads in each way, in turn, to a small server in a process of its own that accepts whatever
 comes; the figures are medians, the shares are of bare aiohttp's leads per CPU-second in the same round. The CPU is that
-of the client's process with all its threads; Postgres' own work is not in it.
+of the client's process with all its threads, and wrk's; Postgres' own work is not in it. Beside the package's own ways
+stand those of ``sending_others.py``, as far as they are installed; of the slow ones fewer leads are sent.
 
-    python -m benchmarks.sending [--leads 5000] [--rounds 5] [--concurrency 16] [--way capture] [--profile]
-    python -m benchmarks.sending --latency 50 --latency 150 [--rounds 3] [--way capture]
+    python -m benchmarks.sending [--leads 5000] [--rounds 5] [--concurrency 16] [--way capture] [--profile] [--write]
+    python -m benchmarks.sending --latency 50 --latency 150 [--rounds 2] [--way capture] [--write]
 
 The first exits with 1 if a goal is missed: the hook's submit_many 90 %, a capture without ledger 60 %, with SQLite
 50 %, with Postgres 40 % of bare aiohttp's leads per CPU-second. The second lets the server respond after so many
 milliseconds and asks whether anything keeps calls from being under way: it exits with 1 if a capture sends less than
-95 % of concurrency / latency, with 16 and 64 calls at a time; each submits 60 leads for each call at a time. Bare
-aiohttp beside them shows what the machine can do.
+95 % of concurrency / latency, with 16 and 64 calls at a time; each submits 60 leads for each call at a time, others 20.
+Bare aiohttp beside them shows what the machine can do. ``--write`` writes the table into ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -30,21 +31,27 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import page
+from benchmarks.processes import quiet_airflow
+from benchmarks.sending_others import BARE, Sender, present
+
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.api.payloads import Payload
 
-BARE, SESSION = "bare aiohttp", "requests.Session"
 #: Least share of bare aiohttp's leads per CPU-second.
 GOALS = {"submit_many": 0.9, "capture": 0.6, "capture, SQLite": 0.5, "capture, Postgres": 0.4}
-
 #: Least share of concurrency / latency.
 PACE_GOAL = 0.95
-#: Calls at a time, and leads for each of them, where latency is measured.
-CONCURRENCIES, LEADS_A_CALL = (16, 64), 60
+#: Calls at a time, and leads for each of them, where latency is measured; of others fewer.
+CONCURRENCIES, LEADS_A_CALL, LEADS_A_CALL_OF_OTHERS = (16, 64), 60, 20
+#: How many times more leads the others send that are fast than those that are slow.
+_SLOW = {"requests.Session": 4, "32 threads": 4, "requests.post": 4, "httpx": 2, "HttpOperator": 10}
 
 #: Accepts every submission, so many seconds later; a process of its own, so that its CPU is not the client's.
 SERVER = """
@@ -68,6 +75,8 @@ class Accepting(asyncio.Protocol):
             self.received = rest[length:]
             id = f"{os.getpid():08x}-0000-4000-8000-{next(self.numbers):012x}"
             body = f'{{"Status":"Request accepted","RequestID":"{id}"}}'.encode()
+            if head.startswith(b"GET"):  # for the account's lead fields
+                body = b"[]"
             response = (
                 b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nDate: Sun, 01 Mar 2026 00:00:00 GMT\\r\\n"
                 b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body)
@@ -85,8 +94,18 @@ async def serve():
 asyncio.run(serve())
 """
 
-#: Takes leads and how many calls to make at a time; makes them ready, and returns what sends them.
-Way = Callable[[list[dict[str, Any]], int], Callable[[], None]]
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """
+    A way of sending.
+
+    :param prepare: Takes leads and how many calls to make at a time; returns what sends them and says how many it sent.
+    :param calls: The calls that it makes at a time; None: as many as it is asked to.
+    """
+
+    prepare: Callable[[list[dict[str, Any]], int], Callable[[], int]]
+    calls: int | None = None
 
 
 def connect(stack: ExitStack, latency: float = 0.0) -> str:
@@ -98,51 +117,8 @@ def connect(stack: ExitStack, latency: float = 0.0) -> str:
     extra = {"async_api_key": "k" * 40, "sync_host": url}
     fields = {"conn_type": "leadsquared", "host": url, "login": "u" * 34, "password": "s" * 40, "extra": extra}
     os.environ["AIRFLOW_CONN_LEADSQUARED_DEFAULT"] = json.dumps(fields)
+    os.environ["AIRFLOW_CONN_HTTP_DEFAULT"] = json.dumps({"conn_type": "http", "host": url})
     return url
-
-
-def bare_aiohttp(url: str) -> Way:
-    """Return the least that an asyncio client can do: post each body, parse each response."""
-    import aiohttp
-
-    headers = {"Content-Type": "application/json", "x-api-key": "k" * 40}
-
-    async def post_all(bodies: list[bytes], concurrency: int) -> None:
-        left = iter(bodies)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
-
-            async def work() -> None:
-                for body in left:
-                    async with session.post(f"{url}/lead/capture", data=body, headers=headers) as response:
-                        _accepted(json.loads(await response.read())["RequestID"])
-
-            await asyncio.gather(*[work() for _ in range(concurrency)])
-
-    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
-        bodies = [payload.body for payload in _payloads(leads)]
-        return lambda: asyncio.run(post_all(bodies, concurrency))
-
-    return prepare
-
-
-def session_loop(url: str) -> Way:
-    """Return what many write first: one post after another by a ``requests.Session``."""
-    import requests
-
-    headers = {"Content-Type": "application/json", "x-api-key": "k" * 40}
-
-    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
-        bodies = [payload.body for payload in _payloads(leads)]
-
-        def post_all() -> None:
-            with requests.Session() as session:
-                for body in bodies:
-                    response = session.post(f"{url}/lead/capture", data=body, headers=headers, timeout=9)
-                    _accepted(response.json()["RequestID"])
-
-        return post_all
-
-    return prepare
 
 
 def submit_many() -> Way:
@@ -150,19 +126,19 @@ def submit_many() -> Way:
     from airflow_provider_leadsquared.api.responses import Receipt
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 
-    async def run(payloads: list[Payload], concurrency: int) -> None:
+    async def run(payloads: list[Payload], concurrency: int) -> int:
         async def named() -> AsyncIterator[tuple[int, Payload]]:
             for number, payload in enumerate(payloads):
                 yield number, payload
 
-        async for _, outcome in LeadSquaredHook().submit_many(named(), concurrency=concurrency):
-            _accepted(isinstance(outcome, Receipt))
+        outcomes = LeadSquaredHook().submit_many(named(), concurrency=concurrency)
+        return sum([isinstance(outcome, Receipt) async for _, outcome in outcomes])
 
-    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], int]:
         payloads = _payloads(leads)
         return lambda: asyncio.run(run(payloads, concurrency))
 
-    return prepare
+    return Way(prepare)
 
 
 def capture(open_ledger: Callable[[], Any]) -> Way:
@@ -172,20 +148,30 @@ def capture(open_ledger: Callable[[], Any]) -> Way:
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.submitting import Submission
 
-    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], None]:
-        def run() -> None:
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], int]:
+        def run() -> int:
             batch = Batch.read(leads, api=LEAD_CAPTURE, row_key="mx_Id")
             ledger, log = open_ledger(), SimpleNamespace(info=lambda *_: None)
             ledger.claim("this try")
             submission = Submission(
                 [batch], len(leads), LEAD_CAPTURE, LeadSquaredHook(), ledger, log, is_stopping=lambda: False
             )
-            _accepted(asyncio.run(submission.run(parameters={}, concurrency=concurrency)) is None)
-            _accepted(all(entry.request_id for entry in batch.entries))
+            asyncio.run(submission.run(parameters={}, concurrency=concurrency))
+            return sum(entry.request_id is not None for entry in batch.entries)
 
         return run
 
-    return prepare
+    return Way(prepare)
+
+
+def other(sender: Sender, calls: int | None, url: str) -> Way:
+    """Return a way of others, which is given bodies that are ready."""
+
+    def prepare(leads: list[dict[str, Any]], concurrency: int) -> Callable[[], int]:
+        bodies = [payload.body for payload in _payloads(leads)]
+        return partial(sender, f"{url}/lead/capture", bodies, concurrency)
+
+    return Way(prepare, calls)
 
 
 def _payloads(leads: list[dict[str, Any]]) -> list[Payload]:
@@ -194,19 +180,17 @@ def _payloads(leads: list[dict[str, Any]]) -> list[Payload]:
     return [encode_lead(one) for one in leads]
 
 
-def ways(url: str, opened: dict[str, Any]) -> dict[str, Way]:
-    """Return all ways of sending, by name."""
-    return {BARE: bare_aiohttp(url), SESSION: session_loop(url), "submit_many": submit_many(), **captures(opened)}
-
-
-def captures(opened: dict[str, Any]) -> dict[str, Way]:
-    """Return a capture with each ledger, by name."""
-    return {f"capture, {name}".removesuffix(", none"): capture(open_ledger) for name, open_ledger in opened.items()}
-
-
-def _accepted(sign: object) -> None:
-    if not sign:
-        raise RuntimeError("a lead was not accepted")
+def ways(url: str, opened: dict[str, Any], chosen: list[str] | None) -> dict[str, Way]:
+    """Return all ways of sending by name, or those that are chosen beside bare aiohttp."""
+    others, missing = present()
+    every = {name: other(sender, calls, url) for name, (sender, calls) in others.items()}
+    every["submit_many"] = submit_many()
+    for name, open_ledger in opened.items():
+        every[f"capture, {name}".removesuffix(", none")] = capture(open_ledger)
+    unknown = set(chosen or ()) - every.keys()
+    if unknown:
+        raise SystemExit(f"no way of sending: {', '.join(unknown)}; there are {', '.join(every)}, not {missing}")
+    return {name: way for name, way in every.items() if chosen is None or name in (BARE, *chosen)}
 
 
 def leads_of(count: int) -> list[dict[str, Any]]:
@@ -217,89 +201,130 @@ def leads_of(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def measure_cpu(all_ways: dict[str, Way], leads: list[dict[str, Any]], rounds: int, concurrency: int) -> bool:
-    """Measure CPU per lead in each way, print, and return whether a goal is missed."""
-    cpu: dict[str, list[float]] = {name: [] for name in all_ways}
-    rates: dict[str, list[float]] = {name: [] for name in all_ways}
-    for way in all_ways.values():
-        way(leads[:500], concurrency)()  # warms up both sides
-    for _ in range(rounds):
-        for name, way in all_ways.items():
-            send = way(leads, concurrency)
-            began, began_cpu = time.perf_counter(), time.process_time()
-            send()
-            cpu[name].append((time.process_time() - began_cpu) / len(leads))
-            rates[name].append(len(leads) / (time.perf_counter() - began))
-    missed = False
-    print(f"{'':20}{'leads/s':>10}{'CPU µs a lead':>16}{'of bare aiohttp':>18}{'goal':>8}")
-    for name, used in cpu.items():
-        share = statistics.median(one / mine for one, mine in zip(cpu[BARE], used, strict=True))
+def _timed(way: Way, leads: list[dict[str, Any]], concurrency: int) -> tuple[float, float]:
+    """Send leads; return the seconds and the CPU-seconds that each took."""
+    send = way.prepare(leads, concurrency)
+    began, began_cpu = time.perf_counter(), _cpu()
+    sent = send()
+    seconds, cpu = time.perf_counter() - began, _cpu() - began_cpu
+    if sent < len(leads):
+        raise RuntimeError(f"{len(leads) - sent} leads were not accepted")
+    return seconds / sent, cpu / sent
+
+
+def _cpu() -> float:
+    """Return the CPU-seconds of this process, and of those that it has started and that have ended."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
+
+
+def measure_cpu(all_ways: dict[str, Way], count: int, rounds: int, concurrency: int) -> dict[str, list[float]]:
+    """Return, by way, leads a second, CPU-seconds a lead and share of bare aiohttp's leads per CPU-second."""
+    leads = {name: leads_of(max(100, count // _SLOW.get(name, 1))) for name in all_ways}
+    for name, way in all_ways.items():
+        way.prepare(leads[name][:500], concurrency)()  # warms up both sides
+    taken = [{name: _timed(way, leads[name], concurrency) for name, way in all_ways.items()} for _ in range(rounds)]
+    return {
+        name: [
+            1 / statistics.median(one[name][0] for one in taken),
+            statistics.median(one[name][1] for one in taken),
+            statistics.median(one[BARE][1] / one[name][1] for one in taken),
+        ]
+        for name in all_ways
+    }
+
+
+def show_cpu(found: dict[str, list[float]], missing: list[str], command: str, *, is_written: bool) -> bool:
+    """Print and write what sending costs, and return whether all goals are met."""
+    rows, verdicts = [], []
+    for name, (rate, cpu, share) in sorted(found.items(), key=lambda one: -one[1][2]):
         goal = GOALS.get(name)
-        missed |= goal is not None and share < goal
-        print(
-            f"{name:20}{statistics.median(rates[name]):10,.0f}{statistics.median(used) * 1e6:16.0f}{share:18.0%}"
-            f"{'' if goal is None else f'{goal:.0%}':>8}"
+        verdict = None if goal is None else share >= goal
+        verdicts.append(verdict is not False)
+        cells = [name, f"{rate:,.0f}", f"{cpu * 1e6:,.0f}", f"{share:.1%}", "" if goal is None else f"≥ {goal:.0%}"]
+        rows.append([*cells, page.is_met(verdict)])
+    absent = f" Not installed, so left out: {', '.join(missing)}." if missing else ""
+    head = ["way", "leads a second", "CPU µs a lead", "leads per CPU-second, of bare aiohttp", "goal", "met"]
+    text = f"{page.conditions(command)}{absent}\n\n{page.table(head, rows)}"
+    page.publish("sending", text, is_written=is_written)
+    if is_written:
+        page.dots(
+            "leads-per-cpu-second",
+            "What a CPU-second sends; lines are goals",
+            {name: 1 / cpu for name, (_, cpu, _) in sorted(found.items(), key=lambda one: one[1][1])},
+            unit="leads per CPU-second",
+            goals={name: goal / found[BARE][1] for name, goal in GOALS.items()},
         )
-    return missed
+    return all(verdicts)
 
 
-def measure_pace(all_ways: dict[str, Way], latency: float, rounds: int) -> bool:
-    """Measure leads a second against a server that takes some seconds, print, and return whether the goal is missed."""
-    missed = False
-    for concurrency in CONCURRENCIES:
-        leads, most = leads_of(LEADS_A_CALL * concurrency), concurrency / latency
-        rates: dict[str, list[float]] = {name: [] for name in all_ways}
-        for _ in range(rounds):
-            for name, way in all_ways.items():
-                send = way(leads, concurrency)
-                began = time.perf_counter()
-                send()
-                rates[name].append(len(leads) / (time.perf_counter() - began))
-        for name, found in rates.items():
-            rate = statistics.median(found)
-            missed |= name != BARE and rate < PACE_GOAL * most
-            print(
-                f"{latency * 1e3:4g} ms{concurrency:8}  {name:22}{rate:10,.0f}{most:10,.0f}{rate / most:8.1%}",
-                flush=True,
-            )
-    return missed
+def measure_pace(all_ways: dict[str, Way], latency: float, rounds: int) -> list[list[str]]:
+    """Measure leads a second against a server that takes some seconds; return a row for each way and concurrency."""
+    plan = []
+    for name, way in all_ways.items():
+        each = LEADS_A_CALL if name in GOALS or name == BARE else LEADS_A_CALL_OF_OTHERS
+        plan += [(name, way, calls, leads_of(each * calls)) for calls in ([way.calls] if way.calls else CONCURRENCIES)]
+    for _, way, calls, leads in plan:
+        way.prepare(leads[:calls], calls)()  # warms up both sides
+    taken: list[list[float]] = [[] for _ in plan]
+    for _ in range(rounds):
+        for (_, way, calls, leads), seconds in zip(plan, taken, strict=True):
+            seconds.append(_timed(way, leads, calls)[0])
+    rows = []
+    for (name, _, calls, _), seconds in zip(plan, taken, strict=True):
+        rate, most = 1 / statistics.median(seconds), calls / latency
+        has_goal = name in GOALS and name != "submit_many"
+        cells = [f"{latency * 1e3:g} ms", name, str(calls), f"{rate:,.0f}", f"{most:,.0f}", f"{rate / most:.1%}"]
+        rows.append([*cells, page.is_met(rate >= PACE_GOAL * most if has_goal else None)])
+        print(" ".join(cells), file=sys.stderr)
+    return rows
 
 
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("--leads", type=int, default=5_000, help="leads a round (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (default %(default)s)")
+    parser.add_argument("--rounds", type=int, help="rounds (default 5, with a latency 2)")
     parser.add_argument("--concurrency", type=int, default=16, help="calls at a time (default %(default)s)")
     parser.add_argument("--latency", type=float, action="append", help="milliseconds; may be given again")
-    names = [*GOALS, "capture, task state", SESSION]
-    parser.add_argument("--way", action="append", choices=names, help="only this one; may be given again")
+    parser.add_argument("--way", action="append", help="only this one; may be given again")
     parser.add_argument("--profile", action="store_true", help="print where the time of the ways goes instead")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sending-")))
         os.environ["AIRFLOW_HOME"] = str(folder)
         from benchmarks.durability_cost import ledgers
 
+        quiet_airflow()
         opened = ledgers(folder, stack)
         if options.latency:
-            print(f"latency  calls  {'':22}{'leads/s':>10}{'at most':>10}{'share':>8}")
-            missed = False
-            for latency in options.latency:
-                every = {BARE: bare_aiohttp(connect(stack, latency / 1e3)), **captures(opened)}
-                chosen = {name: way for name, way in every.items() if name in (BARE, *(options.way or names))}
-                missed |= measure_pace(chosen, latency / 1e3, options.rounds)
-            return int(missed)
-        all_ways = ways(connect(stack), opened)
-        all_ways = {name: way for name, way in all_ways.items() if name in (BARE, *(options.way or names))}
-        leads = leads_of(options.leads)
+            return _pace(options, opened)
+        all_ways = ways(connect(stack), opened, options.way)
         if not options.profile:
-            return int(measure_cpu(all_ways, leads, options.rounds, options.concurrency))
+            rounds = options.rounds or 5
+            found = measure_cpu(all_ways, options.leads, rounds, options.concurrency)
+            command = f"python -m benchmarks.sending --leads {options.leads} --rounds {rounds}"
+            return int(not show_cpu(found, present()[1], command, is_written=options.write))
         with cProfile.Profile() as profile:
             for name in all_ways.keys() - {BARE}:
-                all_ways[name](leads, options.concurrency)()
+                all_ways[name].prepare(leads_of(options.leads), options.concurrency)()
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)
         return 0
+
+
+def _pace(options: argparse.Namespace, opened: dict[str, Any]) -> int:
+    rows = []
+    for latency in options.latency:
+        with ExitStack() as stack:
+            all_ways = ways(connect(stack, latency / 1e3), opened, options.way)
+            all_ways.pop("wrk", None)  # it stops at a time, not after some leads
+            rows += measure_pace(all_ways, latency / 1e3, options.rounds or 2)
+    latencies = " ".join(f"--latency {one:g}" for one in options.latency)
+    command = f"python -m benchmarks.sending {latencies} --rounds {options.rounds or 2}"
+    head = ["latency", "way", "calls at a time", "leads a second", "calls / latency", "share", f"≥ {PACE_GOAL:.0%}"]
+    page.publish("pace", f"{page.conditions(command)}\n\n{page.table(head, rows)}", is_written=options.write)
+    return int(any("no" in row[-1] for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,120 +1,54 @@
 """
-What rows cost that have not changed: seconds, CPU and memory of a sync, beside a bare hash join.
+What rows cost that have not changed: seconds, CPU and memory of a sync, beside a bare hash join and others.
 
 A table of customers with 12 columns, of which one row has changed since all others were confirmed, is read and compared
 by the real task, and by a join in as little Python as it takes: last night's digests are loaded into a dict, then each
-row is hashed and looked up. Warehouse and ledger are in one database, of each kind; each way is a process of its own,
-in turn, and its resident memory is sampled every 20 ms. The task's digests are written beforehand, by the task's own
-code; what else a ledger holds of such rows is not there, since no unchanged row needs it.
+row is hashed and looked up. Beside these stand a join in the database itself and, if it is installed, DuckDB
+(``unchanged_others.py``). Warehouse and ledger are in one database, of each kind; all read it, and DuckDB keeps what it
+remembers in a Parquet file. Each way is a process of its own, in turn, and its resident memory is sampled. The task's
+digests are written beforehand, by the task's own code; what else a ledger holds of such rows is not there, since no
+unchanged row needs it.
 
-    python -m benchmarks.unchanged [--rows 100000 1000000] [--rounds 3] [--databases SQLite Postgres]
+    python -m benchmarks.unchanged [--rows 100000 1000000] [--rounds 3] [--databases SQLite Postgres] [--write]
 
 exits with 1 if the changed row is not found, or if a goal is missed: 100,000 rows a second, 300 MB, three times the
-join's seconds (medians; the ratio is the median of each round's).
+join's seconds (medians; the ratio is the median of each round's). ``--write`` writes the table into
+``docs/performance.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from benchmarks import nightly_sync
+from benchmarks import nightly_sync, page, unchanged_others
+from benchmarks.processes import quiet_airflow, sampled
+from benchmarks.unchanged_others import QUERY, connect, insert
 
 ROWS_PER_SECOND, LARGEST_MB, LARGEST_RATIO = 100_000, 300, 3.0
-SAMPLE_SECONDS = 0.02
 MAPPING = {**nightly_sync.MAPPING, "country": "mx_Country", "note": "mx_Note"}
-QUERY = "SELECT * FROM customers ORDER BY id"
-_COLUMNS = (
-    "id INTEGER PRIMARY KEY, email TEXT, first_name TEXT, last_name TEXT, phone TEXT, city TEXT, plan TEXT, "
-    "age INTEGER, revenue DOUBLE PRECISION, signed_up TIMESTAMP, country TEXT, note TEXT"
-)
-_CHANGE = "UPDATE customers SET city = 'Agra (new)' WHERE id = {}"
+SYNC, JOIN = "sync", "hash join in Python"
+#: Others by name: what they compare, and what they keep of the first night.
+_OTHERS: dict[str, tuple[Callable[[], tuple[int, int]], Callable[[], None]]] = {
+    JOIN: (unchanged_others.join, unchanged_others.keep_digests),
+    "SQL join": (unchanged_others.sql_join, unchanged_others.keep_rows),
+    "DuckDB": (unchanged_others.duckdb_join, unchanged_others.keep_hashes),
+}
 
 
-def _customers(rows: int) -> Iterator[tuple[Any, ...]]:
-    for n in range(rows):
-        yield (
-            *nightly_sync.customer(n),
-            "India",
-            None if n % 4 else f"Called {n % 7} times, prefers to be written to",
-        )
-
-
-def _connect() -> Any:
-    """Open a plain connection to the database of this run."""
-    address = os.environ["BENCHMARK_DATABASE"]
-    if address.startswith("postgresql"):
-        import psycopg2
-
-        return psycopg2.connect(address)
-    return sqlite3.connect(address)
-
-
-def _read(connection: Any, query: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a query, none of them twice in memory."""
-    is_sqlite = isinstance(connection, sqlite3.Connection)
-    cursor = connection.cursor() if is_sqlite else connection.cursor("benchmark")
-    cursor.execute(query)
-    while part := cursor.fetchmany(2_000):
-        yield from part
-
-
-def fill(rows: int) -> None:
-    """Make the warehouse."""
-    with closing(_connect()) as connection, connection:
-        cursor = connection.cursor()
-        cursor.execute(f"CREATE TABLE customers ({_COLUMNS})")
-        if isinstance(connection, sqlite3.Connection):
-            cursor.executemany(f"INSERT INTO customers VALUES ({', '.join('?' * 12)})", _customers(rows))  # noqa: S608 - signs alone
-        else:
-            from psycopg2.extras import execute_values
-
-            execute_values(cursor, "INSERT INTO customers VALUES %s", _customers(rows), page_size=2_000)
-
-
-def digest_of(row: tuple[Any, ...]) -> str:
-    """Return the digest that the bare join compares."""
-    return hashlib.blake2b(repr(row).encode(), digest_size=16).hexdigest()
-
-
-def join(*, is_first: bool) -> dict[str, Any]:
-    """Compare each row with last night's digest; in the first night, write the digests."""
-    with closing(_connect()) as connection, connection:
-        if is_first:
-            connection.cursor().execute("CREATE TABLE last_night (id INTEGER PRIMARY KEY, digest CHAR(32) NOT NULL)")
-            digests = ((row[0], digest_of(row)) for row in _read(_connect(), QUERY))
-            if isinstance(connection, sqlite3.Connection):
-                connection.executemany("INSERT INTO last_night VALUES (?, ?)", list(digests))
-            else:
-                from psycopg2.extras import execute_values
-
-                execute_values(connection.cursor(), "INSERT INTO last_night VALUES %s", digests, page_size=2_000)
-            return {}
-        known = dict(_read(connection, "SELECT id, digest FROM last_night"))
-        read = changed = 0
-        for row in _read(_connect(), QUERY):
-            read += 1
-            changed += known.get(row[0]) != digest_of(row)
-    return {"unchanged": read - changed, "unsent": changed}
-
-
-def sync(*, is_first: bool) -> dict[str, Any]:
+def sync(*, is_first: bool) -> tuple[int, int]:
     """Read and compare by the task; in the first night, keep the digests instead."""
-    from airflow_provider_leadsquared.ledgers.statements import upsert
     from airflow_provider_leadsquared.sync.run import SyncRun
     from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 
@@ -122,11 +56,11 @@ def sync(*, is_first: bool) -> dict[str, Any]:
         """Keep the digests of rows as if they had been found to be unchanged."""
         ledger, digests = run._ledger, run._digests
         keys = [digests.row_key(row) for row in rows]
-        waiting.append([(ledger.row_line(key), made) for key, made in zip(keys, digests.of(rows), strict=True)])
+        waiting.extend((ledger.row_line(key), made, 1) for key, made in zip(keys, digests.of(rows), strict=True))
         run._staging.add_unchanged(enumerate(keys, run.read_rows))
         return iter(())
 
-    waiting: list[list[tuple[str, str]]] = []
+    waiting: list[tuple[str, str, int]] = []
     context: Any = {
         "ti": SimpleNamespace(
             dag_id="bench", run_id="second", task_id="sync", map_index=-1, try_number=1, xcom_push=lambda **_: None
@@ -144,88 +78,74 @@ def sync(*, is_first: bool) -> dict[str, Any]:
         dry_run=not is_first,
     )
     if not is_first:
-        counts: dict[str, Any] = operator.execute(context)["counts"]
-        return counts
-    from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
-    from airflow_provider_leadsquared.tasks.ledgers import _database
-
+        counts = operator.execute(context)["counts"]
+        return counts["read"], counts["read"] - counts["unchanged"]
     with mock.patch.object(SyncRun, "_set_unchanged_aside", keep):
         operator.execute(context)
-    database = _database(LedgerAddress("warehouse", "ledger"))
-    for kept in waiting:
-        with database.writing() as connection:
-            upsert(
-                connection,
-                database.tables.unchanged,
-                [{"row_line": one, "digest": made, "no": 1} for one, made in kept],
-            )
-    return {}
+    with closing(connect()) as connection, connection:
+        insert(connection, "ledger_unchanged (row_line, digest, no)", 3, sorted(waiting))  # in the order of its key
+    return 0, 0
 
 
 def part(way: str, *, is_first: bool) -> None:
     """Run one way in this process, and print what it took as JSON."""
-    if way == "sync":
+    if way == SYNC:
         import airflow_provider_leadsquared.transfers.sql_to_leadsquared  # noqa: F401 - as a worker has it by then
     started, cpu = time.perf_counter(), time.process_time()
-    counts = (sync if way == "sync" else join)(is_first=is_first)
-    seconds = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-    print(json.dumps({**seconds, "counts": counts}))
+    counts: tuple[int, int] | None = None
+    if way == SYNC:
+        counts = sync(is_first=is_first)
+    elif is_first:
+        _OTHERS[way][1]()
+    else:
+        counts = _OTHERS[way][0]()
+    print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu, "counts": counts}))
 
 
-def measured(way: str, *, is_first: bool = False) -> dict[str, Any]:
-    """Run one way in a process of its own, and sample its resident memory."""
-    import psutil
-
-    command = [sys.executable, "-m", "benchmarks.unchanged", "--part", way, *(["--first"] if is_first else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        watched, largest = psutil.Process(process.pid), 0
-        while process.poll() is None:
-            try:
-                largest = max(largest, watched.memory_info().rss)
-            except psutil.NoSuchProcess:
-                break
-            time.sleep(SAMPLE_SECONDS)
-        printed = process.stdout.read() if process.stdout else ""
-    if process.returncode:
-        raise RuntimeError(f"{way} ended with {process.returncode}")
-    return {**json.loads(printed.splitlines()[-1]), "megabytes": largest / 2**20}
+def _run(way: str, *first: str) -> dict[str, Any]:
+    return sampled("benchmarks.unchanged", "--part", way, *first)
 
 
-def compare(name: str, rows: int, rounds: int) -> bool:
-    """Measure one database at one size, print a line, and tell whether all goals are met."""
-    fill(rows)
-    for way in ("join", "sync"):
-        measured(way, is_first=True)
-    with closing(_connect()) as connection:
-        if not isinstance(connection, sqlite3.Connection):
+def measure(rows: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Prepare one database for so many rows, and return what each way took in each round."""
+    unchanged_others.fill(rows)
+    ways = [SYNC, *(name for name in _OTHERS if name != "DuckDB" or unchanged_others.duckdb_is_there())]
+    for way in ways:
+        _run(way, "--first")
+    with closing(connect()) as connection:
+        if not unchanged_others.is_sqlite(connection):
             connection.autocommit = True
             connection.cursor().execute("VACUUM ANALYZE")
-        connection.cursor().execute(_CHANGE.format(rows // 2))
-        connection.commit()
-    found: dict[str, list[dict[str, Any]]] = {"join": [], "sync": []}
-    for _ in range(rounds):
-        for way, results in found.items():
-            results.append(measured(way))
-    is_right = all(
-        one["counts"].get("unsent") == 1 and one["counts"].get("unchanged") == rows - 1
-        for one in (*found["join"], *found["sync"])
-    )
-    pairs = list(zip(found["sync"], found["join"], strict=True))
-    ratio, of_cpu = (statistics.median(ours[one] / bare[one] for ours, bare in pairs) for one in ("seconds", "cpu"))
+    unchanged_others.change(rows)
+    taken = [{way: _run(way) for way in ways} for _ in range(rounds)]
+    return {way: [one[way] for one in taken] for way in ways}
+
+
+def compare(database: str, rows: int, rounds: int) -> tuple[bool, list[list[str]]]:
+    """Measure one database at one size; tell whether all goals are met, and return a row for each way."""
+    found, are_met, table = measure(rows, rounds), True, []
     for way, results in found.items():
-        median = {what: statistics.median(one[what] for one in results) for what in ("seconds", "cpu", "megabytes")}
-        print(
-            f"{name:9} {rows:10,} rows, {way}: {median['seconds']:7.1f} s, {rows / median['seconds']:9,.0f} rows/s, "
-            f"CPU {median['cpu'] / rows * 1e6:5.1f} us a row, {median['megabytes']:5,.0f} MB",
-            flush=True,
+        seconds, cpu, megabytes = (
+            statistics.median(one[what] for one in results) for what in ("seconds", "cpu", "megabytes")
         )
-    print(
-        f"sync / join: {ratio:.2f} (CPU {of_cpu:.2f}); the changed row was {'found' if is_right else 'NOT FOUND'}",
-        flush=True,
-    )
-    rate = rows / median["seconds"]
-    is_small = median["megabytes"] <= LARGEST_MB
-    return is_right and rate >= ROWS_PER_SECOND and is_small and ratio <= LARGEST_RATIO
+        ratio = statistics.median(
+            one["seconds"] / bare["seconds"] for one, bare in zip(results, found[JOIN], strict=True)
+        )
+        is_right = all(one["counts"] == [rows, 1] for one in results)
+        is_met = rows / seconds >= ROWS_PER_SECOND and megabytes <= LARGEST_MB and ratio <= LARGEST_RATIO
+        are_met &= is_right and (is_met or way != SYNC)
+        cells = [
+            f"{rows:,}",
+            database,
+            way,
+            f"{seconds:,.1f} s",
+            f"{rows / seconds:,.0f}",
+            f"{cpu / rows * 1e6:.1f} µs",
+        ]
+        cells += [f"{megabytes:,.0f} MB", f"{ratio:.2f}", "yes" if is_right else "**no**"]
+        table.append([*cells, page.is_met(is_right and is_met if way == SYNC else None)])
+        print(" ".join(table[-1]), file=sys.stderr)
+    return are_met, table
 
 
 def _database_of(name: str, folder: Path, stack: ExitStack) -> None:
@@ -240,7 +160,17 @@ def _database_of(name: str, folder: Path, stack: ExitStack) -> None:
         server = get_server(folder / "postgres")
         stack.callback(server.cleanup)
         address = os.environ["AIRFLOW_CONN_WAREHOUSE"] = server.get_uri()
-    os.environ["BENCHMARK_DATABASE"] = address
+    os.environ["BENCHMARK_DATABASE"], os.environ["BENCHMARK_FOLDER"] = address, str(folder)
+
+
+def show(rows: list[list[str]], command: str, *, is_written: bool) -> None:
+    """Print and write the table."""
+    absent = "" if unchanged_others.duckdb_is_there() else " DuckDB is not installed, so left out."
+    head = ["rows", "database", "way", "took", "rows a second", "CPU a row", "memory", "of the hash join's time"]
+    head += ["the changed row was found", "goals met"]
+    goals = f"≥ {ROWS_PER_SECOND:,} rows a second, ≤ {LARGEST_MB} MB, ≤ {LARGEST_RATIO:g} times the hash join's time"
+    text = f"{page.conditions(command)}{absent} Goals of the sync: {goals}.\n\n{page.table(head, rows)}"
+    page.publish("unchanged", text, is_written=is_written)
 
 
 def main() -> int:
@@ -249,26 +179,33 @@ def main() -> int:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="rows (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default %(default)s)")
     parser.add_argument("--databases", nargs="+", default=["SQLite", "Postgres"], help="SQLite, Postgres, or both")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/performance.md")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--first", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         part(options.part, is_first=options.first)
         return 0
-    is_met = True
+    are_met, table = True, []
     with tempfile.TemporaryDirectory(prefix="unchanged-") as home:
         os.environ["AIRFLOW_HOME"] = home
         from benchmarks.crash_proof import connect_to, sandbox
 
+        quiet_airflow()
         with sandbox(Path(home)) as url:
             connect_to(url)
-            for name in options.databases:
-                for rows in options.rows:
+            for rows in options.rows:
+                for name in options.databases:
                     with ExitStack() as stack:
                         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unchanged-")))
                         _database_of(name, folder, stack)
-                        is_met &= compare(name, rows, options.rounds)
-    return int(not is_met)
+                        is_met, lines = compare(name, rows, options.rounds)
+                        are_met &= is_met
+                        table += lines
+    sizes, databases = " ".join(map(str, options.rows)), " ".join(options.databases)
+    command = f"python -m benchmarks.unchanged --rows {sizes} --rounds {options.rounds} --databases {databases}"
+    show(table, command, is_written=options.write)
+    return int(not are_met)
 
 
 if __name__ == "__main__":

@@ -280,7 +280,7 @@ def user(host: str, settings: Settings) -> Response:
             "Type": "User",
             "OrgDisplayName": "Sandbox",
             "OrgId": "1",
-            "OrgShortCode": "90001",
+            "OrgShortCode": settings.account_code,
             "OrgUniqueName": "sandbox",
             "DefaultCountryCode": settings.country_code,
             "MobileServiceURLs": {},

@@ -26,6 +26,7 @@ class Settings:
     access_key: str = _switch("u$r" + "0badcafe" * 4, "access key of the only user")
     secret_key: str = _switch("feedbeef" * 5, "secret key of the only user")
     api_key: str = _switch("SandboxKey" * 4, "x-api-key of the async host")
+    account_code: str = _switch("90001", "short code of the account to which the keys belong")
     async_host: str = _switch("", "host of the async API; calls with another Host header get 401. Empty: any host")
     sync_host: str = _switch("", "host of the sync API; calls with another Host header get 401. Empty: any host")
     async_header_keys: bool = _switch(False, "accept x-LSQ-* headers on async submissions (documented: query only)")

@@ -240,7 +240,7 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
     """Return which sync it is. An account is known by its connection and host, for several accounts share a host."""
     from airflow_provider_leadsquared.ledgers.sync import SyncIdentity
 
-    account = _account(hook, address.sent_by)
+    account = account_name(hook, address.sent_by)
     return SyncIdentity(
         sync=f"{address.sync} of {account}",
         account=account,
@@ -250,13 +250,14 @@ def _identity(address: LedgerAddress, hook: LeadSquaredHook, behavior: str | Non
     )
 
 
-def _account(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+def account_name(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
+    """Return by what the syncs of a ledger tell accounts apart: the connection, and the host to which it leads."""
     return f"{sent_by or hook.leadsquared_conn_id} to {hook.account.async_url}"
 
 
 def _account_and_ladder(hook: LeadSquaredHook, sent_by: str | None = None) -> str:
     """Name the account and its retries: what was learnt of others counts for nothing."""
-    return f"{_account(hook, sent_by)}, retries {hook.account.ladder.as_offsets()}"
+    return f"{account_name(hook, sent_by)}, retries {hook.account.ladder.as_offsets()}"
 
 
 def _now() -> float:

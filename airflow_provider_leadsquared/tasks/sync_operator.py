@@ -21,6 +21,7 @@ from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
 from airflow_provider_leadsquared.sync.mapping import REST, ColumnMapping, check_mapping, check_row_key
 from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies, RunRefusedError
 from airflow_provider_leadsquared.sync.replay import Replay
+from airflow_provider_leadsquared.tasks.account_check import check_account
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.arguments import (
     check_concurrency,
@@ -170,6 +171,9 @@ class SyncOperator(CheckedArguments, BaseOperator):
         ledger = open_sync_ledger(address, hook, lead_update_behavior=self.lead_update_behavior)
         if not self.is_dry_run:
             ledger.claim(str(uuid.uuid4()))
+        if not self.is_dry_run or ledger.exists():
+            check_account(address, hook, self.log, is_kept=not self.is_dry_run)
+        if not self.is_dry_run:
             self._settle_earlier(address, hook)
             ledger.begin()  # before the query: what is sent from now on may be newer than what it returns
         with self._read(hook, ledger, replay) as run:

@@ -19,6 +19,7 @@ from typing import Any
 import tenacity.nap
 
 from airflow_provider_leadsquared.api.account import Account
+from airflow_provider_leadsquared.api.responses import AccountFacts
 from airflow_provider_leadsquared.hooks import (
     _backoff,
     _connections,
@@ -120,6 +121,7 @@ def install() -> None:
     hook: Any = leadsquared.LeadSquaredHook
     hook.account = property(lambda self: RUNNING.account)
     hook.get_lead_fields = _lead_fields
+    hook.get_account_facts = lambda self: AccountFacts("simulated", code="90001")
     hook.load_account = _load_account
     hook.get_conn = lambda self: nullcontext()
     called: Any = leadsquared

@@ -96,7 +96,7 @@ def test_the_page_on_leadsquared_names_switches_that_exist_and_all_that_play_ano
     named = {name for cell in rows if "fault" not in cell for name in re.findall(r"`(\w+)`", cell)}
     switches = {switch.name for switch in dataclasses.fields(Settings)}
     assert named <= switches
-    assert switches - named == {"access_key", "secret_key", "api_key", "repeated_attribute"}
+    assert switches - named == {"access_key", "account_code", "secret_key", "api_key", "repeated_attribute"}
 
 
 @pytest.mark.parametrize("page", PAGES)

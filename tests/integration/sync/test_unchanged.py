@@ -21,7 +21,7 @@ from tests.integration.sync.nights import (
     sync,
     values_in_crm,
 )
-from tests.integration.tasks import connect, wait_for
+from tests.integration.tasks import wait_for
 
 ADDRESS = "asha@example.org"
 SUFFIX = {"text": " (old)"}
@@ -156,16 +156,6 @@ def test_a_function_that_fails_is_called_once_for_a_row_too(sandbox, clock, on_s
     mapping = {**MAPPING, "city": ["mx_City", lambda city: next(answers)]}
     counts = run_night(Night("1"), clock, on_sqlite, mapping=mapping, allowed_rejects=1)
     assert counts == {"read": 2, "invalid": 1, "open": 1}
-
-
-@pytest.mark.xfail(strict=True, reason="an account is known by its connection and host, not by whose keys these are")
-def test_the_leads_of_another_account_on_the_same_host_are_sent(sandbox, clock, on_sqlite, monkeypatch):
-    on_sqlite.fill(1)
-    run_night(Night("1"), clock, on_sqlite)
-    sandbox.delete_lead(sandbox.leads()[0]["id"])
-    sandbox.switch(access_key="another", secret_key="another", api_key="another")
-    connect(monkeypatch, sandbox)
-    assert run_night(Night("2"), clock, on_sqlite) == {"read": 1, "open": 1}
 
 
 # --- rules that compare rows ---------------------------------------------------------------------------------------
