@@ -10,6 +10,7 @@
 #   make test-matrix  run tests on each supported Airflow and Python, in .venv-matrix, and write what passed into README
 #                     and docs/versions.md; ONLY="3.1.8-3.12 …" chooses some; with ARGS nothing is written
 #   make test-mariadb run the tests with a MariaDB, in .venv-mariadb; needs mariadb-server and libmariadb-dev
+#   make test-browser run the tests in a browser, in .venv-browser; needs chromium
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
 #   make bench        measure all that docs/performance.md shows and write it there, in .venv-bench: about 20 minutes on
@@ -26,7 +27,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb holes simulate bench docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate bench docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -38,6 +39,8 @@ MARIADB_PYTHON := .venv-mariadb/bin/python
 MARIADB_STAMP := .venv-mariadb/complete
 BENCH_PYTHON := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/complete
+BROWSER_PYTHON := .venv-browser/bin/python
+BROWSER_STAMP := .venv-browser/complete
 PACKAGE_PYTHON := .venv-package/bin/python
 PACKAGE_STAMP := .venv-package/complete
 # Runs, is a version that this project and Airflow support, and can make environments.
@@ -89,6 +92,9 @@ $(MARIADB_STAMP): pyproject.toml constraints.txt
 $(BENCH_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-bench,$(CANDIDATES),constraints.txt,-e '.[bench]')
 
+$(BROWSER_STAMP): pyproject.toml constraints.txt
+	$(call fill,.venv-browser,$(CANDIDATES),constraints.txt,-e '.[browser]')
+
 $(PACKAGE_STAMP): pyproject.toml constraints.txt
 	$(call fill,.venv-package,$(CANDIDATES),constraints.txt,'build>=1.2.2' 'twine>=6.1')
 
@@ -122,6 +128,9 @@ test-matrix: setup
 test-mariadb: $(MARIADB_STAMP)
 	@$(MARIADB_PYTHON) -m pytest $(PYTEST_OPTIONS) -m mariadb $(ARGS)
 	@$(MARIADB_PYTHON) -m tests.holes.check --needs mariadb
+
+test-browser: $(BROWSER_STAMP)
+	@$(BROWSER_PYTHON) -m pytest -m browser tests/integration/plugins $(ARGS)
 
 holes: setup
 	@$(VENV_PYTHON) -m tests.holes.check $(ARGS)
@@ -160,13 +169,13 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --upgrade
 	--no-emit-index-url --no-emit-find-links
 
 constraints: setup
-	$(UV_COMPILE) --extra dev --extra dev-mysql --extra bench --output-file constraints.txt pyproject.toml
+	$(UV_COMPILE) --extra dev --extra dev-mysql --extra browser --extra bench --output-file constraints.txt pyproject.toml
 	$(VENV_PYTHON) .ci/floors.py >.floors.txt
 	$(UV_COMPILE) --extra test --constraints .floors.txt --output-file constraints-floors.txt pyproject.toml
 	rm -f .floors.txt
 	$(VENV_PYTHON) .ci/matrix.py pin $(UV_COMPILE)
 
 clean:
-	rm -rf .venv .venv-bench .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
+	rm -rf .venv .venv-bench .venv-browser .venv-floors .venv-mariadb .venv-matrix .venv-package .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* \
 		.floors.txt htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

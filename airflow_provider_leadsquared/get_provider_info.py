@@ -49,9 +49,25 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [
+            f"{_PACKAGE}.links.leadsquared.DeliveriesLink",
             f"{_PACKAGE}.links.leadsquared.LeadLink",
             f"{_PACKAGE}.links.leadsquared.ErrorLink",
         ],
+        "config": {
+            "leadsquared": {
+                "description": "The deliveries page in Airflow's UI.",
+                "options": {
+                    "ledgers": {
+                        "description": "The ledgers that the page shows, with commas: each by the connection id of "
+                        "its database, with = and the table's name if it is not leadsquared_ledger.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "warehouse, crm=marketing.leadsquared_ledger",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
         "notifications": [f"{_PACKAGE}.notifications.leadsquared.LeadSquaredNotifier"],
         "connection-types": [

@@ -9,8 +9,8 @@ from airflow_provider_leadsquared.api.errors import ConfigurationError, NoSuchPa
 from airflow_provider_leadsquared.api.request_ids import parse_request_id
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_account
-from airflow_provider_leadsquared.cli.output import duration
 from airflow_provider_leadsquared.delivery.status_judging import judge
+from airflow_provider_leadsquared.reports.formats import duration
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.cli.output import Output

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_account, open_ledger, row_key_of
-from airflow_provider_leadsquared.cli.output import duration
 from airflow_provider_leadsquared.ledgers.erasure import Erasure
+from airflow_provider_leadsquared.reports.formats import duration
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_ledger, row_key_of
-from airflow_provider_leadsquared.cli.output import duration, moment
 from airflow_provider_leadsquared.reports.advice import standing_of
+from airflow_provider_leadsquared.reports.formats import duration, moment
 from airflow_provider_leadsquared.reports.histories import read_history
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_ledger
-from airflow_provider_leadsquared.cli.output import moment
 from airflow_provider_leadsquared.ledgers import pruning
 from airflow_provider_leadsquared.reports.facts import read_facts
+from airflow_provider_leadsquared.reports.formats import moment
 from airflow_provider_leadsquared.reports.verification import count_lines, verify_lines, verify_tables
 
 if TYPE_CHECKING:

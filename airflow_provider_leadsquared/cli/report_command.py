@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.cli.exit_codes import CommandError, ExitCode
 from airflow_provider_leadsquared.cli.opening import open_ledger
-from airflow_provider_leadsquared.cli.output import duration, moment
 from airflow_provider_leadsquared.reports.advice import next_step
+from airflow_provider_leadsquared.reports.formats import duration, moment
 from airflow_provider_leadsquared.reports.open_rows import count_open
 from airflow_provider_leadsquared.reports.runs import Night, list_runs, read_night
 
@@ -34,7 +34,7 @@ def report(arguments: Namespace, output: Output) -> ExitCode:
         raise CommandError("--run-id needs --dag-id: run ids are only of one DAG", ExitCode.USAGE)
     with database.existing() as connection:
         if arguments.list_runs:
-            return _list(list_runs(connection, database.tables, dag_id=arguments.dag_id, limit=_RUNS), output)
+            return _list(list_runs(connection, database.tables, dag_ids=_dags(arguments.dag_id), limit=_RUNS), output)
         night = _night(connection, database, arguments)
         still_open = count_open(connection, database.tables)
     if arguments.out is not None:
@@ -49,7 +49,7 @@ def report(arguments: Namespace, output: Output) -> ExitCode:
 def _night(connection: Connection, database: Database, arguments: Namespace) -> Night:
     dag_id, run_id, tables = arguments.dag_id, arguments.run_id, database.tables
     if run_id is None:
-        newest = list_runs(connection, tables, dag_id=dag_id, limit=1)
+        newest = list_runs(connection, tables, dag_ids=_dags(dag_id), limit=1)
         if not newest:
             of_dag = "" if dag_id is None else f" of the DAG {dag_id!r}"
             raise CommandError(f"the ledger table {tables.name} knows no run{of_dag}; --list shows those that it knows")
@@ -61,6 +61,10 @@ def _night(connection: Connection, database: Database, arguments: Namespace) -> 
             "knows"
         )
     return night
+
+
+def _dags(dag_id: str | None) -> list[str] | None:
+    return None if dag_id is None else [dag_id]
 
 
 def _list(runs: list[Run], output: Output) -> ExitCode:

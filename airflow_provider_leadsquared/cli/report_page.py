@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader
 
-from airflow_provider_leadsquared.cli.output import duration, moment
-from airflow_provider_leadsquared.delivery.states import State
-from airflow_provider_leadsquared.reports.advice import next_step
+from airflow_provider_leadsquared.reports.advice import next_step, tone_of
+from airflow_provider_leadsquared.reports.formats import duration, moment
 
 if TYPE_CHECKING:
     from airflow_provider_leadsquared.reports.open_rows import OpenOfTask
@@ -31,7 +30,7 @@ def page_of(night: Night, still_open: Sequence[OpenOfTask], *, now: float) -> st
         night=night,
         total=total,
         states=[
-            {"state": state, "count": count, "percent": 100 * count / total, "kind": _kind(state)}
+            {"state": state, "count": count, "percent": 100 * count / total, "kind": tone_of(state)}
             for state, count in night.counts.items()
         ],
         reasons=[(one, next_step(one.state, one.reason_class)) for one in night.reasons],
@@ -39,10 +38,3 @@ def page_of(night: Night, still_open: Sequence[OpenOfTask], *, now: float) -> st
         began=moment(night.began_at),
         made=moment(now),
     )
-
-
-def _kind(state: State) -> str:
-    """Return which colour a state has: those that need a person have one, those that wait, those that are well."""
-    if state.is_reject:
-        return "bad"
-    return "good" if state.is_confirmed else "wait" if state.is_open or state.is_to_send else "rest"

@@ -11,6 +11,8 @@ _MEMORY = 200
 #: Seconds after which what an account's answers say of the retry ladder is learnt anew, for LeadSquared may change it.
 #: Our own figure: a month.
 READING_LASTS = 30 * 86_400.0
+#: The name of what a plan has learnt among the metadata of a run.
+LEARNT = "poll_plan"
 #: The name of what answers say of the retry ladder among a ledger's metadata; a SQL ledger keeps it for the account.
 LADDER_READING = "ladder_reading"
 #: Those of the fields that are two numbers.

@@ -144,6 +144,13 @@ class Database:
         """
         return self.version() is not None
 
+    def close(self) -> None:
+        """Close its connections. It may be used again, and then opens new ones."""
+        with self._opening:
+            engine, self._engine_or_none = self._engine_or_none, None
+        if engine is not None:
+            engine.dispose()
+
     def salt(self) -> str:
         """Return the random text that belongs to these tables; hashes of match keys are made with it."""
         if self._salt is None:

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_leadsquared.links.documentation import page_of_error
-from airflow_provider_leadsquared.tasks.link_targets import ERROR_NAME, LEAD_URL
+from airflow_provider_leadsquared.tasks.link_targets import DELIVERIES_URL, ERROR_NAME, LEAD_URL
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
+
+
+class DeliveriesLink(BaseOperatorLink):
+    """
+    What became of the task's rows: their page in Airflow's UI, filtered to the run.
+
+    Of a capture that keeps its ledger in Airflow it is the XCom of the sensor behind it, which has each row's result.
+    """
+
+    name = "Deliveries"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the page; nothing where the task ended before it knew its ledger."""
+        return str(getattr(operator, DELIVERIES_URL, ""))
 
 
 class LeadLink(BaseOperatorLink):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.async_apis import LEAD_CAPTURE
-from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.arguments import update_parameters
 from airflow_provider_leadsquared.tasks.lineage import lineage_of
 from airflow_provider_leadsquared.tasks.submit_operator import SubmitOperator
@@ -68,7 +68,7 @@ class LeadCaptureOperator(SubmitOperator):
     api_name = LEAD_CAPTURE.name
     records_argument = "leads"
     template_fields: Sequence[str] = ("leads", *SubmitOperator.template_fields[1:])
-    operator_extra_links = (LeadLink(), ErrorLink())
+    operator_extra_links = (DeliveriesLink(), LeadLink(), ErrorLink())
     argument_checks = {**SubmitOperator.argument_checks, "lead_update_behavior": update_parameters}
 
     def __init__(

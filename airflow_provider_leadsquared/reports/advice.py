@@ -68,6 +68,13 @@ def next_step(state: State, reason_class: str | None = None) -> str:
     return _NEXT[state]
 
 
+def tone_of(state: State) -> str:
+    """Return how a state is shown: ``bad`` needs a person, ``wait`` is under way, ``good`` is delivered; ``rest``."""
+    if state.is_reject:
+        return "bad"
+    return "good" if state.is_confirmed else "wait" if state.is_open or state.is_to_send else "rest"
+
+
 def standing_of(history: History) -> Standing | None:
     """Return where a row stands by its last line, None if the ledger has none."""
     if not history.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,14 @@ class History:
         return not (self.steps or self.remembered)
 
 
-def read_history(connection: Connection, tables: Tables, row_key: str) -> History:
-    """Return all that the ledger holds of a row key."""
+def read_history(
+    connection: Connection, tables: Tables, row_key: str, *, dag_ids: Collection[str] | None = None
+) -> History:
+    """
+    Return all that the ledger holds of a row key.
+
+    :param dag_ids: Only what DAGs of these have written, and what syncs remember that no other DAG runs. Default: all.
+    """
     entries, runs = tables.entries, tables.runs
     query = (
         select(entries, runs.c.sync)
@@ -100,7 +107,11 @@ def read_history(connection: Connection, tables: Tables, row_key: str) -> Histor
         .order_by(entries.c.written_at, entries.c.entry_id)
     )
     steps = tuple(_step(line) for line in connection.execute(query))
-    syncs = sorted({step.sync_id for step in steps if step.sync_id is not None})
+    hidden: set[str | None] = set()
+    if dag_ids is not None:
+        hidden = {step.sync_id for step in steps if step.task.dag_id not in dag_ids}
+        steps = tuple(step for step in steps if step.task.dag_id in dag_ids)
+    syncs = sorted({step.sync_id for step in steps if step.sync_id is not None} - hidden)
     lines = [line for _, line in row_lines(connection, tables, row_key, syncs)]
     return History(row_key, steps, tuple(_remembered(connection, tables, line) for line in lines))
 

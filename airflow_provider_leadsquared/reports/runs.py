@@ -8,8 +8,8 @@ table, whose lines are of all nights.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select
@@ -19,6 +19,7 @@ from airflow_provider_leadsquared.ledgers.column_values import seconds_of, times
 from airflow_provider_leadsquared.ledgers.run_metadata import read_from_scopes
 from airflow_provider_leadsquared.ledgers.runs import COUNTS, RunOfTask
 from airflow_provider_leadsquared.ledgers.statements import select_in
+from airflow_provider_leadsquared.reports.places import RowPlace, RunPlace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: How many row keys stand for all rows with one reason.
 EXAMPLES = 3
+#: So many runs are counted one by one; more take fewer round trips together.
+_COUNTED_SINGLY = 50
 #: States that a person wants to know the reason of.
 _WITH_REASON = names_of(lambda state: state.needs_reason)
 
@@ -132,6 +135,16 @@ class Night:
         return {state: every[state] for state in State if every.get(state)}
 
     @property
+    def delivered(self) -> int:
+        """Rows that the CRM confirmed in this run."""
+        return sum(count for state, count in self.states.items() if state.is_confirmed)
+
+    @property
+    def still_open(self) -> int:
+        """Rows that LeadSquared has accepted and not decided yet."""
+        return sum(count for state, count in self.states.items() if state.is_open)
+
+    @property
     def rejects(self) -> int:
         """Rows that are not in the CRM, or of which nobody can tell."""
         return sum(count for state, count in self.states.items() if state.is_reject)
@@ -141,21 +154,21 @@ def list_runs(
     connection: Connection,
     tables: Tables,
     *,
-    dag_id: str | None = None,
-    before: Run | None = None,
+    dag_ids: Collection[str] | None = None,
+    before: Run | RunPlace | None = None,
     limit: int = 50,
 ) -> list[Run]:
     """
     Return runs, newest first.
 
-    :param dag_id: Only those of a DAG. Default: all.
+    :param dag_ids: Only those of these DAGs. Default: all.
     :param before: The last run of the page before; None for the first page.
     :param limit: How many at most.
     """
     runs = tables.runs
     query = select(runs).order_by(runs.c.began_at.desc(), runs.c.scope.desc()).limit(limit)
-    if dag_id is not None:
-        query = query.where(runs.c.dag_id == dag_id)
+    if dag_ids is not None:
+        query = query.where(runs.c.dag_id.in_(sorted(dag_ids)))
     if before is not None:
         # In this form each database finds the place by its index.
         began = timestamp(before.began_at)
@@ -163,44 +176,86 @@ def list_runs(
     return [_run(line) for line in connection.execute(query)]
 
 
-def runs_of(connection: Connection, tables: Tables, dag_id: str, run_id: str) -> list[Run]:
-    """Return the tasks of a DAG run that send, in the order of their ids; of a cleared one the last generation."""
+def lines_of(connection: Connection, tables: Tables, dag_id: str, run_id: str) -> list[Run]:
+    """Return the lines of a DAG run in the table of runs: one for each task that sends, and each of its generations."""
     runs = tables.runs
     query = select(runs).where(runs.c.dag_id == dag_id, runs.c.run_id == run_id)
+    return [_run(line) for line in connection.execute(query)]
+
+
+def runs_of(
+    connection: Connection,
+    tables: Tables,
+    dag_id: str,
+    run_id: str,
+    *,
+    task_id: str | None = None,
+    map_index: int | None = None,
+) -> list[Run]:
+    """
+    Return the tasks of a DAG run that send, in the order of their ids; of a cleared one the last generation.
+
+    :param task_id: Only those of one task. Default: all tasks.
+    :param map_index: Only those of one instance of it. Default: all instances.
+    """
+    return [
+        run
+        for run in present_runs(lines_of(connection, tables, dag_id, run_id))
+        if task_id in (None, run.task.task_id) and map_index in (None, run.task.map_index)
+    ]
+
+
+def present_runs(lines: Sequence[Run]) -> list[Run]:
+    """Return the tasks of a DAG run in the order of their ids; of a cleared one the last generation."""
     newest: dict[RunOfTask, Run] = {}
-    for run in sorted(map(_run, connection.execute(query)), key=lambda one: one.generation):
+    for run in sorted(lines, key=lambda one: one.generation):
         newest[run.task] = run
     return sorted(newest.values(), key=lambda one: (one.task.task_id, one.task.map_index))
 
 
-def read_night(connection: Connection, tables: Tables, dag_id: str, run_id: str) -> Night | None:
-    """Return what became of a DAG run's rows, None if the ledger does not know the run."""
-    runs = runs_of(connection, tables, dag_id, run_id)
+def read_night(
+    connection: Connection,
+    tables: Tables,
+    dag_id: str,
+    run_id: str,
+    *,
+    task_id: str | None = None,
+    map_index: int | None = None,
+) -> Night | None:
+    """Return what became of a DAG run's rows, None if the ledger does not know the run; see :func:`runs_of`."""
+    runs = runs_of(connection, tables, dag_id, run_id, task_id=task_id, map_index=map_index)
     if not runs:
         return None
-    scopes = [run.scope for run in runs]
-    noted: Counter[str] = Counter()
-    found = read_from_scopes(connection, tables.metadata, COUNTS, [run.task.scope for run in runs])
-    for counts in found.values():
-        noted.update(counts)
-    return Night(
-        dag_id,
-        run_id,
-        min(run.began_at for run in runs),
-        tuple(runs),
-        count_states(connection, tables, scopes),
-        dict(noted),
-        tuple(list_reasons(connection, tables, scopes)),
-    )
+    [night] = count_nights(connection, tables, [runs])
+    return replace(night, reasons=tuple(list_reasons(connection, tables, [run.scope for run in runs])))
 
 
-def count_states(connection: Connection, tables: Tables, scopes: Sequence[str]) -> Counter[State]:
-    """Count the entries of some runs by state."""
+def count_nights(connection: Connection, tables: Tables, nights: Sequence[Sequence[Run]]) -> Iterator[Night]:
+    """Yield DAG runs, each given by its tasks, with the counts of their rows and without reasons."""
+    runs = [run for night in nights for run in night]
+    states = count_states(connection, tables, [run.scope for run in runs])
+    noted = read_from_scopes(connection, tables.metadata, COUNTS, [run.task.scope for run in runs])
+    for night in nights:
+        counts: Counter[str] = Counter()
+        of_night: Counter[State] = Counter()
+        for run in night:
+            counts.update(noted.get(run.task.scope, {}))
+            of_night.update(states[run.scope])
+        began_at = min(run.began_at for run in night)
+        yield Night(night[0].task.dag_id, night[0].task.run_id, began_at, tuple(night), of_night, dict(counts), ())
+
+
+def count_states(connection: Connection, tables: Tables, scopes: Sequence[str]) -> dict[str, Counter[State]]:
+    """Count the entries of some runs by state, each run's for itself."""
     entries = tables.entries
-    query = select(entries.c.state, func.count()).group_by(entries.c.state)
-    counts: Counter[State] = Counter()
-    for state, count in select_in(connection, query, entries.c.scope, scopes):
-        counts[State(state)] += count
+    scope = entries.c.scope
+    # Of few runs each for itself: the index has its states in order, which takes half the time of grouping by both.
+    parts = [[one] for one in scopes] if len(scopes) <= _COUNTED_SINGLY else [list(scopes)]
+    query = select(scope, entries.c.state, func.count()).group_by(scope, entries.c.state)
+    counts: dict[str, Counter[State]] = {one: Counter() for one in scopes}
+    for part in parts:
+        for one, state, count in select_in(connection, query, scope, part):
+            counts[one][State(state)] += count
     return counts
 
 
@@ -229,7 +284,7 @@ def list_rejects(
     state: State,
     *,
     reason_class: str | None = None,
-    after: Reject | None = None,
+    after: Reject | RowPlace | None = None,
     limit: int = 50,
 ) -> list[Reject]:
     """

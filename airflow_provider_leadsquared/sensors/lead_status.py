@@ -18,7 +18,7 @@ from airflow_provider_leadsquared.delivery.counts import parse_allowed_rejects
 from airflow_provider_leadsquared.delivery.poll_spacing import SHORTEST_WAIT
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, TriggerEventError
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.ending import (
     NAMED_REASONS,
@@ -28,9 +28,9 @@ from airflow_provider_leadsquared.tasks.ending import (
     skipped_upstream,
 )
 from airflow_provider_leadsquared.tasks.event_loop import stops_held_back
-from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, run_of
 from airflow_provider_leadsquared.tasks.lineage import lineage_of
-from airflow_provider_leadsquared.tasks.link_targets import noted_error
+from airflow_provider_leadsquared.tasks.link_targets import note_deliveries, noted_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -108,7 +108,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
         "leadsquared_conn_id",
     )
     argument_checks = {"allowed_rejects": parse_allowed_rejects}
-    operator_extra_links = (LeadLink(), ErrorLink())
+    operator_extra_links = (DeliveriesLink(), LeadLink(), ErrorLink())
     ui_color = "#e8eef7"
 
     def __init__(
@@ -202,6 +202,7 @@ class LeadStatusSensor(CheckedArguments, BaseSensorOperator):
                 ledger_conn_id=self.ledger_conn_id,
                 ledger_table=self.ledger_table,
             )
+            note_deliveries(self, run_of(context), self._opened.addresses)
             if self.close_after is not None and not self._opened.may_close:
                 raise ValueError("close_after is for syncs: no later run asks for what a capture leaves open")
         return self._opened

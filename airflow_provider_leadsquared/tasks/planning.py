@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_leadsquared.api.errors import ApiError, NoSuchPathError, RejectedError, UnexpectedResponseError
 from airflow_provider_leadsquared.delivery.open_request import OpenRequest
-from airflow_provider_leadsquared.delivery.poll_learnt import LADDER_READING, LadderReading, Learnt
+from airflow_provider_leadsquared.delivery.poll_learnt import LADDER_READING, LEARNT, LadderReading, Learnt
 from airflow_provider_leadsquared.delivery.poll_plan import PollPlan
 from airflow_provider_leadsquared.delivery.status_judging import is_trouble
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
     from airflow_provider_leadsquared.tasks.known_requests import KnownRequests
 
-#: The name of what the plan has learnt among the metadata of a ledger.
-LEARNT = "poll_plan"
 #: The names of all that polls keep among the metadata of a ledger.
 POLL_METADATA = (LEARNT, LADDER_READING, "answered_at", "clock_offset", "first_seen")
 #: Seconds for which the first poll waits in its process at most, until there can be an answer.

@@ -22,9 +22,9 @@ from airflow_provider_leadsquared.tasks.argument_checks import CheckedArguments
 from airflow_provider_leadsquared.tasks.arguments import check_concurrency, check_on_clear, warn_of_email_keys
 from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, NAMED_ROWS, TaskEnd, may_skip, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
-from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_ledger
-from airflow_provider_leadsquared.tasks.link_targets import noted_error
+from airflow_provider_leadsquared.tasks.link_targets import note_deliveries, noted_error
 from airflow_provider_leadsquared.tasks.outputs import MOST_LISTED
 from airflow_provider_leadsquared.tasks.records import prepare, records_in, refuse_stored_records, refuse_templates
 
@@ -157,6 +157,9 @@ class SubmitOperator(CheckedArguments, BaseOperator):
             ledger_table=self.ledger_table,
             without_it=f"A retry of this task would send every {api.record} again.",
         )
+        kept_in = [] if self.ledger_conn_id is None else [self.ledger_conn_id]
+        addresses = [LedgerAddress.of_task(context, conn_id, self.ledger_table) for conn_id in kept_in]
+        note_deliveries(self, run_of(context), addresses)
         with stops_held_back(self.on_kill) as held:
             self._take_over(context, ledger, batch)
             self._announce(batch)

@@ -32,9 +32,9 @@ from airflow_provider_leadsquared.tasks.arguments import (
 from airflow_provider_leadsquared.tasks.dry_run import preview
 from airflow_provider_leadsquared.tasks.ending import NAMED_REASONS, TaskEnd, may_skip, note_counts, update_no_asset
 from airflow_provider_leadsquared.tasks.event_loop import HeldBack, run_calls, stops_held_back
-from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE, LedgerAddress, run_of
 from airflow_provider_leadsquared.tasks.ledgers import open_requests_of_sync, open_sync_ledger
-from airflow_provider_leadsquared.tasks.link_targets import noted_error
+from airflow_provider_leadsquared.tasks.link_targets import note_deliveries, noted_error
 from airflow_provider_leadsquared.tasks.refused_run import refused_run
 from airflow_provider_leadsquared.tasks.sync_arguments import ShownMapping, check_policies
 
@@ -167,6 +167,7 @@ class SyncOperator(CheckedArguments, BaseOperator):
         if ledger_conn_id is None:
             raise ValueError("ledger_conn_id is missing: name the connection of a SQL database for the sync's ledger")
         address = LedgerAddress.of_task(context, ledger_conn_id, self.ledger_table, sync=name, hook=hook)
+        note_deliveries(self, run_of(context), [address])
         ledger = open_sync_ledger(address, hook, lead_update_behavior=self.lead_update_behavior)
         if not self.is_dry_run:
             ledger.claim(str(uuid.uuid4()))

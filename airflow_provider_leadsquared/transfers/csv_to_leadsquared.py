@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.lineage import file_read, lineage_of
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
@@ -40,7 +40,7 @@ class CsvToLeadSquaredOperator(SyncOperator):
     """
 
     template_fields: Sequence[str] = ("path", *SyncOperator.sync_template_fields)
-    operator_extra_links = (LeadLink(), ErrorLink())
+    operator_extra_links = (DeliveriesLink(), LeadLink(), ErrorLink())
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, ErrorLink, LeadLink
 from airflow_provider_leadsquared.tasks.lineage import lineage_of, tables_read
 from airflow_provider_leadsquared.tasks.sync_operator import SyncOperator
 
@@ -77,7 +77,7 @@ class SqlToLeadSquaredOperator(SyncOperator):
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *SyncOperator.sync_template_fields)
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {**SyncOperator.template_fields_renderers, "sql": "sql"}
-    operator_extra_links = (LeadLink(), ErrorLink())
+    operator_extra_links = (DeliveriesLink(), LeadLink(), ErrorLink())
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent, TaskError
-from airflow_provider_leadsquared.links.leadsquared import LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, LeadLink
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
 from airflow_provider_leadsquared.tasks.ending import some_of
@@ -153,6 +153,22 @@ def test_a_capture_knows_no_lead_and_links_to_none(sandbox, clock):
     operator = LeadCaptureOperator(task_id="capture", leads=leads(1))
     operator.execute(Task().context())
     assert LeadLink().get_link(operator, ti_key=None) == ""  # type: ignore[arg-type]  # it reads no key
+
+
+@pytest.mark.parametrize(
+    ("kept_in", "shown_at"), [("ledger", "/leadsquared/run?ledger=ledger&dag_id={dag}&"), (None, "/dags/{dag}/runs/")]
+)
+def test_capture_and_sensor_link_to_their_rows_wherever_these_are_kept(
+    sandbox, clock, ledger_database, kept_in, shown_at
+):
+    operator = LeadCaptureOperator(task_id="capture", leads=leads(1), row_key="id", ledger_conn_id=kept_in)
+    sensor = LeadStatusSensor(task_id="wait", request_ids=operator.execute(Task().context()))
+    clock.advance(60)
+    context = Task().context()
+    sensor.execute(context)
+    for task in (operator, sensor):
+        link = DeliveriesLink().get_link(task, ti_key=None)  # type: ignore[arg-type]  # it reads no key
+        assert link.startswith(shown_at.format(dag=context["ti"].dag_id)), link
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "sensors": {"api", "delivery", "hooks", "tasks", "exceptions", "triggers", "links"},
     "transfers": {"api", "delivery", "sync", "hooks", "tasks", "exceptions", "links"},
     "notifications": {"api", "reports", "tasks"},
+    "plugins": {"delivery", "ledgers", "reports", "tasks"},
     "cli": {"api", "delivery", "ledgers", "reports", "hooks", "tasks"},
     "__main__": {"cli"},
     "assets": {"hooks"},

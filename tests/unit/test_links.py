@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_leadsquared import exceptions
 from airflow_provider_leadsquared.delivery.entry import Entry
 from airflow_provider_leadsquared.delivery.states import State
+from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.links import documentation
-from airflow_provider_leadsquared.links.leadsquared import ErrorLink, LeadLink
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink, ErrorLink, LeadLink
 from airflow_provider_leadsquared.operators.lead_capture import LeadCaptureOperator
 from airflow_provider_leadsquared.sensors.lead_status import LeadStatusSensor
-from airflow_provider_leadsquared.tasks.link_targets import note_lead, noted_error
+from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
+from airflow_provider_leadsquared.tasks.link_targets import note_deliveries, note_lead, noted_error
 from airflow_provider_leadsquared.transfers.csv_to_leadsquared import CsvToLeadSquaredOperator
 from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 
@@ -25,7 +29,7 @@ CRM = "https://in21.leadsquared.com"
 TASKS = (LeadCaptureOperator, LeadStatusSensor, SqlToLeadSquaredOperator, CsvToLeadSquaredOperator)
 
 
-def link_of(link: LeadLink | ErrorLink, task: Any) -> str:
+def link_of(link: DeliveriesLink | LeadLink | ErrorLink, task: Any) -> str:
     key: Any = None  # no link of ours reads it
     return link.get_link(task, ti_key=key)
 
@@ -45,8 +49,12 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_both_links(task):
-    assert {link.name for link in task.operator_extra_links} == {"Lead in LeadSquared", "About this error"}
+def test_every_task_has_all_links(task):
+    assert [link.name for link in task.operator_extra_links] == [
+        "Deliveries",
+        "Lead in LeadSquared",
+        "About this error",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,3 +124,69 @@ def test_without_a_published_documentation_there_is_no_link(monkeypatch):
 def test_the_project_names_where_its_documentation_is():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["urls"]["Documentation"].startswith("https://")
+
+
+RUN = RunOfTask("nightly", "manual__2026-01-01T00:00:00+00:00", "sync")
+RUN_ASKED = "dag_id=nightly&run_id=manual__2026-01-01T00%3A00%3A00%2B00%3A00"
+
+
+def airflow_task(task_id: str, **more: Any) -> LeadCaptureOperator:
+    return LeadCaptureOperator(task_id=task_id, leads=[{"EmailAddress": "a@example.org"}], **more)
+
+
+def test_a_task_with_a_ledger_links_to_its_run_on_the_page(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.org/base/")
+    task = SimpleNamespace()
+    note_deliveries(task, RUN, [LedgerAddress("warehouse", "crm.ledger", RUN)])
+    assert link_of(DeliveriesLink(), task) == (
+        f"https://airflow.example.org/base/leadsquared/run?ledger=warehouse%3Dcrm.ledger&{RUN_ASKED}&task_id=sync"
+    )
+
+
+def test_an_instance_of_a_mapped_task_links_to_its_own_rows():
+    task = SimpleNamespace()
+    note_deliveries(task, RUN, [LedgerAddress("warehouse", run=replace(RUN, map_index=3))])
+    assert link_of(DeliveriesLink(), task).endswith(f"?ledger=warehouse&{RUN_ASKED}&task_id=sync&map_index=3")
+
+
+def test_a_sensor_behind_several_captures_links_to_the_whole_run():
+    task = SimpleNamespace()
+    note_deliveries(task, RUN, [LedgerAddress("warehouse", run=replace(RUN, map_index=number)) for number in range(2)])
+    assert link_of(DeliveriesLink(), task).endswith(f"run?ledger=warehouse&{RUN_ASKED}")
+
+
+def test_a_sensor_that_waits_for_a_sync_as_a_whole_links_to_all_runs():
+    task = SimpleNamespace()
+    note_deliveries(task, RUN, [LedgerAddress("warehouse", sync="a sync")])
+    assert link_of(DeliveriesLink(), task).endswith("/leadsquared/?ledger=warehouse")
+
+
+@pytest.mark.parametrize(
+    ("behind", "path"),
+    [
+        (lambda: LeadStatusSensor(task_id="wait", request_ids="r"), "wait/xcom"),
+        (lambda: LeadStatusSensor.partial(task_id="wait").expand(request_ids=["r"]), "wait/mapped"),
+        (lambda: airflow_task("other"), "capture/xcom"),
+        (lambda: None, "capture/xcom"),
+    ],
+    ids=["sensor", "mapped_sensor", "no_sensor", "nothing"],
+)
+def test_a_capture_whose_ledger_airflow_keeps_links_to_the_results_of_its_sensor(behind, path):
+    with DAG("nightly", schedule=None):
+        capture, following = airflow_task("capture"), behind()
+        if following is not None:
+            capture >> following
+    note_deliveries(capture, replace(RUN, task_id="capture"), [])
+    assert link_of(DeliveriesLink(), capture).endswith(
+        f"/dags/nightly/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00/tasks/{path}"
+    )
+
+
+def test_a_sensor_whose_ledger_airflow_keeps_links_to_its_own_results():
+    task = LeadStatusSensor(task_id="wait", request_ids="r")
+    note_deliveries(task, replace(RUN, task_id="wait", map_index=2), [])
+    assert link_of(DeliveriesLink(), task).endswith("/tasks/wait/mapped/2/xcom")
+
+
+def test_a_task_that_ended_before_it_knew_its_ledger_has_no_link_to_deliveries():
+    assert link_of(DeliveriesLink(), SimpleNamespace()) == ""

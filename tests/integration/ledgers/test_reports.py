@@ -8,11 +8,23 @@ import pytest
 
 from airflow_provider_leadsquared.api.payloads import Payload
 from airflow_provider_leadsquared.delivery.entry import Entry
+from airflow_provider_leadsquared.delivery.poll_learnt import LEARNT, Learnt
 from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.erasure import Erasure
 from airflow_provider_leadsquared.ledgers.migrations import MIGRATIONS
-from airflow_provider_leadsquared.reports import facts, histories, open_rows, runs, verification
+from airflow_provider_leadsquared.ledgers.run_metadata import write_metadata
+from airflow_provider_leadsquared.reports import (
+    facts,
+    histories,
+    next_polls,
+    nights,
+    open_rows,
+    runs,
+    verdict_times,
+    verification,
+)
+from airflow_provider_leadsquared.reports.places import RunPlace
 from airflow_provider_leadsquared.tasks.ledger_address import LedgerAddress
 from airflow_provider_leadsquared.tasks.ledgers import open_database
 from tests.support.ledger_databases import CONN_ID, RUN, LedgerDatabase
@@ -49,12 +61,20 @@ def test_reports_say_the_same_on_each_database(opened: Database):
         [still_open] = open_rows.list_open(connection, tables)
         history = histories.read_history(connection, tables, "k1")
         found = facts.read_facts(connection, tables)
+        dags = nights.list_dags(connection, tables)
+        page = nights.list_nights(connection, tables, dag_ids=dags)
+        times = verdict_times.read_verdict_times(connection, tables, [run.scope])
+        [poll] = next_polls.next_polls(connection, tables, [still_open], time.time())
+        learnt = {LEARNT: Learnt(polled_at=time.time() - 1).as_json()}
+        write_metadata(connection, tables.metadata, RUN.scope, learnt)
+        [later] = next_polls.next_polls(connection, tables, [still_open], time.time())
         problems = [*verification.verify_tables(connection, tables)]
         problems += [one for _, some in verification.verify_lines(connection, tables) for one in some]
         after = [
             *runs.list_runs(connection, tables, before=run),
             *runs.list_rejects(connection, tables, run.scope, State.REJECTED, after=rejected),
             *open_rows.list_open(connection, tables, after=still_open),
+            *nights.list_nights(connection, tables, before=RunPlace(run.began_at, run.scope)).nights,
         ]
     assert night is not None
     assert night.states == {State.CREATED: 1, State.REJECTED: 1, State.OPEN: 1}
@@ -64,6 +84,11 @@ def test_reports_say_the_same_on_each_database(opened: Database):
     assert found.size is not None
     assert found.size > 10_000
     assert (problems, after) == ([], [])
+    assert (dags, [one.states for one in page.nights], page.older) == ([RUN.dag_id], [night.states], None)
+    assert len(times.seconds) == 2
+    assert poll is not None
+    assert later is not None
+    assert later > poll  # a task that has just polled does not do so again at once
 
 
 def test_a_row_is_erased_on_each_database(ledger_database: LedgerDatabase, opened: Database):

@@ -8,6 +8,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_leadsquared.assets import leads_asset
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered, LeadsStillOpen, LeadsUnsent
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
+from airflow_provider_leadsquared.links.leadsquared import DeliveriesLink
+from airflow_provider_leadsquared.tasks.ledger_address import LEDGER_TABLE
 from tests.integration.sync.nights import (
     MORNING,
     Night,
@@ -318,3 +320,12 @@ def test_a_sensor_says_that_a_backup_of_the_ledger_was_restored(sandbox, clock, 
     )
     wait_for(Night("2"), clock, output)
     assert "a backup of it was restored" in task_log()
+
+
+def test_a_sync_links_to_its_run_on_the_deliveries_page(sandbox, clock, on_sqlite):
+    on_sqlite.fill(1)
+    operator = operator_for(on_sqlite)
+    operator.execute(Night("n1").context())
+    link = DeliveriesLink().get_link(operator, ti_key=None)  # type: ignore[arg-type]  # it reads no key
+    ledger = f"warehouse%3D{on_sqlite.ledger}" if on_sqlite.ledger != LEDGER_TABLE else "warehouse"
+    assert link == f"/leadsquared/run?ledger={ledger}&dag_id=nightly&run_id=n1&task_id=sync"

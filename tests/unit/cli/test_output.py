@@ -8,7 +8,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from airflow_provider_leadsquared.cli.output import Output, duration, moment
+from airflow_provider_leadsquared.cli.output import Output
+from airflow_provider_leadsquared.reports.formats import duration, moment
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from airflow_provider_leadsquared.delivery.states import State
 from airflow_provider_leadsquared.ledgers.errors import LedgerMissingError, LedgerVersionError
 from airflow_provider_leadsquared.ledgers.migrations import MIGRATIONS, SCHEMA_VERSION
 from airflow_provider_leadsquared.ledgers.runs import COUNTS
-from airflow_provider_leadsquared.reports import facts, histories, open_rows, runs, verification
+from airflow_provider_leadsquared.reports import facts, histories, nights, open_rows, runs, verdict_times, verification
+from airflow_provider_leadsquared.reports.places import OpenPlace
 from tests.unit.ledgers.stores import RUN, Database, entry_of
 from tests.unit.ledgers.syncs import NOW, accepted, begun, intend, judge, payload, run_named, sent
 
@@ -84,7 +85,7 @@ def test_runs_that_began_at_the_same_moment_are_on_one_page_each(ask, ledger):
 def test_runs_can_be_those_of_one_dag(ask, night):
     night("a")
     night("b", run=replace(RUN, dag_id="other"))
-    assert [run.task.run_id for run in ask(runs.list_runs, dag_id="nightly")] == ["a"]
+    assert [run.task.run_id for run in ask(runs.list_runs, dag_ids=["nightly"])] == ["a"]
 
 
 def test_a_run_knows_its_sync_and_when_its_first_try_began(ask, ledger, time):
@@ -300,12 +301,14 @@ def test_no_report_reads_all_of_the_history(tmp_path, sqlite, time):
     with opened.existing() as connection:
         [run] = runs.list_runs(connection, opened.tables)
         [reject] = runs.list_rejects(connection, opened.tables, run.scope, State.REJECTED)
-        open_row = open_rows.OpenRow(RUN, "k", "r", NOW, None, None, NOW, "e")
-        runs.list_runs(connection, opened.tables, dag_id="a", before=run)
+        runs.list_runs(connection, opened.tables, dag_ids=["a"], before=run)
+        nights.list_nights(connection, opened.tables)
+        nights.list_dags(connection, opened.tables)
+        verdict_times.read_verdict_times(connection, opened.tables, [run.scope])
         runs.read_night(connection, opened.tables, RUN.dag_id, RUN.run_id)
         runs.list_rejects(connection, opened.tables, run.scope, State.REJECTED, reason_class="a", after=reject)
         open_rows.count_open(connection, opened.tables)
-        open_rows.list_open(connection, opened.tables, after=open_row)
+        open_rows.list_open(connection, opened.tables, dag_ids=["a"], after=OpenPlace(NOW, "e"))
         histories.read_history(connection, opened.tables, "k0")
         facts.read_facts(connection, opened.tables)
     plans = [
@@ -315,6 +318,42 @@ def test_no_report_reads_all_of_the_history(tmp_path, sqlite, time):
     assert len(plans) >= 15
     assert scans == []
     assert [line for _, line in plans if "SCAN ledger_runs" in line and "USING" not in line] == []
+
+
+@pytest.mark.parametrize("singly", [0, 50])
+def test_runs_are_counted_alike_one_by_one_and_together(ask, database, monkeypatch, singly):
+    monkeypatch.setattr(runs, "_COUNTED_SINGLY", singly)
+    for number in range(3):
+        ledger = database.ledger(run=run_named("a", number))
+        ledger.claim("try")
+        ledger.write([entry_of(row) for row in range(number)])
+    scopes = [run_named("a", number).scope_of_entries() for number in range(3)]
+    counted = ask(runs.count_states, scopes)
+    assert [counted[scope][State.OPEN] for scope in scopes] == [0, 1, 2]
+
+
+def test_times_to_verdict_are_those_of_rows_that_have_one(ask, ledger, database):
+    written = database.ledger(run=run_named("a"))
+    written.claim("try")
+    settled = [entry_of(n, State.CREATED, accepted_at=NOW, settled_at=NOW + n) for n in range(10)]
+    written.write([*settled, entry_of(10, accepted_at=NOW), entry_of(11, State.INVALID, reason_class="too_long")])
+    scope = run_named("a").scope_of_entries()
+    found = ask(verdict_times.read_verdict_times, [scope])
+    assert (found.share(0.5), found.share(0.9), found.share(1.0), found.is_sample) == (4.0, 8.0, 9.0, False)
+    assert ask(verdict_times.read_verdict_times, [scope], sample=5).is_sample
+    assert ask(verdict_times.read_verdict_times, [scope, *map(str, range(60))]).is_sample
+    assert ask(verdict_times.read_verdict_times, []).share(0.5) is None
+
+
+def test_a_page_of_nights_ends_where_a_mapped_task_has_too_many_instances(ask, ledger, database, monkeypatch):
+    monkeypatch.setattr(nights, "_LINES", 2)
+    monkeypatch.setattr(nights, "_MOST_LINES", 4)
+    for number in range(6):
+        database.ledger(run=run_named("a", number)).claim("try")
+    page = ask(nights.list_nights)
+    assert [night.run_id for night in page.nights] == ["a"]
+    rest = ask(nights.list_nights, before=page.older)
+    assert (rest.nights, rest.older) == ((), None)
 
 
 # --- is it whole? -------------------------------------------------------------------------------------------------

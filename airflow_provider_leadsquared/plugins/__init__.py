@@ -1,0 +1,1 @@
+"""Layer 4: the deliveries page in Airflow's UI."""
