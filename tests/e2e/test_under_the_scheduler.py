@@ -173,6 +173,8 @@ def test_a_red_task_links_to_a_lead_and_to_what_its_error_means(
     assert shown == {
         "About this error": page_of_error("LeadsNotDelivered") or None,
         "Lead in LeadSquared": f"{sandbox.url}/LeadManagement/LeadDetails?LeadID={known}",
+        # Its ledger is Airflow's task state store, which the page cannot show: the task's own results have each row.
+        "Deliveries": f"{airflow.url}/dags/mixed/runs/{quote(mixed_run)}/tasks/wait/xcom",
     }
 
 

@@ -10,8 +10,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 from tests.simulation import plan as plans
@@ -35,13 +35,7 @@ def main() -> None:
     ask.add_argument("--processes", type=int, default=1, help="share the seeds among so many processes")
     args = ask.parse_args()
     began = time.monotonic()
-    if args.processes == 1:
-        parts = [_run(args, 0)]
-    else:
-        fork = get_context("fork")
-        given = fork.Event(), os.getpid()
-        with ProcessPoolExecutor(args.processes, fork, initializer=_share, initargs=given) as pool:
-            parts = list(pool.map(_run, [args] * args.processes, range(args.processes)))
+    parts = [_run(args, 0)] if args.processes == 1 else _run_in_processes(args)
     nights, seeds = 0, 0
     failures: Counter[str] = Counter()
     for some_nights, some_seeds, some_failures in parts:
@@ -57,14 +51,36 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 
 
+def _run_in_processes(args: argparse.Namespace) -> list[tuple[int, int, Counter[str]]]:
+    """Share the seeds among processes that each know their part from the start: none waits for work, or for anybody."""
+    fork = get_context("fork")
+    found, parent = fork.Event(), os.getpid()
+    started = []
+    for number in range(args.processes):
+        receiving, sending = fork.Pipe(duplex=False)
+        process = fork.Process(target=_run_apart, args=(args, number, found, parent, sending), daemon=True)
+        process.start()
+        sending.close()
+        started.append((process, receiving))
+    parts = []
+    for process, receiving in started:
+        try:
+            parts.append(receiving.recv())
+        except EOFError:
+            raise RuntimeError("a process ended without a result; what it printed says why") from None
+        process.join()
+    return parts
+
+
 #: Whether another process has a finding, if that ends the search.
 _found: Any = None
 _parent = 0
 
 
-def _share(found: Any, parent: int) -> None:
+def _run_apart(args: argparse.Namespace, number: int, found: Any, parent: int, result: Connection) -> None:
     global _found, _parent
     _found, _parent = found, parent
+    result.send(_run(args, number))
 
 
 def _is_over() -> bool:
