@@ -8,6 +8,7 @@ here needs a step in ``migrations.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -68,9 +69,10 @@ class Tables:
     views: dict[str, Select[Any]]
 
     @classmethod
+    @lru_cache(maxsize=16)  # a triggerer opens a ledger for each poll; what is written for its tables is kept, too
     def named(cls, table: str, schema: str | None) -> Tables:
         """
-        Return the tables of one ledger.
+        Return the tables of one ledger; the same object each time, which nobody changes.
 
         :param table: The name of the result table; the names of the others begin with it.
         :param schema: The database schema that they are in, None for the connection's own.
