@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +29,6 @@ from airflow_provider_leadsquared.hooks import (
     leadsquared,
 )
 from airflow_provider_leadsquared.ledgers import migrations
-from airflow_provider_leadsquared.ledgers.schema import Tables
 from airflow_provider_leadsquared.sensors import lead_status
 from airflow_provider_leadsquared.tasks import (
     event_loop,
@@ -112,8 +111,6 @@ def install() -> None:
     )
     _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]
     wire.WireConnections.wire = staticmethod(lambda: RUNNING.wire)
-    # A process makes its tables once; here, all workers share them, and what SQLAlchemy has compiled for them.
-    Tables.named = staticmethod(cache(Tables.named))  # type: ignore[method-assign]
     ledgers._database = lambda address: ledger.SimulatedDatabase()
     migrations.secrets = SimpleNamespace(token_hex=lambda size: "5a" * size)  # type: ignore[assignment,attr-defined]
     ledger.prepare()
