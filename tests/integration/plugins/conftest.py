@@ -28,9 +28,26 @@ DAGS = ("nightly", "weekly")
 
 
 @pytest.fixture(scope="package")
-def airflow_database() -> Iterator[None]:
-    """Let Airflow's database have tables and two DAGs."""
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give Airflow a database with tables and two DAGs, of this process alone: others may share the Airflow home."""
     import_all_models()
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("airflow") / "airflow.db"
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{path}")
+        _connect_airflow()
+        _fill()
+        yield
+    _connect_airflow()
+
+
+def _connect_airflow() -> None:
+    """Let Airflow connect to the database of its settings anew."""
+    settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def _fill() -> None:
     assert settings.engine is not None
     assert settings.Session is not None
     Base.metadata.create_all(settings.engine)
@@ -39,8 +56,6 @@ def airflow_database() -> Iterator[None]:
         session.flush()
         session.add_all([DagModel(dag_id=dag_id, bundle_name="dags-folder", fileloc="x") for dag_id in DAGS])
         session.commit()
-    yield
-    Base.metadata.drop_all(settings.engine)
 
 
 @pytest.fixture(scope="package")
