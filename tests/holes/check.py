@@ -264,6 +264,10 @@ def _try_patch(copy: Path, runners: Runners, hole: Hole) -> tuple[str | None, st
     )
     if applied.returncode != 0:
         return "the patch does not apply", applied.stderr
+    for changed in hole.changed:
+        # Python takes what it compiled of a file of the same size and second for what it would compile now.
+        for compiled in (copy / changed).parent.glob(f"__pycache__/{Path(changed).stem}.*.pyc"):
+            compiled.unlink()
     run = runners.run(copy, hole.tests, timeout=PATCH_TIMEOUT, needs=hole.needs)
     if run.code is None:
         return f"the tests did not end within {PATCH_TIMEOUT} s with the patch", run.output
