@@ -133,7 +133,7 @@ def _interpreter(python: str) -> str:
     """Return an interpreter of that version that runs: one on the path, or one of pyenv's."""
     there = sorted((Path.home() / ".pyenv" / "versions").glob(f"{python}.*/bin/python"))
     for candidate in (shutil.which(f"python{python}"), *map(str, there)):
-        if candidate and not subprocess.run([candidate, "-c", "import venv, ensurepip"], check=False).returncode:  # noqa: S603
+        if candidate and not subprocess.run([candidate, "-c", "import venv, ensurepip"], check=False).returncode:  # noqa: S603 - found on PATH
             return candidate
     raise SystemExit(f"Python {python} is not on this machine: install it, or choose others with ONLY=")
 
