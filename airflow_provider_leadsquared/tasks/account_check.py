@@ -47,8 +47,9 @@ def check_account(address: LedgerAddress, hook: LeadSquaredHook, log: Any, *, is
             hook.leadsquared_conn_id,
             trouble or "which account the former ones were of is not known",
         )
-    if is_kept:
-        owner.keep(access_key=access_key, organisation=organisation or before)
+    # Keys whose owner could not be asked are not taken for the known organisation's: the next run asks again.
+    if is_kept and (organisation is not None or before is None):
+        owner.keep(access_key=access_key, organisation=organisation)
 
 
 def _organisation(hook: LeadSquaredHook) -> tuple[str | None, str]:

@@ -102,6 +102,18 @@ def test_where_leadsquared_does_not_say_whose_keys_these_are_the_log_warns_and_t
 
 
 @pytest.mark.usefixtures("sent_once")
+def test_keys_whose_owner_could_not_be_asked_are_asked_about_again_in_the_next_night(
+    sandbox, clock, on_sqlite, exchange_keys
+):
+    exchange_keys(account_code="70007")
+    sandbox.fault("error", endpoint="user", exception="MXUnAuthorizedAccessException")
+    run_night(Night("2"), clock, on_sqlite)
+    sandbox.clear_faults()
+    with pytest.raises(ConfigurationError, match="those of another account"):
+        sync(Night("3"), on_sqlite)
+
+
+@pytest.mark.usefixtures("sent_once")
 def test_neither_a_key_nor_a_code_is_kept_as_it_is(sandbox, on_sqlite):
     kept = str(on_sqlite.run("SELECT content FROM leadsquared_ledger_metadata"))
     assert sandbox.access_key not in kept
