@@ -4,7 +4,7 @@
 #   make setup        fill .venv; again only when pyproject.toml or constraints.txt have changed
 #   make demo         see two nights of a sync; LEADS=file.csv: with your own rows; MAPPING=file.json: and the fields of
 #                     their columns, {"E-mail": "EmailAddress"}; KEEP=1: keep all up until Ctrl-C
-#   make test         run all tests, two at a time; ARGS=--cov: and measure their coverage, which doubles their time
+#   make test         run all tests, three at a time; ARGS=--cov: and measure their coverage, which doubles their time
 #   make test-fast    run unit, sandbox and sync tests
 #   make test-floors  run tests with the lowest supported version of everything, in .venv-floors
 #   make test-matrix  run tests on each supported Airflow and Python, in .venv-matrix, and write what passed into README
@@ -108,7 +108,7 @@ demo: setup
 	}; \
 	LEADS=$$(absolute "$$LEADS") MAPPING=$$(absolute "$$MAPPING") exec $(VENV_PYTHON) -m demo
 
-PYTEST_OPTIONS := -n 2 --no-loadscope-reorder
+PYTEST_OPTIONS := -n 3 --no-loadscope-reorder
 
 test: setup
 	@$(VENV_PYTHON) -m pytest $(PYTEST_OPTIONS) $(ARGS)

@@ -49,6 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return OneAirflowAtATime(config, log)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the tests beside those with a real Airflow leave it the processor: that suite takes longest, mostly waiting."""
+    if hasattr(item.config, "workerinput") and not item.nodeid.startswith("tests/e2e/") and not os.nice(0):
+        os.nice(5)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Return the address of a real Postgres that runs as long as the tests."""
