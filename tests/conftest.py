@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let the tests beside those with a real Airflow leave it the processor: that suite takes longest, mostly waiting."""
+    """Let the tests beside those with a real Airflow leave it the processor: these take longest, mostly waiting."""
     if hasattr(item.config, "workerinput") and not item.nodeid.startswith("tests/e2e/") and not os.nice(0):
         os.nice(5)
 
