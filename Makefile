@@ -13,6 +13,8 @@
 #   make test-browser run the tests in a browser, in .venv-browser; needs chromium
 #   make holes        check that the tests notice each fault that tests/holes/*.patch plants; ARGS names some
 #   make simulate     run simulated nights, as docs/simulation.md has it; SEEDS=1-100 NIGHTS=10000 chooses them
+#   make chaos        run tasks while databases, networks and disks die, as docs/reliability.md has it: about an hour;
+#                     ARGS="--kind postgres --rows 1000" for less
 #   make bench        measure all that docs/performance.md shows and write it there, in .venv-bench: about 20 minutes on
 #                     an idle machine of 2 cores; ARGS names some of its parts
 #   make docs         build the documentation as a site in build/docs; warnings are errors
@@ -27,7 +29,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate bench docs package lint constraints clean
+.PHONY: help setup demo test test-fast test-floors test-matrix test-mariadb test-browser holes simulate chaos bench docs package lint constraints clean
 
 CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 FLOORS_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
@@ -140,6 +142,9 @@ NIGHTS := 1000
 
 simulate: setup
 	@$(VENV_PYTHON) -m tests.simulation --seeds $(SEEDS) --nights $(NIGHTS) --processes 2 $(ARGS)
+
+chaos: setup
+	@$(VENV_PYTHON) -m benchmarks.chaos $(ARGS)
 
 bench: $(BENCH_STAMP)
 	@$(BENCH_PYTHON) -m benchmarks $(ARGS)

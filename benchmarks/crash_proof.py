@@ -26,16 +26,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 from unittest import mock
 
-import requests
+from benchmarks.delivered import Delivered
+from benchmarks.processes import forked
+from benchmarks.sandbox_process import connect_to, reset, sandbox, truth
 
 ROWS = 60
 CONCURRENCY = 8
@@ -44,36 +47,19 @@ SENT_AGAIN_AT_MOST = 2 * CONCURRENCY + 200
 LEDGERS = ("task state", "SQLite", "Postgres", "sync")
 #: Ledgers that need the system's packages and the extra ``dev-mysql``.
 WITH_PACKAGES = ("MariaDB", "sync on MariaDB")
-#: The sandbox judges a lead in a moment at this speed, so the sensor's polls come in a moment too.
-SPEED = 3_000
 
 
 @dataclass
-class Tally:
-    """
-    What became of all cases with one ledger.
-
-    Rows with a match key are sent again while in doubt; rows without one never are, and end named as in doubt.
-    """
+class Tally(Delivered):
+    """What became of all cases with one ledger."""
 
     kills: int = 0
-    rows: int = 0
-    posts: int = 0
-    lost: int = 0
-    without_verdict: int = 0
-    sent_again: int = 0
-    sent_again_unkeyed: int = 0
-    extra_leads: int = 0
     worst_sent_again: int = 0
-    wrong_counts: int = 0
-    in_doubt: int = 0
-    problems: list[str] = field(default_factory=list)
 
     @property
     def goals_met(self) -> bool:
-        """Nothing lost, doubled or unaccounted for, and no more sent again than was in doubt."""
-        faults = self.lost + self.without_verdict + self.sent_again_unkeyed + self.extra_leads + self.wrong_counts
-        return not faults and not self.problems and self.worst_sent_again <= SENT_AGAIN_AT_MOST
+        """Everything delivered, and no more sent again than was in doubt."""
+        return self.is_delivered and self.worst_sent_again <= SENT_AGAIN_AT_MOST
 
 
 class FileStore:
@@ -266,10 +252,7 @@ class Case:
         :return: Whether it ended by itself, and how many edges it passed.
         """
         counted, tell = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(counted)
-            self._child(task, Edges(die_at), tell)
+        child = forked(partial(self._try, task, Edges(die_at), tell), self.folder / "error")
         os.close(tell)
         if die_after is not None:
             time.sleep(die_after)
@@ -282,17 +265,9 @@ class Case:
             raise RuntimeError(f"{task} failed by itself: {(self.folder / 'error').read_text()}")
         return os.WIFEXITED(status), int(passed or 0)
 
-    def _child(self, task: str, edges: Edges, tell: int) -> NoReturn:
-        try:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            self.run(task, edges)
-            os.write(tell, str(edges.passed).encode())
-            os._exit(0)
-        except BaseException as error:
-            (self.folder / "error").write_text(f"{type(error).__name__}: {error}")
-            os._exit(1)
+    def _try(self, task: str, edges: Edges, tell: int) -> None:
+        self.run(task, edges)
+        os.write(tell, str(edges.passed).encode())
 
 
 def _a_minute_ahead(now: Callable[[], float]) -> float:
@@ -300,64 +275,28 @@ def _a_minute_ahead(now: Callable[[], float]) -> float:
     return now() + 60
 
 
-@contextmanager
-def sandbox(folder: Path) -> Iterator[str]:
-    """Run a sandbox as a process of its own and return its address."""
-    port_file = folder / "port"
-    command = [sys.executable, "-m", "airflow_provider_leadsquared.sandbox", "--port", "0", "--speed", str(SPEED)]
-    process = subprocess.Popen([*command, "--port-file", str(port_file)], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while not port_file.exists() or not port_file.read_text().strip():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the sandbox did not start")
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def truth(url: str, what: str) -> list[dict[str, Any]]:
-    """Return one of the sandbox's lists, whole."""
-    items: list[dict[str, Any]] = []
-    after: int | None = 0
-    while after is not None:
-        page = requests.get(f"{url}/sandbox/{what}", params={"after": after, "limit": 10_000}, timeout=30).json()
-        items += page["items"]
-        after = page["next"]
-    return items
-
-
 def compare(case: Case, url: str, tally: Tally) -> None:
     """Add to the tally what the CRM received and stores, against what the tasks say."""
     captured, waited = case.output("capture"), case.output("wait")
-    sent = [post["lead"]["FirstName"] for post in truth(url, "posts")]
-    stored = [lead["values"]["FirstName"] for lead in truth(url, "leads")]
+    posts = truth(url, "posts")
+    sent = Counter(post["lead"]["FirstName"] for post in posts)
+    stored = Counter(lead["values"]["FirstName"] for lead in truth(url, "leads"))
     verdicts = {result["row"]: result["verdict"] for result in waited["results"]}
     set_aside = {row["row"]: row["verdict"] for row in captured.get("set_aside", ())}
-    again = again_unkeyed = 0
+    again = 0
     for row in range(ROWS):
         name, keyed = f"Row{row}", case.has_match_key(row)
-        repeats = max(sent.count(name) - 1, 0)
+        verdict = verdicts.get(row + 1) or set_aside.get(row + 1)
+        repeats = tally.add_row(is_keyed=keyed, posts=sent[name], leads=stored[name], verdict=verdict)
         again += repeats if keyed else 0
-        again_unkeyed += 0 if keyed else repeats
-        in_doubt = set_aside.get(row + 1) == "in_doubt" and not keyed
-        tally.in_doubt += in_doubt
-        tally.lost += name not in stored and not in_doubt
-        tally.extra_leads += max(stored.count(name) - 1, 0)
-        tally.without_verdict += verdicts.get(row + 1) not in ("created", "updated") and not in_doubt
-    tally.rows += ROWS
-    tally.posts += len(sent)
-    tally.sent_again += again
-    tally.sent_again_unkeyed += again_unkeyed
+    tally.posts += len(posts)
     tally.worst_sent_again = max(tally.worst_sent_again, again)
     tally.wrong_counts += captured["counts"]["read"] != ROWS or len(waited["results"]) + len(set_aside) != ROWS
 
 
 def kill_once(case: Case, url: str, tally: Tally, **kill: Any) -> int:
     """Run a case with one try killed; return how many edges its tasks pass when nobody kills them."""
-    requests.post(f"{url}/sandbox/reset", json={}, timeout=30)
+    reset(url)
     task_to_kill = kill.pop("task", None)
     edges = 0
     for task in ("capture", "wait"):
@@ -400,7 +339,7 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
         durations: dict[str, float] = {}
         edges: list[tuple[str, int]] = []
         whole = case()
-        requests.post(f"{url}/sandbox/reset", json={}, timeout=30)
+        reset(url)
         for task in ("capture", "wait"):
             started = time.monotonic()
             _, passed = whole.attempt(task)
@@ -419,20 +358,6 @@ def prove(ledger: str, kills: int, *, seed: int, report: Callable[[str], None]) 
             if tally.kills % 100 == 0:
                 report(f"{ledger}: {tally.kills} kills, at durable edges and random instants")
     return tally
-
-
-def connect_to(url: str) -> None:
-    """Point Airflow's default LeadSquared connection at a sandbox, by environment."""
-    settings = requests.get(f"{url}/sandbox/switches", timeout=30).json()
-    os.environ["AIRFLOW_CONN_LEADSQUARED_DEFAULT"] = json.dumps(
-        {
-            "conn_type": "leadsquared",
-            "host": url,
-            "login": settings["access_key"],
-            "password": settings["secret_key"],
-            "extra": {"async_api_key": settings["api_key"], "sandbox_speed": SPEED},
-        }
-    )
 
 
 def _connect_ledger(folder: Path, ledger: str, stack: ExitStack) -> None:

@@ -134,7 +134,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="durability-")))
         os.environ["AIRFLOW_HOME"] = str(folder)
-        from benchmarks.crash_proof import connect_to, sandbox
+        from benchmarks.sandbox_process import connect_to, sandbox
 
         url = stack.enter_context(sandbox(folder))
         connect_to(url)

@@ -158,7 +158,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nightly-sync-")))
         os.environ["AIRFLOW_HOME"] = str(folder)
-        from benchmarks.crash_proof import connect_to, sandbox
+        from benchmarks.sandbox_process import connect_to, sandbox
 
         connect_to(stack.enter_context(sandbox(folder)))
         os.environ["AIRFLOW_CONN_WAREHOUSE"] = json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")})

@@ -189,7 +189,7 @@ def main() -> int:
     are_met, table = True, []
     with tempfile.TemporaryDirectory(prefix="unchanged-") as home:
         os.environ["AIRFLOW_HOME"] = home
-        from benchmarks.crash_proof import connect_to, sandbox
+        from benchmarks.sandbox_process import connect_to, sandbox
 
         quiet_airflow()
         with sandbox(Path(home)) as url:

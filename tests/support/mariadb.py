@@ -22,14 +22,16 @@ class MariaDB:
     :param folder: Where its data and its socket go, which is made here and removed at the end. The path must be short:
         a socket's may have 107 characters.
     :param password: The password of its one user; no quotes in it.
+    :param is_durable: What was committed is there after the server was killed.
     """
 
     user = "root"
 
-    def __init__(self, folder: Path, password: str) -> None:
+    def __init__(self, folder: Path, password: str, *, is_durable: bool = False) -> None:
         self._folder = folder
         self.socket = folder / "mariadb.sock"
         self.password = password
+        self._is_durable = is_durable
 
     def __enter__(self) -> Self:
         """
@@ -40,12 +42,12 @@ class MariaDB:
         """
         install, server = _program("mariadb-install-db"), _program("mariadbd")
         deadline = time.monotonic() + TIMEOUT
-        self._processes = Processes(self._folder)
+        self.processes = Processes(self._folder)
         try:
             # At its start a server deletes the temporary files of others.
             own = self._folder / "tmp"
             own.mkdir()
-            environment = {**os.environ, "HOME": str(self._folder), "TMPDIR": str(own)}
+            self.environment = {**os.environ, "HOME": str(self._folder), "TMPDIR": str(own)}
             # It refuses to be root unless it is asked to; what is in the folder is then root's anyway.
             common = [
                 "--no-defaults",
@@ -53,17 +55,18 @@ class MariaDB:
                 *(["--user=root"] if os.geteuid() == 0 else []),
             ]
             options = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
-            self._processes.run("mariadb-install-db", [install, *common, *options], environment, deadline)
-            self._processes.start("mariadbd", [server, *common, *self._options()], environment)
-            self._processes.wait_until("mariadbd", self._is_ready, deadline)
+            self.processes.run("mariadb-install-db", [install, *common, *options], self.environment, deadline)
+            self.command = [server, *common, *self._options()]
+            self.process = self.processes.start("mariadbd", self.command, self.environment)
+            self.processes.wait_until("mariadbd", self.is_ready, deadline)
         except BaseException:
-            self._processes.stop()
+            self.processes.stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop it, and remove its folder."""
-        self._processes.stop()
+        self.processes.stop()
 
     def connect(self, database: str = "") -> Any:
         """Return a connection of mysqlclient, in autocommit."""
@@ -80,13 +83,13 @@ class MariaDB:
             "socket": self.socket,
             "pid-file": self._folder / "mariadb.pid",
             "init-file": first_statements,
-            # Data need not be safe when the machine stops.
-            "innodb-flush-log-at-trx-commit": 0,
+            "innodb-flush-log-at-trx-commit": int(self._is_durable),
             "innodb-buffer-pool-size": "32M",
         }
         return ["--skip-networking", "--skip-log-bin", *(f"--{name}={value}" for name, value in options.items())]
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Tell whether it can be used."""
         import MySQLdb
 
         with contextlib.suppress(MySQLdb.Error), contextlib.closing(self.connect()):
