@@ -62,6 +62,7 @@ class Server(Database):
     :param environment: Its environment.
     :param is_ready: Tells whether it can be used.
     :param process: Its main process, None if it does not run.
+    :param ending: The signal by which it is asked to end when all is done.
     """
 
     processes: Processes
@@ -70,10 +71,11 @@ class Server(Database):
     environment: dict[str, str]
     is_ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
+    ending: signal.Signals = signal.SIGTERM
 
     def start(self) -> None:
         """Start it; it takes a moment until it can be used."""
-        self.process = self.processes.start(self.name, self.command, self.environment, ending=signal.SIGQUIT)
+        self.process = self.processes.start(self.name, self.command, self.environment, ending=self.ending)
 
     def wait_until_ready(self) -> None:
         """Start it if need be, and wait."""
@@ -187,7 +189,9 @@ def postgres(home: Path, *, data: Path | None = None, settings: dict[str, str] |
             "password": password,
             "schema": "postgres",
         }
-        server = Server(connection, query, processes, "postgres", command, dict(os.environ), own.is_ready)
+        server = Server(
+            connection, query, processes, "postgres", command, dict(os.environ), own.is_ready, ending=own.ending
+        )
         server.wait_until_ready()
         yield server
     finally:

@@ -362,7 +362,7 @@ def double_a_customer(evidence: Evidence) -> None:
 
 def send_an_unkeyed_lead_twice(evidence: Evidence) -> None:
     assert not has_match_key(0)
-    evidence.posts += [post for post in evidence.posts if post["lead"]["FirstName"] == captured_name(1, 0)]
+    evidence.posts.append(next(post for post in evidence.posts if post["lead"]["FirstName"] == captured_name(1, 0)))
 
 
 def let_a_verdict_be_missing(evidence: Evidence) -> None:
