@@ -184,7 +184,7 @@ def _audit_captures(world: World, evidence: Evidence, audit: Audit) -> None:
         for n in range(world.captured):
             name, verdict = captured_name(night, n), verdicts.get(f"{night}-{n}")
             audit.add_row(is_keyed=has_match_key(n), posts=sent[name], leads=stored[name], verdict=verdict)
-            if verdict not in CONFIRMED:
+            if verdict not in CONFIRMED and (has_match_key(n) or verdict != "in_doubt"):
                 audit.note(f"lead {night}-{n}: {verdict}, received {sent[name]} times")
 
 

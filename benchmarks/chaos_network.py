@@ -61,8 +61,8 @@ class Disturbances:
 
 #: A call of LeadSquared has a timeout of 30 seconds, so some responses come after it. A statement has none.
 KINDS = {
-    "http": Disturbances((0.0, 0.06), 0.004, 0.05, 0.002, (5.0, 45.0), 0.05, up=(5.0, 40.0), down=(1.0, 35.0)),
-    "database": Disturbances((0.0, 0.01), 0.002, 0.02, 0.001, (1.0, 20.0), 0.01, up=(5.0, 40.0), down=(1.0, 25.0)),
+    "http": Disturbances((0.0, 0.06), 0.004, 0.05, 0.002, (5.0, 45.0), 0.05, up=(5.0, 60.0), down=(1.0, 35.0)),
+    "database": Disturbances((0.0, 0.01), 0.002, 0.02, 0.001, (1.0, 20.0), 0.01, up=(5.0, 60.0), down=(1.0, 20.0)),
 }
 
 

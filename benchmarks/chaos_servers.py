@@ -101,12 +101,12 @@ class Server(Database):
             return False
         leader = psutil.Process(self.process.pid)
         leader.suspend()  # so that it starts no other
-        family = [leader, *leader.children(recursive=True)]
-        for process in family:
+        family = leader.children(recursive=True)
+        for process in (*family, leader):  # itself last: others would see that it is gone, and end in order
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait(10)
-        psutil.wait_procs(family[1:], 10)
+        psutil.wait_procs(family, 10)
         return True
 
 

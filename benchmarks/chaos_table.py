@@ -20,8 +20,17 @@ KINDS = {
 
 @dataclass
 class Result:
-    """What one kind of chaos did, and what came of it."""
+    """
+    What one kind of chaos did, and what came of it.
 
+    :param size: Customers in the warehouse, and nights.
+    :param seed: Of all that was drawn.
+    :param date: The day on which it began.
+    """
+
+    size: tuple[int, int]
+    seed: int
+    date: str
     audit: Audit
     done: dict[str, int]
     tries: int
@@ -34,6 +43,9 @@ class Result:
 def table(results: dict[str, Result]) -> str:
     """Return the results side by side, in Markdown."""
     rows: list[tuple[str, Callable[[Result], int | str | None]]] = [
+        ("customers, nights", lambda one: f"{one.size[0]:,}, {one.size[1]}"),
+        ("seed", lambda one: one.seed),
+        ("run on", lambda one: one.date),
         ("database killed with all its processes", lambda one: one.done.get("kills")),
         ("disk filled to the last block", lambda one: one.done.get("fillings")),
         ("database server ended by the full disk", lambda one: one.done.get("deaths")),

@@ -151,7 +151,7 @@ def run_try(instance: Instance, world: World, outputs: list[Any], states: Mappin
 
 def end_of_try(instance: Instance, world: World, outputs: list[Any], states: Mapping[str, str]) -> Ended:
     """Run one try in this process, and return how it ended; see :func:`run_try`."""
-    from airflow.exceptions import AirflowFailException, AirflowSensorTimeout
+    from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
     from airflow_provider_leadsquared.exceptions import LeadSquaredError
 

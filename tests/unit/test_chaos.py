@@ -463,7 +463,9 @@ def test_the_audit_reads_the_ledger_with_plain_sql(tmp_path):
 
 
 def test_a_broken_promise_is_seen_in_the_table():
-    kept, broken = (Result(Audit(lost=lost), {"kills": 3}, 9, 2, 4, NOTHING, 60.0) for lost in (0, 1))
+    kept, broken = (
+        Result((10, 3), 1, "2026-01-01", Audit(lost=lost), {"kills": 3}, 9, 2, 4, NOTHING, 60.0) for lost in (0, 1)
+    )
     text = table({"postgres": kept, "mariadb": broken})
 
     assert "| promises | kept | **broken** |" in text
