@@ -259,8 +259,12 @@ async def _run(ways: Sequence[str], seed: int, notes: Path) -> None:
         own, target = map(int, ports.split(":"))
         networks[kind] = Network(target, KINDS[kind], random.Random(f"{seed} {number}"))
         await networks[kind].serve(own)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: [one.calm() for one in networks.values()])
+    is_calm = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, is_calm.set)
     while True:
+        if is_calm.is_set():
+            for network in networks.values():
+                network.calm()
         unfinished = notes.with_suffix(".tmp")
         unfinished.write_text(json.dumps({kind: dict(network.done) for kind, network in networks.items()}))
         unfinished.rename(notes)

@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +79,15 @@ async def _ask(port: int, text: bytes) -> bytes:
         writer.close()
 
 
-@pytest.mark.parametrize("what", ["split", "reorder", "hold"])
-def test_a_slow_network_changes_no_byte(what):
-    how = replace(Disturbances(delay=(0.0, 0.01), hold_seconds=(0.01, 0.02)), **{what: 1.0})
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("split", Disturbances((0.0, 0.01), split=1.0)),
+        ("reorder", Disturbances((0.0, 0.01), reorder=1.0)),
+        ("hold", Disturbances((0.0, 0.01), hold=1.0, hold_seconds=(0.01, 0.02))),
+    ],
+)
+def test_a_slow_network_changes_no_byte(what, how):
 
     async def act(port: int, network: Network, received: list[bytes]) -> None:
         texts = [f"connection {n} ".encode() * 5 for n in range(8)]
@@ -129,9 +134,18 @@ def test_four_responses_go_on_in_the_opposite_order():
     through(Disturbances(), act)
 
 
+def test_a_calm_network_disturbs_nothing():
+    async def act(port: int, network: Network, received: list[bytes]) -> None:
+        network.calm()
+        assert await _ask(port, b"a call") == b"a call"
+        assert set(network.done) == {"connections", "passed"}
+
+    through(Disturbances(cut=1.0, up=(0.0, 0.0)), act)
+
+
 def test_a_network_that_is_down_cuts_or_holds_all_and_comes_back():
     async def act(port: int, network: Network, received: list[bytes]) -> None:
-        outcomes = set()
+        outcomes: set[bytes] = set()
         while network.done["down"] < 6 or len(outcomes) < 2:
             try:
                 outcomes.add(await _ask(port, b"?"))
