@@ -27,6 +27,11 @@ _MYSQL_SESSION = (
     "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
+#: A server may be set to confirm commits that it forgets if it is killed. What is sent on the word of the ledger must
+#: not be forgotten; a stricter setting stays.
+_POSTGRES_SESSION = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit', true) = 'off'"
+)
 #: Where wrappers keep the driver's own connection: wrapt's, SQLAlchemy's and those of tracing libraries.
 _WRAPPED = ("__wrapped__", "driver_connection", "dbapi_connection", "_connection", "_conn")
 
@@ -81,9 +86,10 @@ def _prepare_psycopg(connection: Any) -> None:
     from psycopg.rows import tuple_row
 
     connection.rollback()  # the hook may have begun a transaction
+    connection.autocommit = True
     if connection.info.parameter_status("client_encoding") != "UTF8":
-        connection.autocommit = True
         connection.execute("SET client_encoding TO 'UTF8'")
+    connection.execute(_POSTGRES_SESSION)
     connection.autocommit = False
     connection.row_factory = tuple_row
     connection.cursor_factory = Cursor
@@ -91,10 +97,12 @@ def _prepare_psycopg(connection: Any) -> None:
 
 def _prepare_psycopg2(connection: Any) -> None:
     connection.rollback()
-    connection.autocommit = False
+    connection.autocommit = True
     connection.cursor_factory = None
     if connection.encoding != "UTF8":
         connection.set_client_encoding("UTF8")
+    _run_each(connection, (_POSTGRES_SESSION,))
+    connection.autocommit = False
 
 
 def _prepare_mysqlclient(connection: Any) -> None:

@@ -452,6 +452,24 @@ def test_a_database_that_is_away_is_unavailable_and_the_error_names_the_table(
         ledger_database.ledger().load()
 
 
+@pytest.mark.parametrize(("default", "used"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
+@pytest.mark.parametrize("ledger_database", ["psycopg3", "psycopg3_autocommit", "psycopg2"], indirect=True)
+def test_a_commit_is_durable_when_postgres_confirms_it(ledger_database: LedgerDatabase, default: str, used: str):
+    hook: Any = BaseHook.get_hook(CONN_ID)
+
+    def connect() -> Any:
+        connection = hook.get_conn()
+        connection.cursor().execute(f"SET SESSION synchronous_commit TO {default}")
+        connection.commit()
+        return connection
+
+    database = Database(connect, table=ledger_database.table)
+    with database.writing() as connection:
+        found = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+    database.close()
+    assert found == used
+
+
 def test_each_thread_may_use_the_ledger(ledger_database: LedgerDatabase):
     ledger = ledger_database.ledger()
     ledger.claim("try")
