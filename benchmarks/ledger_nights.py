@@ -190,7 +190,7 @@ def main() -> int:
     parser.add_argument("--databases", nargs="+", default=["SQLite", "Postgres"], help="SQLite, Postgres, or both")
     parser.add_argument("--write", action="store_true", help="write table and chart into docs/performance.md")
     options = parser.parse_args()
-    found = {}
+    found: dict[str, Any] = {}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledger-nights-")))
         os.environ["AIRFLOW_HOME"] = str(home)
@@ -199,7 +199,7 @@ def main() -> int:
         for database in options.databases:
             for is_pruned in (True, False):
                 name = f"{database}, {'pruned' if is_pruned else 'never pruned'}"
-                connect = _database_of(database, home / name, stack)
+                connect = _database_of(database, home / str(len(found)), stack)
                 found[name] = year(connect, options.rows, options.nights, statements, is_pruned=is_pruned)
     command = f"python -m benchmarks.ledger_nights --rows {options.rows} --nights {options.nights}"
     command += f" --databases {' '.join(options.databases)}"
