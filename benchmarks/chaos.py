@@ -43,7 +43,7 @@ from typing import Any
 
 import requests
 
-from benchmarks.chaos_audit import Audit, Evidence, audited, is_anybody_waiting, read_lines
+from benchmarks.chaos_audit import Audit, Evidence, audited, read_lines
 from benchmarks.chaos_bad_network import bad_network
 from benchmarks.chaos_disk import FullDisk, in_own_mounts, mount_memory
 from benchmarks.chaos_nights import Nights, Trouble
@@ -106,8 +106,7 @@ def run(kind: str, *, rows: int, nights: int, seed: int) -> Result:
         work = Nights(world, partial(print, f"{kind}:", file=sys.stderr, flush=True))
         work.run(range(1, nights + 1), trouble)
         trouble.end()
-        if is_anybody_waiting(read_lines(database.query), nights):
-            time.sleep(SETTLED_AFTER)
+        time.sleep(SETTLED_AFTER)
         work.run([nights + 1], None)
         evidence = Evidence(
             truth(url, "posts"),

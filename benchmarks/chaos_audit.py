@@ -91,11 +91,6 @@ def read_lines(query: Callable[[str], list[tuple[Any, ...]]]) -> list[Line]:
     return [(int(run_id.removeprefix("night-")), *rest) for run_id, *rest in found]
 
 
-def is_anybody_waiting(lines: list[Line], night: int) -> bool:
-    """Tell whether a row has to wait for the next night."""
-    return any(line[0] == night and line[4] == "waiting" for line in lines)
-
-
 def audited(world: World, evidence: Evidence) -> Audit:
     """Compare what was to be delivered with what was."""
     audit = Audit(posts=len(evidence.posts))
@@ -124,6 +119,9 @@ def _audit_syncs(world: World, evidence: Evidence, audit: Audit) -> None:
     verdicts = {(line[0], line[3]): line[4] for line in _least_said_last(evidence.lines) if line[1] == "sync"}
     nights = sorted(world.changed)
     ends = {night: evidence.begun.get(night + 1, float("inf")) for night in nights}
+    # By the last night nothing is in doubt any more.
+    late = [line for line in evidence.lines if line[:2] == (nights[-1], "sync") and line[4] == "waiting"]
+    audit.without_verdict += len(late)
     for customer in range(world.rows):
         values = [value for value, _ in received[customer]]
         older = sum(after < before for before, after in pairwise(values))
@@ -215,8 +213,7 @@ def _audit_instance(world: World, instance: Instance, evidence: Evidence, audit:
         mine = [line for line in mine if line[2] == instance.partition]
     states = Counter(line[4] for line in mine)
     counts = dict((instance.output or {}).get("counts") or {})
-    waiting = [line for line in evidence.lines if line[:2] == (instance.night - 1, task) and line[4] == "waiting"]
-    if not _is_right(world, instance, counts, states, {int(line[3]) for line in waiting}):
+    if not _is_right(world, instance, counts, states, len({line[3] for line in mine})):
         audit.wrong_counts += 1
         audit.note(f"{instance.name} counts {counts}, its lines are {dict(states)}")
     if (instance.state == "success") != (not states["in_doubt"]):
@@ -224,14 +221,13 @@ def _audit_instance(world: World, instance: Instance, evidence: Evidence, audit:
         audit.note(f"{instance.name} is {instance.state}, its lines are {dict(states)}, {instance.errors[-1:]}")
 
 
-def _is_right(
-    world: World, instance: Instance, counts: Mapping[str, int], states: Counter[str], late: set[int]
-) -> bool:
+def _is_right(world: World, instance: Instance, counts: Mapping[str, int], states: Counter[str], rows: int) -> bool:
     """Tell whether an instance's counts are those of what it was to deliver."""
     read, others = counts.get("read"), sum(count for state, count in counts.items() if state != "read")
     partition = range(instance.partition, world.rows if instance.task == "sync" else world.captured, PARTITIONS)
     if instance.task == "sync":
-        unchanged = len(set(partition) - world.changed[instance.night] - late)
+        # A row without a line is unchanged; whether that is right, its verdict shows.
+        unchanged = len(partition) - rows
         return read == others == len(partition) and counts.get("unchanged", 0) == unchanged
     if instance.task == "capture":
         return read == others == len(partition) and counts.get("in_doubt", 0) == states["in_doubt"]
