@@ -31,7 +31,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,14 +118,17 @@ class Trial:
     :param journal: SQLite's journal mode.
     :param chance: Draws disk states.
     :param samples: How many disk states to draw where there are many.
+    :param most_cuts: At how many moments the power is cut at most; of more, so many are drawn.
     """
 
-    def __init__(self, world: World, nights: Any, journal: str, chance: random.Random, samples: int) -> None:
+    def __init__(
+        self, world: World, nights: Any, journal: str, chance: random.Random, *, samples: int, most_cuts: int
+    ) -> None:
         from benchmarks.power_loss_nights import record
 
         self.tally = Tally()
         self._world, self._nights = world, nights
-        self._chance, self._samples = chance, samples
+        self._chance, self._samples, self._most_cuts = chance, samples, most_cuts
         self._folder = Path(tempfile.mkdtemp(dir=world.folder))
         ledger = self._new_ledger({})
         if journal != "delete":
@@ -144,7 +147,7 @@ class Trial:
         tally.submissions = kinds["sent"]
         self._read_contents()
         disk, done = Disk(take.files), 0
-        for cut in cuts(take):
+        for cut in self._chosen(list(cuts(take))):
             for event in take.events[done : cut.events]:
                 disk.happen(event)
             done = cut.events
@@ -153,6 +156,12 @@ class Trial:
                 tally.states += 1
                 self._try(cut, files)
         return tally
+
+    def _chosen(self, every: list[Cut]) -> list[Cut]:
+        """Return the cuts to try, in their order."""
+        if len(every) <= self._most_cuts:
+            return every
+        return sorted(self._chance.sample(every, self._most_cuts), key=lambda cut: cut.events)
 
     def _read_contents(self) -> None:
         """Note what each commit left, while there was power."""
@@ -230,7 +239,9 @@ class Trial:
         return folder / "ledger.db"
 
 
-def prove(kind: str, journal: str, *, synchronous: str | None, seed: int, samples: int, folder: Path) -> Tally:
+def prove(
+    kind: str, journal: str, *, synchronous: str | None, seed: int, samples: int, most_cuts: int, folder: Path
+) -> Tally:
     """
     Record one kind of tasks on one kind of journal, and cut the power at every edge.
 
@@ -239,6 +250,7 @@ def prove(kind: str, journal: str, *, synchronous: str | None, seed: int, sample
     :param synchronous: The setting to plant into the ledger's connections, None for the package's own.
     :param seed: Of the drawn disk states.
     :param samples: How many disk states to draw where there are many.
+    :param most_cuts: At how many moments the power is cut at most.
     :param folder: For files, best in memory.
     """
     from benchmarks.power_loss_nights import KINDS, World
@@ -246,7 +258,8 @@ def prove(kind: str, journal: str, *, synchronous: str | None, seed: int, sample
     with ExitStack() as stack:
         world = World(folder, synchronous, stack)
         nights = KINDS[kind](world)
-        return Trial(world, nights, journal, random.Random(f"{seed} {kind} {journal}"), samples).run()
+        chance = random.Random(f"{seed} {kind} {journal}")
+        return Trial(world, nights, journal, chance, samples=samples, most_cuts=most_cuts).run()
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -268,12 +281,30 @@ def table(tallies: dict[str, Tally]) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let nothing be written on the standard output: tasks log there, and they run thousands of times."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def main() -> int:
     """Prove, print, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="of the drawn disk states (default %(default)s)")
     parser.add_argument(
         "--samples", type=int, default=10, help="draws for a moment with more than 64 states (default %(default)s)"
+    )
+    parser.add_argument(
+        "--cuts", type=int, default=1_000_000, help="moments at which the power is cut, at most; drawn from all"
     )
     parser.add_argument("--synchronous", help="plant this setting of SQLite's into the ledger: OFF, NORMAL, FULL")
     parser.add_argument("--kind", choices=("capture", "sync"), action="append", help="only this; may be given again")
@@ -282,7 +313,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     started = time.monotonic()
     tallies: dict[str, Tally] = {}
-    with tempfile.TemporaryDirectory(prefix="power-loss-") as home:
+    with tempfile.TemporaryDirectory(prefix="power-loss-") as home, _quiet():
         os.environ["AIRFLOW_HOME"] = home
         from benchmarks.power_loss_recording import check
 
@@ -295,6 +326,7 @@ def main() -> int:
                     synchronous=options.synchronous,
                     seed=options.seed,
                     samples=options.samples,
+                    most_cuts=options.cuts,
                     folder=Path(tempfile.mkdtemp(dir=home)),
                 )
     print(table(tallies))

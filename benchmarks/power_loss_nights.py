@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import gc
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ CONCURRENCY = 4
 _WRITING = threading.RLock()
 #: Seconds until Airflow starts the next try.
 RETRY_DELAY = 300
+#: Seconds between two nights, by which LeadSquared's last retries are over.
+DAY = 86_400
 #: Sizes of groups, small so that few rows make many transactions: of intents, receipts, intents without a match key,
 #: verdicts.
 GROUPS = {"_GROUP_ROWS": 6, "_LEAST_GROUP_ROWS": 6, "_MOST_GROUP_ROWS": 6, "_RECEIPT_ROWS": 3}
@@ -219,7 +222,7 @@ class Sync:
 
     def run(self, step: int, outputs: Sequence[Any]) -> Any:
         """Run a try of a night's sync, or of its sensor."""
-        from tests.integration.sync.nights import MORNING, Night, customer, sync
+        from tests.integration.sync.nights import Night, customer, sync
         from tests.integration.tasks import wait_for
 
         night, is_sensor = divmod(step, 2)
@@ -232,7 +235,7 @@ class Sync:
         if is_sensor:
             return _handed_on(task, partial(wait_for, task, self._world.clock, outputs[-1]))
         if night:
-            self._world.clock.advance(MORNING)
+            self._world.clock.advance(DAY)
         arguments = {"ledger_conn_id": "ledger", "concurrency": CONCURRENCY}
         return _handed_on(task, partial(sync, task, self._warehouse, **arguments))
 
@@ -278,13 +281,15 @@ def record(world: World, nights: Any, path: Path) -> Take:
     """Run all steps on a ledger, and record what happens."""
     files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     recording = Recording(path.parent)
-    take = Take(files, recording.events)
+    take = Take(files)
     take.moments.append(world.sandbox._run(lambda: world.moment(0)))
     world.use_ledger(path)
-    with recording.running(), _noted(world, recording, take):
+    with _noted(world, recording, take), recording.running():
         for step in range(len(nights.steps)):
             recording.note("step", nights.steps[step], step)
             take.outputs.append(nights.run(step, take.outputs))
+        gc.collect()  # closes connections that nobody has any more
+        take.events = list(recording.events)
     return take
 
 

@@ -39,6 +39,9 @@ _SET_SYSTEM_CALL = CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p)
 _GET_SYSTEM_CALL = CFUNCTYPE(c_void_p, c_void_p, c_char_p)
 _OPEN_DIRECTORY = CFUNCTYPE(c_int, c_void_p, POINTER(c_int))
 
+#: All that SQLite has pointers to. It is never collected: a connection may be open until it is collected itself.
+_KEPT: list[Any] = []
+
 
 class _Methods(ctypes.Structure):
     """``sqlite3_io_methods``: what can be done with an open file."""
@@ -103,8 +106,6 @@ class Recording:
         self._folder = str(folder.resolve())
         self._library = _library()
         self._names: dict[int, str] = {}
-        #: All that SQLite has pointers to: it must not be collected.
-        self._kept: list[Any] = []
         self._methods: dict[int, Any] = {}
 
     def note(self, kind: str, name: str = "", at: int = 0) -> int:
@@ -124,7 +125,7 @@ class Recording:
         ours.zName, ours.pNext = b"recording", None
         ours.xOpen = self._pointer(_OPEN(self._opening(original)))
         ours.xDelete = self._pointer(_DELETE(self._deleting(original)))
-        self._kept += [ours, original]
+        _KEPT.extend([ours, original])
         with self._directories(original):
             self._library.sqlite3_vfs_register(ctypes.byref(ours), 1)
             try:
@@ -213,6 +214,7 @@ class Recording:
             ours.xClose, ours.xWrite = self._pointer(_CLOSE(on_close)), self._pointer(_WRITE(on_write))
             ours.xTruncate, ours.xSync = self._pointer(_TRUNCATE(on_truncate)), self._pointer(_SYNC(on_sync))
             self._methods[address] = ours
+            _KEPT.append(ours)
         return ctypes.pointer(self._methods[address])
 
     def _noted(self, event: Event, code: int) -> int:
@@ -229,7 +231,7 @@ class Recording:
         return found.name if str(found.parent) == self._folder else None
 
     def _pointer(self, function: Any) -> int | None:
-        self._kept.append(function)
+        _KEPT.append(function)
         return ctypes.cast(function, c_void_p).value
 
 
