@@ -61,6 +61,19 @@ class Tally:
 
 
 @dataclass
+class Begin:
+    """
+    How things are before a recording.
+
+    :param files: The ledger's.
+    :param moment: LeadSquared, and the time.
+    """
+
+    files: Files
+    moment: Moment
+
+
+@dataclass
 class Cut:
     """
     The power is cut when so many events have been.
@@ -115,14 +128,14 @@ class Trial:
 
     :param world: Where tasks run.
     :param nights: The tasks.
-    :param journal: SQLite's journal mode.
+    :param begin: How things are before.
     :param chance: Draws disk states.
     :param samples: How many disk states to draw where there are many.
     :param most_cuts: At how many moments the power is cut at most; of more, so many are drawn.
     """
 
     def __init__(
-        self, world: World, nights: Any, journal: str, chance: random.Random, *, samples: int, most_cuts: int
+        self, world: World, nights: Any, begin: Begin, chance: random.Random, *, samples: int, most_cuts: int
     ) -> None:
         from benchmarks.power_loss_nights import record
 
@@ -130,12 +143,7 @@ class Trial:
         self._world, self._nights = world, nights
         self._chance, self._samples, self._most_cuts = chance, samples, most_cuts
         self._folder = Path(tempfile.mkdtemp(dir=world.folder))
-        ledger = self._new_ledger({})
-        if journal != "delete":
-            with closing(sqlite3.connect(ledger)) as connection:
-                connection.execute(f"PRAGMA journal_mode = {journal}")
-                connection.execute("CREATE TABLE other (value)")  # an empty file has no mode
-        self._take = record(world, nights, ledger)
+        self._take = record(world, nights, self._new_ledger(begin.files), begin.moment)
         self._contents = [self._survived(self._take.files)]
         self._replayed: set[tuple[Any, ...]] = set()
 
@@ -156,6 +164,18 @@ class Trial:
                 tally.states += 1
                 self._try(cut, files)
         return tally
+
+    def killed_half_way(self) -> Begin:
+        """Return how things are if the first task's process is killed while it sends, and nothing else happens."""
+        take, disk = self._take, Disk(self._take.files)
+        half = len([event for event in take.events[: self._end_of_first()] if event.kind == "sent"]) // 2
+        cut = next(cut for cut in cuts(take) if len(cut.sent) > half and cut.under_way)
+        for event in take.events[: cut.events]:
+            disk.happen(event)
+        return Begin(disk.now, cut.moment)
+
+    def _end_of_first(self) -> int:
+        return next(number for number, event in enumerate(self._take.events) if event.kind == "step" and event.at == 1)
 
     def _chosen(self, every: list[Cut]) -> list[Cut]:
         """Return the cuts to try, in their order."""
@@ -241,7 +261,7 @@ class Trial:
 
 def prove(
     kind: str, journal: str, *, synchronous: str | None, seed: int, samples: int, most_cuts: int, folder: Path
-) -> Tally:
+) -> dict[str, Tally]:
     """
     Record one kind of tasks on one kind of journal, and cut the power at every edge.
 
@@ -252,6 +272,7 @@ def prove(
     :param samples: How many disk states to draw where there are many.
     :param most_cuts: At how many moments the power is cut at most.
     :param folder: For files, best in memory.
+    :return: What was found, of the first try and of a second one, after a first that was killed half-way.
     """
     from benchmarks.power_loss_nights import KINDS, World
 
@@ -259,23 +280,37 @@ def prove(
         world = World(folder, synchronous, stack)
         nights = KINDS[kind](world)
         chance = random.Random(f"{seed} {kind} {journal}")
-        return Trial(world, nights, journal, chance, samples=samples, most_cuts=most_cuts).run()
+        sizes = {"samples": samples, "most_cuts": most_cuts}
+        first = Trial(world, nights, Begin(_empty(journal, folder), world.moment_now()), chance, **sizes)
+        second = Trial(world, nights, first.killed_half_way(), chance, **sizes)
+        return {f"{kind}, {journal}": first.run(), f"{kind}, {journal}, second try": second.run()}
+
+
+def _empty(journal: str, folder: Path) -> Files:
+    """Return the files of a database before its first use: none, or one that somebody has put into another mode."""
+    if journal == "delete":
+        return {}
+    path = folder / "empty.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute("CREATE TABLE other (value)")  # an empty file has no mode
+    return {"ledger.db": path.read_bytes()}
 
 
 def table(tallies: dict[str, Tally]) -> str:
-    """Write the tallies side by side."""
-    rows = {
-        "syncs of a file or the directory": "syncs",
+    """Write the tallies below each other."""
+    columns = {
         "commits": "commits",
-        "submissions": "submissions",
-        "moments at which the power is cut": "points",
-        "disk states, all different": "states",
-        "next tries run to their end": "replays",
+        "syncs": "syncs",
+        "POSTs": "submissions",
+        "cuts": "points",
+        "disk states": "states",
+        "tries after": "replays",
     }
-    lines = [f"{'':34}" + "".join(f"{name:>17}" for name in tallies)]
-    for label, attribute in rows.items():
-        lines.append(f"{label:34}" + "".join(f"{getattr(tally, attribute):>17,}" for tally in tallies.values()))
-    lines.append(f"{'findings':34}" + "".join(f"{tally.findings.total():>17,}" for tally in tallies.values()))
+    lines = [f"{'':27}" + "".join(f"{label:>13}" for label in columns) + f"{'findings':>13}"]
+    for name, tally in tallies.items():
+        figures = [getattr(tally, attribute) for attribute in columns.values()]
+        lines.append(f"{name:27}" + "".join(f"{figure:>13,}" for figure in [*figures, tally.findings.total()]))
     for name, tally in tallies.items():
         lines += [f"  {name}: {count:,} × {what}" for what, count in tally.findings.most_common()]
     return "\n".join(lines)
@@ -320,7 +355,7 @@ def main() -> int:
         check(Path(home))
         for kind in options.kind or ("capture", "sync"):
             for journal in options.journal or JOURNALS:
-                tallies[f"{kind}, {journal}"] = prove(
+                tallies |= prove(
                     kind,
                     journal,
                     synchronous=options.synchronous,

@@ -164,7 +164,9 @@ class Loss:
             if line.state in _FINAL and found[line.key].state != line.state:
                 yield "a verdict has changed"
         for line in self.end.lines:
-            if line.state in ("open", "unsent") or (line.state == "in_doubt" and self.nights.has_match_key(line.row_key)):
+            if line.state in ("open", "unsent") or (
+                line.state == "in_doubt" and self.nights.has_match_key(line.row_key)
+            ):
                 yield f"a row stays {line.state}"
 
     def _crm(self) -> Iterator[str]:

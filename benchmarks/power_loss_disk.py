@@ -112,9 +112,7 @@ class Disk:
 
     def __init__(self, files: Files | None = None) -> None:
         #: For each name, what it has stood for since the directory was last synced: the durable file first.
-        self._names: dict[str, list[_File | None]] = {
-            name: [_File(content)] for name, content in (files or {}).items()
-        }
+        self._names: dict[str, list[_File | None]] = {name: [_File(content)] for name, content in (files or {}).items()}
         self._done = 0
 
     def happen(self, event: Event) -> None:

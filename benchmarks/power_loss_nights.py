@@ -127,6 +127,10 @@ class World:
         """Return LeadSquared and the time as they are. Called where nothing else touches the account."""
         return Moment(events, self._copied(vars(self._account)), self.clock.now)
 
+    def moment_now(self) -> Moment:
+        """Return LeadSquared and the time as they are before anything happens."""
+        return self.sandbox._run(lambda: self.moment(0))
+
     def restore(self, moment: Moment) -> None:
         """Let LeadSquared and the time be as they were."""
 
@@ -186,7 +190,7 @@ class Capture:
         return str(lead["FirstName"]).removeprefix("Row")
 
     def has_match_key(self, row_key: str) -> bool:
-        """Every fifth has none."""
+        """Say no of every fifth."""
         return int(row_key) % 5 != 0
 
     def wanted(self) -> dict[str, Any]:
@@ -244,7 +248,7 @@ class Sync:
         return str(lead["EmailAddress"]).removeprefix("customer").partition("@")[0]
 
     def has_match_key(self, row_key: str) -> bool:
-        """A sync takes no rows without."""
+        """Say yes: a sync takes no other rows."""
         return True
 
     def wanted(self) -> dict[str, Any]:
@@ -277,12 +281,14 @@ def _handed_on(task: Any, act: Callable[[], Any]) -> Any:
         return task.pushed
 
 
-def record(world: World, nights: Any, path: Path) -> Take:
-    """Run all steps on a ledger, and record what happens."""
+def record(world: World, nights: Any, path: Path, begin: Moment) -> Take:
+    """Run all steps on a ledger, and record what happens, when LeadSquared and the time are as they were then."""
     files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     recording = Recording(path.parent)
     take = Take(files)
-    take.moments.append(world.sandbox._run(lambda: world.moment(0)))
+    world.restore(begin)
+    world.clock.advance(RETRY_DELAY)
+    take.moments.append(world.moment_now())
     world.use_ledger(path)
     with _noted(world, recording, take), recording.running():
         for step in range(len(nights.steps)):

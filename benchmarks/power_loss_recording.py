@@ -6,9 +6,8 @@ Python's ``sqlite3`` uses, by a copy in which opening, writing, cutting, syncing
 SQLite's own functions have done them. Nothing else changes: locks, shared memory and reading are SQLite's own. That a
 directory is synced shows in the system calls of SQLite's Unix VFS, of which one opens a directory for that alone.
 
-It needs a Python whose ``sqlite3`` module is linked with a library of its own, such as those of Debian, Fedora, Docker's
-images, python.org, Homebrew and pyenv; a Python with SQLite built in without its symbols (python-build-standalone, which
-``uv`` installs) hides it, and Windows has no such system calls: :class:`NotRecordableError`.
+It needs a Python whose ``sqlite3`` module finds its library by name (Debian's and pyenv's do). A Python with SQLite
+built in may hide it, and Windows has no such system calls: :class:`NotRecordableError`.
 """
 
 from __future__ import annotations

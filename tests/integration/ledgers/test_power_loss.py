@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import random
 import sqlite3
 import time
@@ -9,7 +10,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import _ctypes
 import pytest
 
 from airflow_provider_leadsquared.delivery.entry import Entry

@@ -107,7 +107,7 @@ def _careless(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def test_sqlite_syncs_the_end_of_a_commit_too(sqlite):
-    """That is the deletion of the journal: at the default setting a power loss may bring it back, and undo the commit."""
+    """At the default setting a power loss may bring the journal back, and undo the commit."""
     ledger = sqlite.open(connect=lambda: _careless(sqlite.connect()))
     with ledger.writing() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
