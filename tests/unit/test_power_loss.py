@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.power_loss_audit import Content, Crm, Line, Loss
-from benchmarks.power_loss_disk import SECTOR, Disk, Event, Files
+from benchmarks.power_loss.audit import Content, Crm, Line, Loss
+from benchmarks.power_loss.disk import SECTOR, Disk, Event, Files
 
 A, B = b"a" * SECTOR, b"b" * SECTOR
 WRITTEN = Event("write", "f", 0, b"new")

@@ -18,9 +18,9 @@ from airflow_provider_leadsquared.ledgers import drivers
 from airflow_provider_leadsquared.ledgers.database import Database
 from airflow_provider_leadsquared.ledgers.runs import RunOfTask
 from airflow_provider_leadsquared.ledgers.sql import SqlLedger
-from benchmarks.power_loss_audit import content_of
-from benchmarks.power_loss_disk import Disk
-from benchmarks.power_loss_recording import NotRecordableError, Recording, check
+from benchmarks.power_loss.audit import content_of
+from benchmarks.power_loss.disk import Disk
+from benchmarks.power_loss.recording import NotRecordableError, Recording, check
 
 WRITES = 3
 

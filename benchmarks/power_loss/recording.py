@@ -21,7 +21,7 @@ from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any
 
-from benchmarks.power_loss_disk import Event
+from benchmarks.power_loss.disk import Event
 
 _OK, _ERROR = 0, 1
 #: Flags of SQLite's for opening a database, its journal and its write-ahead log.

@@ -1,50 +1,23 @@
-"""
-Cut the power at every durable edge of tasks whose ledger is in SQLite, and see what survives.
-
-A capture and two nights of a sync run against a sandbox, with their sensors, while all that SQLite does to the files of
-the ledger is recorded. From that, the states are made that the disk may be in if the power fails before or after each
-sync, commit, submission, response and verdict: what was synced, and any part of what was not. In each state
-
-1. the database must open, be whole, and hold what the last commit that had returned left, or the one under way;
-2. each row that was sent must have its intent there.
-
-Then the next try of the task, and all tasks after it, run to their end, once for each content that was found together
-with what LeadSquared had received by then (what was on its way may have arrived or not); the sandbox's own record is
-compared with the ledger.
-
-    python -m benchmarks.power_loss
-
-prints what was found, and exits with 1 if that was anything. ``--synchronous OFF`` plants a setting that loses data:
-then it must find something.
-"""
+"""One recorded run, the states that a power loss may leave at each of its moments, and what comes of them."""
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import random
 import shutil
-import sqlite3
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.power_loss_disk import Disk, Event, Files
-
-if TYPE_CHECKING:
-    from benchmarks.power_loss_audit import Content
-    from benchmarks.power_loss_nights import Moment, Take, World
+from benchmarks.power_loss.audit import Content, Crm, Loss, content_of, lead_in, without_intent
+from benchmarks.power_loss.disk import Disk, Event, Files
+from benchmarks.power_loss.nights import Nights
+from benchmarks.power_loss.world import RETRY_DELAY, Moment, Take, World, record
 
 #: Kinds of events before and after which the power is cut.
 EDGES = {"sync", "sync directory", "committed", "sent", "received", "answered", "time", "step"}
-JOURNALS = ("delete", "wal")
 
 
 @dataclass
@@ -135,10 +108,8 @@ class Trial:
     """
 
     def __init__(
-        self, world: World, nights: Any, begin: Begin, chance: random.Random, *, samples: int, most_cuts: int
+        self, world: World, nights: Nights, begin: Begin, chance: random.Random, *, samples: int, most_cuts: int
     ) -> None:
-        from benchmarks.power_loss_nights import record
-
         self.tally = Tally()
         self._world, self._nights = world, nights
         self._chance, self._samples, self._most_cuts = chance, samples, most_cuts
@@ -192,8 +163,6 @@ class Trial:
                 self._contents.append(self._survived(disk.now))
 
     def _try(self, cut: Cut, files: Files) -> None:
-        from benchmarks.power_loss_audit import without_intent
-
         survived = self._survived(files)
         allowed = [content.digest for content in self._contents[cut.returned : cut.returned + 2]]
         if survived.problem:
@@ -212,9 +181,6 @@ class Trial:
 
     def _replay(self, cut: Cut, files: Files, survived: Content, arrived: tuple[int, ...]) -> None:
         """Run the next try, and the tasks after it, and compare what LeadSquared has with the ledger."""
-        from benchmarks.power_loss_audit import Crm, Loss, content_of
-        from benchmarks.power_loss_nights import RETRY_DELAY
-
         self.tally.replays += 1
         world, ledger = self._world, self._new_ledger(files)
         world.use_ledger(ledger)
@@ -239,13 +205,9 @@ class Trial:
         self.tally.findings[what] += 1
 
     def _lead(self, number: int) -> dict[str, Any]:
-        from benchmarks.power_loss_audit import lead_in
-
         return lead_in(self._take.sent[number].body)
 
     def _survived(self, files: Files) -> Content:
-        from benchmarks.power_loss_audit import content_of
-
         ledger = self._new_ledger(files)
         content = content_of(ledger)
         shutil.rmtree(ledger.parent)
@@ -257,117 +219,3 @@ class Trial:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         return folder / "ledger.db"
-
-
-def prove(
-    kind: str, journal: str, *, synchronous: str | None, seed: int, samples: int, most_cuts: int, folder: Path
-) -> dict[str, Tally]:
-    """
-    Record one kind of tasks on one kind of journal, and cut the power at every edge.
-
-    :param kind: ``capture`` or ``sync``.
-    :param journal: One of :data:`JOURNALS`.
-    :param synchronous: The setting to plant into the ledger's connections, None for the package's own.
-    :param seed: Of the drawn disk states.
-    :param samples: How many disk states to draw where there are many.
-    :param most_cuts: At how many moments the power is cut at most.
-    :param folder: For files, best in memory.
-    :return: What was found, of the first try and of a second one, after a first that was killed half-way.
-    """
-    from benchmarks.power_loss_nights import KINDS, World
-
-    with ExitStack() as stack:
-        world = World(folder, synchronous, stack)
-        nights = KINDS[kind](world)
-        chance = random.Random(f"{seed} {kind} {journal}")
-        sizes = {"samples": samples, "most_cuts": most_cuts}
-        first = Trial(world, nights, Begin(_empty(journal, folder), world.moment_now()), chance, **sizes)
-        second = Trial(world, nights, first.killed_half_way(), chance, **sizes)
-        return {f"{kind}, {journal}": first.run(), f"{kind}, {journal}, second try": second.run()}
-
-
-def _empty(journal: str, folder: Path) -> Files:
-    """Return the files of a database before its first use: none, or one that somebody has put into another mode."""
-    if journal == "delete":
-        return {}
-    path = folder / "empty.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA journal_mode = {journal}")
-        connection.execute("CREATE TABLE other (value)")  # an empty file has no mode
-    return {"ledger.db": path.read_bytes()}
-
-
-def table(tallies: dict[str, Tally]) -> str:
-    """Write the tallies below each other."""
-    columns = {
-        "commits": "commits",
-        "syncs": "syncs",
-        "POSTs": "submissions",
-        "cuts": "points",
-        "disk states": "states",
-        "tries after": "replays",
-    }
-    lines = [f"{'':27}" + "".join(f"{label:>13}" for label in columns) + f"{'findings':>13}"]
-    for name, tally in tallies.items():
-        figures = [getattr(tally, attribute) for attribute in columns.values()]
-        lines.append(f"{name:27}" + "".join(f"{figure:>13,}" for figure in [*figures, tally.findings.total()]))
-    for name, tally in tallies.items():
-        lines += [f"  {name}: {count:,} × {what}" for what, count in tally.findings.most_common()]
-    return "\n".join(lines)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let nothing be written on the standard output: tasks log there, and they run thousands of times."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def main() -> int:
-    """Prove, print, judge."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1, help="of the drawn disk states (default %(default)s)")
-    parser.add_argument(
-        "--samples", type=int, default=10, help="draws for a moment with more than 64 states (default %(default)s)"
-    )
-    parser.add_argument(
-        "--cuts", type=int, default=1_000_000, help="moments at which the power is cut, at most; drawn from all"
-    )
-    parser.add_argument("--synchronous", help="plant this setting of SQLite's into the ledger: OFF, NORMAL, FULL")
-    parser.add_argument("--kind", choices=("capture", "sync"), action="append", help="only this; may be given again")
-    parser.add_argument("--journal", choices=JOURNALS, action="append", help="only this; may be given again")
-    options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    started = time.monotonic()
-    tallies: dict[str, Tally] = {}
-    with tempfile.TemporaryDirectory(prefix="power-loss-") as home, _quiet():
-        os.environ["AIRFLOW_HOME"] = home
-        from benchmarks.power_loss_recording import check
-
-        check(Path(home))
-        for kind in options.kind or ("capture", "sync"):
-            for journal in options.journal or JOURNALS:
-                tallies |= prove(
-                    kind,
-                    journal,
-                    synchronous=options.synchronous,
-                    seed=options.seed,
-                    samples=options.samples,
-                    most_cuts=options.cuts,
-                    folder=Path(tempfile.mkdtemp(dir=home)),
-                )
-    print(table(tallies))
-    print(f"\nSeed {options.seed}; SQLite {sqlite3.sqlite_version}. {time.monotonic() - started:,.0f} s")
-    return int(any(tally.findings for tally in tallies.values()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
