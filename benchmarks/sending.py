@@ -12,8 +12,9 @@ stand those of ``sending_others.py``, as far as they are installed; of the slow 
 The first exits with 1 if a goal is missed: the hook's submit_many 90 %, a capture without ledger 60 %, with SQLite
 50 %, with Postgres 40 % of bare aiohttp's leads per CPU-second. The second lets the server respond after so many
 milliseconds and asks whether anything keeps calls from being under way: it exits with 1 if a capture sends less than
-95 % of concurrency / latency, with 16 and 64 calls at a time; each submits 60 leads for each call at a time, others 20.
-Bare aiohttp beside them shows what the machine can do. ``--write`` writes the table into ``docs/performance.md``.
+95 % of concurrency / latency, with 16 and 64 calls at a time. Each submits leads for 9 seconds, others for 3: to begin
+takes a tenth of a second. Bare aiohttp beside them shows what the machine can do. ``--write`` writes the table into
+``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 GOALS = {"submit_many": 0.9, "capture": 0.6, "capture, SQLite": 0.5, "capture, Postgres": 0.4}
 #: Least share of concurrency / latency.
 PACE_GOAL = 0.95
-#: Calls at a time, and leads for each of them, where latency is measured; of others fewer.
-CONCURRENCIES, LEADS_A_CALL, LEADS_A_CALL_OF_OTHERS = (16, 64), 60, 20
+#: Calls at a time, and seconds of each measurement, where latency is measured; of others fewer.
+CONCURRENCIES, SECONDS, SECONDS_OF_OTHERS = (16, 64), 9.0, 3.0
 #: How many times more leads the others send that are fast than those that are slow.
 _SLOW = {"requests.Session": 4, "32 threads": 4, "requests.post": 4, "httpx": 2, "HttpOperator": 10}
 
@@ -262,7 +263,7 @@ def measure_pace(all_ways: dict[str, Way], latency: float, rounds: int) -> list[
     """Measure leads a second against a server that takes some seconds; return a row for each way and concurrency."""
     plan = []
     for name, way in all_ways.items():
-        each = LEADS_A_CALL if name in GOALS or name == BARE else LEADS_A_CALL_OF_OTHERS
+        each = int((SECONDS if name in GOALS or name == BARE else SECONDS_OF_OTHERS) / latency)
         plan += [(name, way, calls, leads_of(each * calls)) for calls in ([way.calls] if way.calls else CONCURRENCIES)]
     for _, way, calls, leads in plan:
         way.prepare(leads[:calls], calls)()  # warms up both sides
