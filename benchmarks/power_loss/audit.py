@@ -54,9 +54,9 @@ def content_of(path: Path) -> Content:
     """Open a database as any program would, after what SQLite does to bring it in order, and read all of it."""
     try:
         with closing(sqlite3.connect(path)) as connection:
-            found = [line for (line,) in connection.execute("PRAGMA integrity_check")]
-            if found != ["ok"]:
-                return Content(problem=f"integrity_check: {found[0]}")
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                return Content(problem=found.splitlines()[0])
             schema = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
             digest = hashlib.blake2b(repr(schema).encode(), digest_size=16)
             for kind, name, _ in schema:

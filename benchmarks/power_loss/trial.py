@@ -17,7 +17,7 @@ from benchmarks.power_loss.nights import Nights
 from benchmarks.power_loss.world import RETRY_DELAY, Moment, Take, World, record
 
 #: Kinds of events before and after which the power is cut.
-EDGES = {"sync", "sync directory", "committed", "sent", "received", "answered", "time", "step"}
+EDGES = {"sync", "sync directory", "committed", "sent", "received", "answered", "time", "step", "end"}
 
 
 @dataclass
@@ -74,12 +74,14 @@ def cuts(take: Take) -> Iterator[Cut]:
     received: set[int] = set()
     moments = iter(take.moments)
     moment, following = next(moments), next(moments, None)
-    for number, event in enumerate(take.events):
-        before = _is_edge(event) or (number > 0 and _is_edge(take.events[number - 1]))
+    end = Event("end")
+    before = end
+    for number, event in enumerate([*take.events, end]):
         while following is not None and following.events <= number:
             moment, following = following, next(moments, None)
-        if before:
+        if {event.kind, before.kind} & EDGES:
             yield Cut(number, step, returned, list(sent), [one for one in sent if one not in received], moment)
+        before = event
         match event.kind:
             case "step":
                 step = event.at
@@ -89,10 +91,6 @@ def cuts(take: Take) -> Iterator[Cut]:
                 sent.append(event.at)
             case "received":
                 received.add(event.at)
-
-
-def _is_edge(event: Event) -> bool:
-    return event.kind in EDGES
 
 
 class Trial:
@@ -166,7 +164,7 @@ class Trial:
         survived = self._survived(files)
         allowed = [content.digest for content in self._contents[cut.returned : cut.returned + 2]]
         if survived.problem:
-            self._find(f"the database is damaged: {survived.problem}")
+            self._find("the database does not open, or is damaged")
             return
         if survived.digest not in allowed:
             self._find("the database is not what a commit left: something that had returned is gone")
