@@ -40,6 +40,8 @@ NOT_CONCERNED = (
     "nul-*",
     "numbers-*",
     "outputs-*",
+    "page-*",
+    "plugin-*",
     "own-ledger-*",
     "parse-*",
     "policies-*",

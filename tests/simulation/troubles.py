@@ -39,7 +39,10 @@ class Troubles:
         for facts in (*self._active("call", worker.timeline.now), *self._active("queue", worker.timeline.now)):
             if worker.rng.random() >= facts["share"]:
                 continue
-            drawn = _trouble(facts["what"], endpoint.name, worker.rng)
+            form = facts.get("form")
+            # One that is steady does the same to each call.
+            rng = worker.rng if form is None else random.Random(form)  # noqa: S311 - draws a simulation
+            drawn = _trouble(facts["what"], endpoint.name, rng)
             if trouble is None or drawn is None:
                 trouble = trouble or drawn
             else:
