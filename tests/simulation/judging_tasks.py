@@ -71,11 +71,16 @@ class TaskJudge:
         simulation = self._simulation
         if not worker.shown or worker in simulation.ledger.refused or "ledger" in simulation.plan.parts:
             return
-        asked = ", ".join("?" * len(worker.shown))
-        sql = f"SELECT request_id FROM leadsquared_ledger WHERE state = 'open' AND LOWER(request_id) IN ({asked})"
-        left = (
-            simulation.ledger.query(sql, *(one.lower() for one in worker.shown)) if simulation.ledger.exists() else []
-        )
+        # Another task may have got the RequestId as its own, and has another ledger.
+        repeated = {
+            str(one.id_shown)
+            for one in simulation.wire.sent
+            if one.request is not None and one.id_shown not in (None, one.request.id_as_sent)
+        }
+        asked = [one.lower() for one in worker.shown if one not in repeated]
+        places = ", ".join("?" * len(asked))
+        sql = f"SELECT request_id FROM leadsquared_ledger WHERE state = 'open' AND LOWER(request_id) IN ({places})"
+        left = simulation.ledger.query(sql, *asked) if simulation.ledger.exists() else []
         if left:
             self._fail(f"A2 {worker.name} was shown the verdict of {left[0][0]}, and it is still open")
         if not simulation.auditor.is_pruned and simulation.auditor.ledger_lost_at < worker.begun_at:
@@ -117,7 +122,10 @@ class TaskJudge:
     def _can_see_repeated_id(self, sent: Sent) -> bool:
         """Tell whether a task can know that the RequestId which it got was another row's, if it was."""
         owner = self._owner_of_id(sent)
-        return owner is None or store_of(self._simulation, sent.worker) == "sql" or _task(owner) == _task(sent)
+        if owner is None:
+            return True
+        are_in_tables = all(store_of(self._simulation, one.worker) == "sql" for one in (sent, owner))
+        return owner.answered_at < sent.answered_at and (are_in_tables or _task(owner) == _task(sent))
 
     def _owner_of_id(self, sent: Sent) -> Sent | None:
         """Return the sending whose RequestId another one got as its own."""
@@ -146,6 +154,8 @@ class TaskJudge:
                 continue
             if sent.at > instance.given_at:
                 continue  # the task was cleared later, and has another sensor behind it
+            if sent.at < self._started_over_at(run):
+                continue  # it was to send all again, and asks no more for what it had sent
             closes = any(
                 one.kind == "run" and one.facts["run"] == run and one.facts["close_after"] for one in simulation.events
             )
@@ -154,6 +164,15 @@ class TaskJudge:
             if sent.request.state is not Real.SUCCEEDED and not self._was_sent_again(sent, run):
                 self._fail(f"A7 {instance.run}'s sensor is green, but {sent.request.id} is {sent.request.state.value}")
 
+    def _started_over_at(self, run: str) -> float:
+        """Return when a capture was cleared that sends all again then."""
+        simulation = self._simulation
+        is_resent = any(
+            event.kind == "capture" and event.facts["run"] == run and event.facts["on_clear"] == "resend"
+            for event in simulation.events
+        )
+        return max((one.cleared_at for one in simulation.instances if one.run == run and is_resent), default=0.0)
+
     def _check_own_ids(self, instance: TaskInstance) -> None:
         """Demand that behind green captures no green sensor took one request's verdict for two rows'."""
         tasks = [one for one in self._simulation.instances if one.run == instance.run and one.task == "send"]
@@ -161,8 +180,11 @@ class TaskJudge:
             return
         for sent in (one for task in tasks for one in sendings(self._simulation, task)):
             owner = self._owner_of_id(sent)
-            is_of_run = owner is not None and _task(owner)[:1] == _task(sent)[:1]
-            if is_of_run and not sent.worker.is_given_up and not self._was_sent_again(sent, instance.run):
+            if owner is None or _task(owner)[:1] != _task(sent)[:1]:
+                continue
+            # Within an instance, who comes first with a RequestId has it.
+            is_second = _task(owner) != _task(sent) or owner.answered_at < sent.answered_at
+            if is_second and not sent.worker.is_given_up and not self._was_sent_again(sent, instance.run):
                 self._fail(f"A7 {instance.run}'s sensor is green, and {sent.lead} got the RequestId of another row")
 
     def _was_sent_again(self, sent: Any, run: str) -> bool:

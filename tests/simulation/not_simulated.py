@@ -244,6 +244,9 @@ NOT_SHOWN = {
         "the run that compares such a row notes that it was seen, which changes its lead's line, so that nothing is "
         "kept"
     ),
+    "output-missing-is-green": (
+        "a task without an output has failed, and the sensor right behind it is red for that reason, too"
+    ),
     "output-skipped-is-missed": (
         "only a task with nothing to send is skipped; a mapped one is not, and no sensor is behind another"
     ),

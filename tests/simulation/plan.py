@@ -170,7 +170,7 @@ class _Drawing:
             "rows": rows,
             "later": self._later(rows) if "other rows later" in parts else rows,
             "parts": rng.choice((1, 2)) if "mapped captures" in parts else 1,
-            "retries": rng.choice((0, 1, 2)),
+            "retries": rng.choice(theme.retries),
             "concurrency": rng.choice((1, 4)),
             "store": rng.choice(theme.stores),
             "on_clear": rng.choice(theme.on_clear),

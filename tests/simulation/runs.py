@@ -229,4 +229,5 @@ class Runs:
         for instance in instances:
             self._simulation.tell(f"{run}.{instance.part} is cleared")
             instance.clears += 1
+            instance.cleared_at = self._simulation.timeline.now
             instance.begin()

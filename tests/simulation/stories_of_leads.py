@@ -119,6 +119,7 @@ STORIES_OF_LEADS = {
         nights=(5, 8),
         emails=(1.0,),
         email_only=1.0,
+        key_kinds=("email",),
         drops=0.1,
         back=0.2,
         match_keys=0.6,

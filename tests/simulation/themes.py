@@ -104,6 +104,7 @@ class Theme:
     :param drops: Share of the changes that are rows that go.
     :param back: Share of changes that put a row back as it once was.
     :param match_keys: Share of the other changes that are of match keys.
+    :param key_kinds: Which match keys these change; ``none``: the row loses all.
     :param changes: How many changes a night has.
     :param change_times: Seconds from a night to a change, at most.
     :param partitions: How many instances a mapped sync has.
@@ -156,6 +157,7 @@ class Theme:
     drops: float = 0.12
     back: float = 0.1
     match_keys: float = 0.35
+    key_kinds: tuple[str, ...] = ("email", "email", "email", "phone", "phone", "phone", "none")
     changes: tuple[int, int] = (0, 4)
     change_times: tuple[float, ...] = (-600.0, 0.5, 5.0, HOUR, 12 * HOUR)
     partitions: tuple[int, ...] = (1, 2, 3)

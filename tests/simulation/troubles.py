@@ -114,7 +114,9 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
             return sandbox_fault("system_errors", count=10)
         case "all_attempts":
             return sandbox_fault("system_errors", count=11)
-        case "reject" | "repeated_request_id":
+        case "reject":
+            return sandbox_fault(what, exception=rng.choice(("MXDuplicateEntryException", "")))
+        case "repeated_request_id":
             return sandbox_fault(what)
         case "silent_loss":
             return sandbox_fault(what, status=rng.choice(("in_queue", "unknown")))

@@ -52,6 +52,8 @@ class Sent:
     fault: str | None = None
     #: Whether the receipt reached the sender.
     is_receipt_delivered: bool = False
+    #: When a response reached the sender.
+    answered_at: float = math.inf
     is_from_pause: bool = False
     #: The RequestId that the response named: another request's, if a server in between repeated an old receipt.
     id_shown: Any = None
@@ -146,8 +148,8 @@ class Wire:
             if kind == RESET_AFTER:
                 self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
                 return
-            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys()
-            self.timeline.at(back, lambda: settle((response, sent if is_whole else None, shown)))
+            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys() or _has_own_id(sent)
+            self.timeline.at(back, lambda: settle((response, sent, is_whole, shown)))
 
         self.timeline.at(there, arrive)
         return future
@@ -181,8 +183,10 @@ class Wire:
             is_odd = (
                 trouble is not None and trouble.name == "odd_status" and trouble.faults.keys() <= {Stage.ALTERATION}
             )
-            # A rejection in an odd form may be a system error between retries.
-            is_readable = trouble is None or (is_odd and request is not None and request.state is State.SUCCEEDED)
+            # A rejection in another odd form may be a system error between retries.
+            is_readable = trouble is None or (
+                is_odd and request is not None and (request.state is State.SUCCEEDED or _is_inner_failure(trouble))
+            )
             if request is not None and is_readable and is_shown(request):
                 return response, None, request.id
         return response, sent, None
@@ -224,6 +228,15 @@ class Wire:
                 self.account._process(request, self.timeline.now)
 
         self.timeline.at(begins + worker.rng.random() * 9 * 3_600, apply)
+
+
+def _has_own_id(sent: Sent | None) -> bool:
+    """Tell whether a receipt names its own request: no receipt was there before to be repeated."""
+    return sent is not None and sent.request is not None and sent.request.id_as_sent == sent.id_shown
+
+
+def _is_inner_failure(trouble: Trouble) -> bool:
+    return any(fault.parameters.get("shapes") == ("inner_failure",) for fault in trouble.faults.values())
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
@@ -308,12 +321,13 @@ class WireConnections:
                 worker.is_at_socket = False
             future = wire.deliver(worker, endpoint, trouble, str(url), headers, data)
             async with asyncio.timeout(READ_TIMEOUT):
-                response, sent, shown = await future
+                response, sent, is_whole, shown = await future
             worker.step("response")
             if shown is not None:
                 worker.shown.append(shown)
-            if sent is not None and sent.request is not None:
-                sent.is_receipt_delivered = True
+            if sent is not None:
+                sent.answered_at = wire.timeline.now
+                sent.is_receipt_delivered = is_whole and sent.request is not None
             if endpoint.action is Action.STATUS and response.status is not None:
                 wire.note_verdict(worker, response.request_id)
                 wire.note_found(worker, response.request_id, is_sure=trouble is None)
