@@ -89,7 +89,7 @@ class CountJudge:
     def _is_recorded(self, sender: Worker, worker: Worker) -> bool:
         """Tell whether all receipts of one try were written before another began."""
         ended = sender.ended_at
-        if ended is None or ended >= worker.begun_at or sender.is_dead or sender in self._simulation.ledger.refused:
+        if ended is None or ended > worker.begun_at or sender.is_dead or sender in self._simulation.ledger.refused:
             return False
         return not sender.is_given_up or store_of(self._simulation, sender) == "sql"
 
@@ -98,9 +98,9 @@ class CountJudge:
         simulation = self._simulation
         if {"ledger", "new row keys", "spellings"} & simulation.plan.parts or not self._is_undisturbed(instance):
             return None
-        rows = simulation.reads[worker].rows
+        rows = {str(row): values for row, values in simulation.reads[worker].rows.items()}
         earlier = Counter(
-            (int(row_key(one)), _values(one)) for one in sendings(simulation, instance) if one.worker is not worker
+            (row_key(one), _values(one)) for one in sendings(simulation, instance) if one.worker is not worker
         )
         return len(rows) + sum(count - (rows.get(row) == values) for (row, values), count in earlier.items())
 

@@ -114,7 +114,7 @@ class TableJudge:
 
     def _check_doubts(self) -> None:
         """Demand that no row is shown as in doubt if all its sendings have their receipt."""
-        receipts = {line.request_id.lower() for line in self._lines if line.request_id is not None}
+        receipts = {(line.row_key, line.request_id.lower()) for line in self._lines if line.request_id is not None}
         sendings: dict[tuple[str, str], list[Sent]] = defaultdict(list)
         for sent in self._simulation.wire.sent:
             sendings[sent.worker.name.partition(".")[0], row_key(sent)].append(sent)
@@ -127,7 +127,9 @@ class TableJudge:
                 continue
             sent = sendings[line.run_id, str(line.row_key)]
             is_one = len(values[line.run_id, line.row_key]) == 1 and bool(sent)
-            have_receipts = all(one.request is not None and one.request.id.lower() in receipts for one in sent)
+            have_receipts = all(
+                one.request is not None and (line.row_key, one.request.id.lower()) in receipts for one in sent
+            )
             if is_one and have_receipts and len(sent) >= line.attempts:
                 self._fail(f"A10 a row is in doubt although each of its sendings has its receipt: {line}")
 
