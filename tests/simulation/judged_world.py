@@ -38,7 +38,7 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.timeline = Timeline(random_of(1))
         self.account = WatchedAccount(Settings().changed(settings), (), TimelineClock(self.timeline))
-        self.wire = Wire(self.timeline, self.account, lambda endpoint, worker: None)
+        self.wire = Wire(self.timeline, self.account, lambda endpoint, worker, asked: None)
         self.ledger = LedgerServer(self.timeline, lambda now: None, is_empty=False)
         self.plan = SimpleNamespace(parts=set())
         self.arguments: dict[str, Any] = {}

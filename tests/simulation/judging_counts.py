@@ -36,6 +36,8 @@ class CountJudge:
         others = sum(count for name, count in counts.items() if name != "read")
         if others != counts["read"]:
             self._fail(f"A10 counts of {worker.name} do not add up: {counts}")
+        if state == "success" and any(counts.get(name) for name in ("unsent", "rejected", "invalid", "in_doubt")):
+            self._fail(f"A7 {worker.name} is green with {counts}")
         are_repeated = any(event.facts.get("what") == "repeated_request_id" for event in self._simulation.events)
         if instance.task == "wait" and counts.get("invalid") and not are_repeated:
             self._fail(f"A10 {worker.name} does not understand what it was given: {counts}")
@@ -44,8 +46,6 @@ class CountJudge:
             self._check_doubts(instance, worker, counts)
             if state == "success":
                 self._check_changes(worker, counts)
-        if state == "success" and any(counts.get(name) for name in ("unsent", "rejected", "invalid", "in_doubt")):
-            self._fail(f"A7 {worker.name} is green with {counts}")
 
     def _check_rows(self, instance: TaskInstance, worker: Worker, counts: dict[str, int]) -> None:
         """Demand that every row counts that was given, and every receipt of earlier tries beside these."""

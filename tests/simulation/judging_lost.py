@@ -48,8 +48,8 @@ class LostJudge:
 
     def _may_be_lost(self, request: Any) -> bool:
         simulation = self._simulation
-        age = simulation.timeline.now - request.accepted_at
-        if age >= LADDER_SECONDS and (simulation.account.settings.unknown_request == "200" or request.planned.system_errors):
+        is_over = simulation.timeline.now - request.accepted_at >= LADDER_SECONDS
+        if is_over and (simulation.account.settings.unknown_request == "200" or request.planned.system_errors):
             return True
         wire = simulation.wire
         unknown_since = max(wire.found_at.get(request.id, 0.0), request.accepted_at)

@@ -33,14 +33,19 @@ class Troubles:
         """Return what is wrong with the ledger's database."""
         return next((str(facts["what"]) for facts in self._active("ledger", now)), None)
 
-    def of_call(self, endpoint: Any, worker: Worker) -> Trouble | None:
-        """Draw what goes wrong with a call, None if nothing does."""
+    def of_call(self, endpoint: Any, worker: Worker, asked: str = "") -> Trouble | None:
+        """
+        Draw what goes wrong with a call, None if nothing does.
+
+        :param asked: The request that it asks for.
+        """
         trouble: Trouble | None = None
         for facts in (*self._active("call", worker.timeline.now), *self._active("queue", worker.timeline.now)):
-            if worker.rng.random() >= facts["share"]:
-                continue
             form = facts.get("form")
-            # One that is steady does the same to each call.
+            # One that is steady does the same to each call, and meets the same requests.
+            chance = worker.rng if form is None or not asked else random.Random(f"{form}/{asked}")  # noqa: S311 - draws
+            if chance.random() >= facts["share"]:
+                continue
             rng = worker.rng if form is None else random.Random(form)  # noqa: S311 - draws a simulation
             drawn = _trouble(facts["what"], endpoint.name, rng)
             if trouble is None or drawn is None:

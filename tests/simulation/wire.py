@@ -81,7 +81,7 @@ class Wire:
         self,
         timeline: Timeline,
         account: WatchedAccount,
-        draw_fault: Callable[[Endpoint, Worker], Trouble | None],
+        draw_fault: Callable[[Endpoint, Worker, str], Trouble | None],
     ) -> None:
         self.timeline, self.account, self._draw_fault = timeline, account, draw_fault
         self.sent: list[Sent] = []
@@ -104,8 +104,10 @@ class Wire:
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
         """Return the endpoint that is called, and what goes wrong with this call."""
-        endpoint = self._endpoints[method, urlsplit(url).path]
-        return endpoint, self._draw_fault(endpoint, worker)
+        parts = urlsplit(url)
+        endpoint = self._endpoints[method, parts.path]
+        query = {name.lower(): value for name, value in parse_qsl(parts.query)}
+        return endpoint, self._draw_fault(endpoint, worker, query.get("requestid", ""))
 
     def deliver(
         self,
