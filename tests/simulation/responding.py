@@ -13,8 +13,11 @@ from airflow_provider_leadsquared.sandbox.queue import Request, State
 
 def id_in(response: responses.Response) -> Any:
     """Return the RequestId that a receipt names."""
-    body = json.loads(response.body) if response.body.startswith(b'{"Status"') else {}
-    return body.get("RequestID")
+    try:
+        body = json.loads(response.body)
+    except ValueError:
+        return None  # a page, or what is left of a receipt
+    return body.get("RequestID") if isinstance(body, dict) else None
 
 
 def is_shown(request: Request) -> bool:
