@@ -78,9 +78,9 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "error":
             return sandbox_fault(what, http=rng.choice((500, 500, 200, 400)), accepted=accepted)
         case "gateway":
-            return sandbox_fault(
-                what, http=rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503)), accepted=accepted
-            )
+            code = rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503))
+            # What it refuses, it does not pass on.
+            return sandbox_fault(what, http=code, accepted=accepted and code >= 500)
         case "garbage":
             shape = rng.choice(("html", "broken_json", "empty", "wrong_types", "no_request_id"))
             return sandbox_fault(what, shape=shape, accepted=accepted)
