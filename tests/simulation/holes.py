@@ -77,6 +77,13 @@ BEST_THEMES = {
     "captures": ("capture-*",),
     "tries that are given up": ("given-up-*", "sync-late-*"),
     "cleared runs": ("sync-*",),
+    "lost commits": ("request-id-of-a-repeated-*",),
+    "replayed receipts of captures": (
+        "request-id-repeated-in-a-retry",
+        "request-id-repeated-in-receipts",
+        "request-id-repeated-not-*",
+    ),
+    "replayed RequestIds": ("request-id-*", "poll-outage-at-*"),
     "requests of many runs": ("poll-asked-*",),
     "metrics that lie": ("poll-metrics-*",),
     "late attempts": ("verdict-ladder-*", "poll-*"),
@@ -92,13 +99,6 @@ BEST_THEMES = {
     "a server in between": ("verdict-proxy-*", "verdict-foreign-page"),
     "in doubt": ("attempts-*",),
     "odd forms": ("reading-*",),
-    "lost commits": ("request-id-of-a-repeated-*",),
-    "replayed receipts of captures": (
-        "request-id-repeated-in-a-retry",
-        "request-id-repeated-in-receipts",
-        "request-id-repeated-not-*",
-    ),
-    "replayed RequestIds": ("request-id-*",),
     "wrong clocks": ("verdict-workers-*", "deferred-again-*"),
     "triggers": ("deferred-*",),
 }
