@@ -133,7 +133,7 @@ class CountJudge:
         judged = simulation.auditor
         if read is None or judged.lost_ledgers or judged.is_pruned or "new row keys" in simulation.plan.parts:
             return
-        last: dict[str, Sent] = {}
+        last: dict[str, Sent | None] = {}
         sent_now = {row_key(one) for one in simulation.wire.sent if one.worker is worker}
         for one in simulation.wire.sent:
             if one.worker.name[0] == worker.name[0] or {one.worker.name[0], worker.name[0]} == {"n", "c"}:

@@ -162,7 +162,8 @@ class SendingJudge:
         if others.others_wrote or others.others_made_leads or _REFUSED_ROWS_GO & simulation.plan.parts:
             return
         sendings = list(self._rows_sent())
-        groups, before = _groups_of(sendings), defaultdict(list)
+        groups = _groups_of(sendings)
+        before: dict[str, list[Sent]] = defaultdict(list)
         for sent, row, read_at in sendings:
             group = before[groups.name(f"row {row}")]
             own = [one for one in group if _row(one) == _row(sent)]

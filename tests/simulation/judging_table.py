@@ -125,12 +125,12 @@ class TableJudge:
         for line in self._lines:
             if line.state != "in_doubt" or line.request_id is not None or line.run_id in starts_over:
                 continue
-            sent = sendings[line.run_id, str(line.row_key)]
-            is_one = len(values[line.run_id, line.row_key]) == 1 and bool(sent)
+            own = sendings[line.run_id, str(line.row_key)]
+            is_one = len(values[line.run_id, line.row_key]) == 1 and bool(own)
             have_receipts = all(
-                one.request is not None and (line.row_key, one.request.id.lower()) in receipts for one in sent
+                one.request is not None and (line.row_key, one.request.id.lower()) in receipts for one in own
             )
-            if is_one and have_receipts and len(sent) >= line.attempts:
+            if is_one and have_receipts and len(own) >= line.attempts:
                 self._fail(f"A10 a row is in doubt although each of its sendings has its receipt: {line}")
 
     def _check_waiting(self) -> None:

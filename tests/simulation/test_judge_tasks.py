@@ -16,7 +16,7 @@ from tests.simulation.test_judge import breaks
 from tests.simulation.timeline import Worker
 
 UNKEYED = {"mx_City": "k0.0"}
-ROW = {0: (EMAIL, None, "0.1")}
+ROW: dict[int, tuple[str | None, str | None, str]] = {0: (EMAIL, None, "0.1")}
 
 
 def instance(run: str = "n1", task: str = "send", **facts: Any) -> Any:
