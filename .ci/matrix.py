@@ -133,9 +133,15 @@ def _interpreter(python: str) -> str:
     """Return an interpreter of that version that runs: one on the path, or one of pyenv's."""
     there = sorted((Path.home() / ".pyenv" / "versions").glob(f"{python}.*/bin/python"))
     for candidate in (shutil.which(f"python{python}"), *map(str, there)):
-        if candidate and not subprocess.run([candidate, "-c", "import venv, ensurepip"], check=False).returncode:  # noqa: S603 - found on PATH
+        if candidate and _can_make_environments(candidate):
             return candidate
     raise SystemExit(f"Python {python} is not on this machine: install it, or choose others with ONLY=")
+
+
+def _can_make_environments(interpreter: str) -> bool:
+    # pyenv has names on the path for versions that are not chosen: such a one fails, and says so at length.
+    command = [interpreter, "-c", "import venv, ensurepip"]
+    return not subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603 - found on PATH
 
 
 def _test(interpreter: str, arguments: list[str]) -> tuple[int, int]:

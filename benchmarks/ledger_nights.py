@@ -40,7 +40,7 @@ WINDOW, SHOWN = 15, (1, 30, 180, 365)
 GOAL = 1.2
 COLUMNS = ("id", *nightly_sync.MAPPING)
 _AGE = COLUMNS.index("age")
-_FIRST_NIGHT = 1_767_225_600.0  # 2026-01-01
+FIRST_NIGHT = 1_767_225_600.0  # 2026-01-01
 
 
 class Statements:
@@ -80,7 +80,7 @@ def night(
     from airflow_provider_leadsquared.sync.policies import Policies, RulesWithPolicies
     from airflow_provider_leadsquared.sync.run import SyncOptions, SyncRun
 
-    now = _FIRST_NIGHT + number * DAY
+    now = FIRST_NIGHT + number * DAY
     identity, run = SyncIdentity(sync="nights", account="https://crm.example"), RunOfTask("nights", str(number), "sync")
     times: Any = {"settle_timeout": SETTLE_TIMEOUT, "clock": lambda: now, "shared_clock": lambda _: now}
     columns = ColumnMapping.build(nightly_sync.MAPPING, columns=COLUMNS, row_key="id", api=LEAD_CAPTURE)
@@ -124,6 +124,12 @@ def _send(sync: Any, ledger: Any, requests: Any, now: float) -> None:
     requests.write([one.judged(Verdict(State.UPDATED, f"lead-{one.row_key}"), now) for one in opened])
 
 
+def change(source: list[tuple[Any, ...]], chance: random.Random, count: int) -> None:
+    """Change so many rows."""
+    for n in chance.sample(range(len(source)), count):
+        source[n] = (*source[n][:_AGE], source[n][_AGE] + 1, *source[n][_AGE + 1 :])
+
+
 def year(
     connect: Callable[[], Any], rows: int, nights: int, statements: Statements, *, is_pruned: bool
 ) -> tuple[list[float], list[int], int]:
@@ -138,11 +144,10 @@ def year(
     taken = []
     for number in range(-1, nights + 1):
         if number > 0:
-            for n in chance.sample(range(rows), each):
-                source[n] = (*source[n][:_AGE], source[n][_AGE] + 1, *source[n][_AGE + 1 :])
+            change(source, chance, each)
         taken.append(night(connect, number, source, {-1: rows, 0: 0}.get(number, each), statements))
         if is_pruned and number > 0 and number % PRUNED_EVERY == 0:
-            now = _FIRST_NIGHT + number * DAY
+            now = FIRST_NIGHT + number * DAY
             prune(Database(connect, table="ledger"), retention=RETENTION_DAYS * DAY, now=now)
     database = Database(connect, table="ledger")
     with database.reading() as connection:
@@ -190,7 +195,7 @@ def main() -> int:
     parser.add_argument("--databases", nargs="+", default=["SQLite", "Postgres"], help="SQLite, Postgres, or both")
     parser.add_argument("--write", action="store_true", help="write table and chart into docs/performance.md")
     options = parser.parse_args()
-    found = {}
+    found: dict[str, Any] = {}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ledger-nights-")))
         os.environ["AIRFLOW_HOME"] = str(home)
@@ -199,14 +204,14 @@ def main() -> int:
         for database in options.databases:
             for is_pruned in (True, False):
                 name = f"{database}, {'pruned' if is_pruned else 'never pruned'}"
-                connect = _database_of(database, home / name, stack)
+                connect = database_of(database, home / str(len(found)), stack)
                 found[name] = year(connect, options.rows, options.nights, statements, is_pruned=is_pruned)
     command = f"python -m benchmarks.ledger_nights --rows {options.rows} --nights {options.nights}"
     command += f" --databases {' '.join(options.databases)}"
     return int(not show(found, command, is_written=options.write))
 
 
-def _database_of(name: str, folder: Path, stack: ExitStack) -> Callable[[], Any]:
+def database_of(name: str, folder: Path, stack: ExitStack) -> Callable[[], Any]:
     """Return what connects to an empty database."""
     folder.mkdir()
     if name == "SQLite":

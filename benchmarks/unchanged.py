@@ -52,12 +52,12 @@ def sync(*, is_first: bool) -> tuple[int, int]:
     from airflow_provider_leadsquared.sync.run import SyncRun
     from airflow_provider_leadsquared.transfers.sql_to_leadsquared import SqlToLeadSquaredOperator
 
-    def keep(run: Any, rows: Any) -> Any:
+    def keep(run: Any, chunk: Any) -> Any:
         """Keep the digests of rows as if they had been found to be unchanged."""
-        ledger, digests = run._ledger, run._digests
-        keys = [digests.row_key(row) for row in rows]
-        waiting.extend((ledger.row_line(key), made, 1) for key, made in zip(keys, digests.of(rows), strict=True))
-        run._staging.add_unchanged(enumerate(keys, run.read_rows))
+        row_key, row_line = run._digests.row_key, run._ledger.row_line
+        keys = {number: row_key(row) for number, row, *_ in chunk.rows}
+        waiting.extend((row_line(keys[number]), digest, 1) for number, _, digest, _ in chunk.rows)
+        run._staging.add_unchanged(keys.items())
         return iter(())
 
     waiting: list[tuple[str, str, int]] = []

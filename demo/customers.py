@@ -7,6 +7,7 @@ Ofcom keeps for fiction.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Any
 
 from demo.truth import Row
 
+EXAMPLE = Path(__file__).resolve().parent.parent / "dags_examples" / "warehouse_to_leadsquared.py"
 FEWEST, MOST = 20, 900
 PLANS = ("Gold", "Silver", "Bronze")
 #: So many of the customers change from one night to the next.
@@ -66,7 +68,6 @@ class Customers:
     """
 
     dag_id = "warehouse_to_leadsquared"
-    dags = Path(__file__).resolve().parent.parent / "dags_examples"
     row_key = "customer_id"
     #: All that the example needs, the CRM has by itself.
     fields: Sequence[Mapping[str, Any]] = ()
@@ -77,6 +78,10 @@ class Customers:
         if not FEWEST <= count <= MOST:
             raise ValueError(f"the number of customers must be from {FEWEST} to {MOST}, not {count}")
         self._warehouse = warehouse
+        #: The folder of DAG files: the example alone, for others may need a newer Airflow.
+        self.dags = warehouse.parent / "dags"
+        self.dags.mkdir(exist_ok=True)
+        shutil.copy(EXAMPLE, self.dags)
         self._count = count
         self.kinds = _spread(count)
         #: Leads that the CRM has before the first night.

@@ -61,13 +61,14 @@ class RestClient:
         """Close all connections."""
         self._http.close()
 
-    def get(self, path: str) -> requests.Response:
+    def get(self, path: str, *, timeout: float = 1.0) -> requests.Response:
         """
-        Ask for any page of the API server, and wait a second for the answer.
+        Ask for any page of the API server.
 
+        :param timeout: seconds to wait for the answer
         :raises requests.RequestException: no answer
         """
-        return self._http.get(self.url + path, timeout=1)
+        return self._http.get(self.url + path, timeout=timeout)
 
     def authorize(self, token: str) -> None:
         """Send this token with all calls from now on."""

@@ -27,9 +27,9 @@ def _run_on_sqlite(
 
     By the driver: for each row SQLAlchemy takes longer to make its parameters than SQLite to run the statement.
 
-    :param write: Returns the statement whose parameters are some columns in order.
+    :param write: Returns the statement whose parameters are some columns in order, the primary key last.
     """
-    names = tuple(rows[0])
+    names = tuple(sorted(rows[0], key=lambda name: table.c[name].primary_key))
     moments = [at for at, name in enumerate(names) if isinstance(table.c[name].type, DateTime)]
     shared, values_of = [_on_sqlite(value) for value in common.values()], itemgetter(*names)
     parameters = []
@@ -92,9 +92,8 @@ def _sqlite_upsert(table: Table, names: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=100)
 def _sqlite_update(table: Table, names: tuple[str, ...]) -> str:
-    signs = {name: f"{name} = ?{at}" for at, name in enumerate(names, 1)}
-    changes = ", ".join(sign for name, sign in signs.items() if not table.c[name].primary_key)
-    keys = " AND ".join(sign for name, sign in signs.items() if table.c[name].primary_key)
+    changes = ", ".join(f"{name} = ?" for name in names if not table.c[name].primary_key)
+    keys = " AND ".join(f"{name} = ?" for name in names if table.c[name].primary_key)
     return f"UPDATE {table.fullname} SET {changes} WHERE {keys}"  # noqa: S608 - plain names
 
 

@@ -8,6 +8,7 @@ the account's rules, and the other rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
@@ -39,6 +40,19 @@ _CHUNK = 1_000
 _MOST_ROWS, _MOST_VALUES = 10_000, 120_000
 #: A row of the source: its position, its values, its digest, and what functions made of its values by attribute.
 _ReadRow = tuple[int, Sequence[Any], str | None, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """
+    Some rows of the source, one after the other.
+
+    :param rows: The rows.
+    :param known: Those of their digests that the ledger has kept, once it has answered.
+    """
+
+    rows: Sequence[_ReadRow]
+    known: Future[set[str]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +107,8 @@ class SyncRun:
         self._digests = None if ledger is None or options.full_refresh else self._make_digests(ledger, context)
         #: The row keys of what earlier tries have sent: such a row is compared with that.
         self._sent_keys = {entry.row_key for entry in self.sent_before}
+        #: Asks the ledger for one chunk of rows while the next is read.
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         #: How many rows were read.
         self.read_rows = 0
         #: How many refused rows of earlier runs are sent again.
@@ -100,6 +116,7 @@ class SyncRun:
 
     def close(self) -> None:
         """Delete the rows."""
+        self._asking.shutdown()
         self._staging.close()
 
     def read(self, rows: Iterable[Sequence[Any]], report_progress: Callable[[int], None]) -> None:
@@ -110,17 +127,13 @@ class SyncRun:
         :param report_progress: Called now and then with the number of rows read.
         :raises RunRefusedError: A rule whose policy is ``fail`` was broken.
         """
-        rows = iter(rows)
-        size = _CHUNK
-        while chunk := list(islice(rows, size)):
-            size = max(_CHUNK, min(_MOST_ROWS, _MOST_VALUES // len(chunk[0])))
-            compared = self._set_unchanged_aside(chunk)
-            while part := list(islice(compared, _CHUNK)):
-                decided = self._decide_all([self._encode(*row) for row in part])
-                self._policies.check_entries(row.entry for row in decided)
-                self._staging.add(decided)
-            self.read_rows += len(chunk)
-            report_progress(self.read_rows)
+        asked: _Chunk | None = None
+        for chunk in self._chunks(rows):
+            if asked is not None:
+                self._decide_chunk(asked, report_progress)
+            asked = chunk
+        if asked is not None:
+            self._decide_chunk(asked, report_progress)
         if self._ledger is not None:
             self._staging.stage_unchanged(self._ledger.unchanged.written_by)
         self._staging.refuse_doubled_keys()
@@ -204,22 +217,42 @@ class SyncRun:
         }
         return RawDigests.build(self._columns, key=ledger.unchanged.key(), context=whole)
 
-    def _set_unchanged_aside(self, rows: Sequence[Sequence[Any]]) -> Iterator[_ReadRow]:
-        """Note rows that are known to be unchanged; return the others."""
-        numbers = range(self.read_rows, self.read_rows + len(rows))
+    def _chunks(self, rows: Iterable[Sequence[Any]]) -> Iterator[_Chunk]:
+        """Read the rows, and ask the ledger which of them are known to be unchanged."""
+        rows, size, number = iter(rows), _CHUNK, 0
+        while chunk := list(islice(rows, size)):
+            size = max(_CHUNK, min(_MOST_ROWS, _MOST_VALUES // len(chunk[0])))
+            yield self._ask(chunk, range(number, number := number + len(chunk)))
+
+    def _ask(self, rows: Sequence[Sequence[Any]], numbers: Iterable[int]) -> _Chunk:
         if self._digests is None or self._ledger is None:
-            return ((number, row, None, {}) for number, row in zip(numbers, rows, strict=True))
+            return _Chunk([(number, row, None, {}) for number, row in zip(numbers, rows, strict=True)], None)
         results = self._digests.results_of(rows)
         digests = self._digests.of(rows, results)
-        known = self._ledger.unchanged.among([digest for digest in digests if digest is not None])
-        key = self._digests.row_key
+        known = self._asking.submit(self._ledger.unchanged.among, [one for one in digests if one is not None])
+        return _Chunk(list(zip(numbers, rows, digests, results, strict=True)), known)
+
+    def _decide_chunk(self, chunk: _Chunk, report_progress: Callable[[int], None]) -> None:
+        compared = self._set_unchanged_aside(chunk)
+        while part := list(islice(compared, _CHUNK)):
+            decided = self._decide_all([self._encode(*row) for row in part])
+            self._policies.check_entries(row.entry for row in decided)
+            self._staging.add(decided)
+        self.read_rows += len(chunk.rows)
+        report_progress(self.read_rows)
+
+    def _set_unchanged_aside(self, chunk: _Chunk) -> Iterator[_ReadRow]:
+        """Note rows that are known to be unchanged; return the others."""
+        if self._digests is None or chunk.known is None:
+            return iter(chunk.rows)
+        known, key = chunk.known.result(), self._digests.row_key
         unchanged = {
             number: row_key
-            for number, row, digest in zip(numbers, rows, digests, strict=True)
+            for number, row, digest, _ in chunk.rows
             if digest in known and (row_key := key(row)) not in self._sent_keys
         }
         self._staging.add_unchanged(unchanged.items())
-        return (row for row in zip(numbers, rows, digests, results, strict=True) if row[0] not in unchanged)
+        return (row for row in chunk.rows if row[0] not in unchanged)
 
     def _encode(self, number: int, row: Sequence[Any], digest: str | None, results: Mapping[str, Any]) -> StagedRow:
         """Make a lead of a row, or record why there is none."""

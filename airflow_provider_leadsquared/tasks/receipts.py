@@ -32,15 +32,19 @@ _OLD_SYNC = (
 
 def receipts_of(batch: Batch) -> Iterator[dict[str, Any]]:
     """Return the receipt of every row that LeadSquared accepted, as JSON."""
-    for entry in batch.all_entries:
-        if entry.request_id is not None and entry.accepted_at is not None:
-            yield {
-                "row": entry.row + 1,
-                "row_key": entry.row_key,
-                "api": entry.api,
-                "request_id": entry.request_id,
-                "accepted_at": pendulum.from_timestamp(entry.accepted_at).isoformat(timespec="milliseconds"),
-            }
+    for entry in filter(has_receipt, batch.all_entries):
+        yield {
+            "row": entry.row + 1,
+            "row_key": entry.row_key,
+            "api": entry.api,
+            "request_id": entry.request_id,
+            "accepted_at": pendulum.from_timestamp(entry.accepted_at or 0.0).isoformat(timespec="milliseconds"),
+        }
+
+
+def has_receipt(entry: Entry) -> bool:
+    """Tell whether LeadSquared accepted a row."""
+    return entry.request_id is not None and entry.accepted_at is not None
 
 
 def receipts_by_ledger(given: Any) -> dict[LedgerAddress | None, list[Entry]]:

@@ -249,17 +249,19 @@ class SubmitOperator(CheckedArguments, BaseOperator):
         self, context: Context, batch: Batch, stopped_by: ApiError | None, held: HeldBack, web_url: str | None
     ) -> dict[str, Any]:
         """Count the rows, return the receipts, and fail if too much is missing."""
-        from airflow_provider_leadsquared.tasks.receipts import receipts_of
+        from airflow_provider_leadsquared.tasks.receipts import has_receipt, receipts_of
 
         records = batch.api.records
         entries = batch.all_entries
         counts = Counts.of(entries, read=len(entries))
-        output: dict[str, Any] = {"receipts": list(receipts_of(batch)), "set_aside": list(_set_aside(batch))}
+        output: dict[str, Any] = {"set_aside": list(_set_aside(batch))}
+        receipts = sum(map(has_receipt, entries))
+        are_left = self.ledger_conn_id is not None and receipts > MOST_LISTED
         if self.ledger_conn_id is not None:
             address = LedgerAddress.of_task(context, self.ledger_conn_id, self.ledger_table)
-            if len(output["receipts"]) > MOST_LISTED:
-                address = replace(address, receipts=len(output.pop("receipts")))
-            output["ledger"] = address.as_json()
+            output["ledger"] = replace(address, receipts=receipts if are_left else None).as_json()
+        if not are_left:
+            output["receipts"] = list(receipts_of(batch))
         rejects = [entry for entry in entries if entry.state.is_reject]
         end = TaskEnd(self, context, counts, output, entries, web_url=web_url)
         end.fail_if_stopped(held.error)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,18 @@ def unmeasured_processes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def local_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def openlineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which OpenLineage writes each event of that Airflow, as a file."""
+    return tmp_path_factory.mktemp("events of OpenLineage")
+
+
+@pytest.fixture(scope="package")
+def local_airflow(tmp_path_factory: pytest.TempPathFactory, openlineage: Path) -> Iterator[LocalAirflow]:
     """One Airflow for all tests: write DAG files into its `dags` and `wait_for_dags`; add connections by its `api`."""
-    # More at once are not faster on two cores, and wait for each other at Airflow's SQLite.
-    few = {"AIRFLOW__CORE__PARALLELISM": "4"}
-    with LocalAirflow(tmp_path_factory.mktemp("dags of all tests"), env=few, has_triggerer=True) as airflow:
+    env = {
+        # More at once are not faster on two cores, and wait for each other at Airflow's SQLite.
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(openlineage / "event")}),
+    }
+    with LocalAirflow(tmp_path_factory.mktemp("dags of all tests"), env=env, has_triggerer=True) as airflow:
         yield airflow

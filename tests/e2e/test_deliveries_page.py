@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import requests
-
 from local_airflow import LocalAirflow
 
 
@@ -11,5 +9,5 @@ def test_the_page_is_in_airflows_navigation_and_answers(local_airflow: LocalAirf
     plugins = {plugin["name"]: plugin for plugin in local_airflow.api("GET", "plugins")["plugins"]}
     [view] = plugins["leadsquared"]["external_views"]
     assert (view["name"], view["destination"]) == ("Leads", "nav")
-    shown = requests.get(f"{local_airflow.url}/{view['href']}", timeout=10)  # here everybody is logged in
+    shown = local_airflow.get(f"/{view['href']}", timeout=10)
     assert (shown.status_code, "Set [leadsquared] ledgers" in shown.text) == (200, True)

@@ -161,6 +161,30 @@ def test_assets_start_the_sync_and_what_follows_it(examples: Examples) -> None:
     assert airflow.xcom("after_the_leads", run, "show_counts") == {"read": 2, "created": 2}
 
 
+def test_openlineage_gets_the_rows_of_each_task(examples: Examples, openlineage: Path) -> None:
+    examples.counts("capture_and_wait")
+    found: dict[str, list[dict[str, Any]]] = {}
+    deadline = time.monotonic() + 60
+    while len(found) < 2:  # they are sent when the task has ended, by another process
+        assert time.monotonic() < deadline, [path.name for path in openlineage.iterdir()]
+        time.sleep(0.5)
+        for path in openlineage.iterdir():
+            with suppress(json.JSONDecodeError):  # it is being written
+                event = json.loads(path.read_text())
+                dag_id, _, task_id = event["job"]["name"].partition(".")
+                if dag_id == "capture_and_wait" and task_id and event["eventType"] == "COMPLETE":
+                    found[task_id] = event["outputs"]
+    rows = {
+        task_id: [
+            (output["namespace"], output["name"], output["outputFacets"]["leadsquared_rows"]["read"])
+            for output in outputs
+        ]
+        for task_id, outputs in found.items()
+    }
+    leads = [("leadsquared://leadsquared_default", "leads", 2)]
+    assert rows == {"capture": leads, "wait": leads}
+
+
 def test_no_example_is_left_out() -> None:
     elsewhere = {"asset_driven", "warehouse_to_leadsquared"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == elsewhere | DELIVERED.keys()

@@ -1,14 +1,12 @@
-"""What tasks tell OpenLineage. Its own classes where they are installed, else others of the same form."""
+"""What tasks tell OpenLineage."""
 
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.openlineage import facet
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.providers_manager import ProvidersManager
 
@@ -24,26 +22,6 @@ EXTRACTORS = "airflow.providers.openlineage.extractors"
 LEADS = ("leadsquared://leadsquared_default", "leads")
 
 
-class _Facet(SimpleNamespace):
-    def with_additional_properties(self, **properties: Any) -> SimpleNamespace:
-        return SimpleNamespace(**properties)
-
-
-@pytest.fixture
-def openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Provide OpenLineage's classes, if it is not installed."""
-    if find_spec("openlineage") is not None:
-        return
-    for name in ("airflow.providers.openlineage", EXTRACTORS, "openlineage", "openlineage.client"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setattr(sys.modules[EXTRACTORS], "OperatorLineage", SimpleNamespace, raising=False)
-    facets = ModuleType("openlineage.client.facet_v2")
-    facets.OutputDatasetFacet = _Facet  # type: ignore[attr-defined]  # a module made for the test
-    monkeypatch.setitem(sys.modules, facets.__name__, facets)
-    for name in ("Dataset", "OutputDataset", "OutputStatisticsOutputDatasetFacet"):
-        monkeypatch.setattr(facet, name, SimpleNamespace)
-
-
 def told_by(task: Any) -> Any:
     return task.get_openlineage_facets_on_complete(None)
 
@@ -57,7 +35,6 @@ def sync(**arguments: Any) -> SqlToLeadSquaredOperator:
     return SqlToLeadSquaredOperator(task_id="sync", sql="SELECT 1", conn_id="nowhere", row_key="id", **arguments)
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_a_capture_tells_its_rows_by_state(sandbox, clock):
     rows = [*leads(2), {"id": "bad", "mx_City": "Pune"}]
     task = LeadCaptureOperator(task_id="capture", leads=rows, row_key="id", allowed_rejects=1)
@@ -69,7 +46,6 @@ def test_a_capture_tells_its_rows_by_state(sandbox, clock):
     assert "outputStatistics" not in output.outputFacets
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_a_sensor_tells_its_rows_by_verdict_also_when_it_fails(sandbox, clock):
     sandbox.fault("reject", attribute="EmailAddress", value="lead1@example.org")
     receipts = capture(Task(), leads(3))
@@ -82,13 +58,11 @@ def test_a_sensor_tells_its_rows_by_verdict_also_when_it_fails(sandbox, clock):
     assert output.outputFacets["outputStatistics"].rowCount == 2
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_a_task_that_counted_nothing_tells_where_it_writes(sandbox):
     (output,) = told_by(LeadCaptureOperator(task_id="capture", leads=leads(1))).outputs
     assert ((output.namespace, output.name), output.outputFacets) == (LEADS, {})
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_a_sync_tells_the_tables_that_its_query_reads(monkeypatch):
     tables = [SimpleNamespace(namespace="postgres://h:5432", name="crm.customers")]
     asked = []
@@ -102,7 +76,6 @@ def test_a_sync_tells_the_tables_that_its_query_reads(monkeypatch):
     assert asked == [("SELECT 1", "nowhere")]
 
 
-@pytest.mark.usefixtures("openlineage")
 @pytest.mark.parametrize("answer", [lambda _: None, lambda _: 1 / 0], ids=["not_told", "failed"])
 def test_what_cannot_be_told_of_the_tables_hides_nothing_else(monkeypatch, answer):
     monkeypatch.setattr(SQLExecuteQueryOperator, "get_openlineage_facets_on_start", answer)
@@ -110,7 +83,6 @@ def test_what_cannot_be_told_of_the_tables_hides_nothing_else(monkeypatch, answe
     assert (lineage.inputs, len(lineage.outputs)) == ([], 1)
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_a_sync_of_a_file_tells_the_file():
     task = CsvToLeadSquaredOperator(task_id="sync", path="/data/leads.csv", ledger_conn_id="ledger", row_key="id")
     (read,) = told_by(task).inputs
@@ -125,7 +97,6 @@ def test_without_openlineage_nothing_is_told_and_nothing_of_it_imported(monkeypa
     assert not [name for name in set(sys.modules) - before if "openlineage" in name]
 
 
-@pytest.mark.usefixtures("openlineage")
 def test_an_asset_is_the_dataset_that_tasks_tell():
     dataset = to_openlineage(leads_asset(), lineage_context=None)
     assert (dataset.namespace, dataset.name) == LEADS

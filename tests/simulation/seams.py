@@ -11,6 +11,7 @@ import random
 import sys
 import time
 import uuid
+from concurrent.futures import Executor, Future
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from airflow_provider_leadsquared.hooks import (
 )
 from airflow_provider_leadsquared.ledgers import migrations
 from airflow_provider_leadsquared.sensors import lead_status
+from airflow_provider_leadsquared.sync import run
 from airflow_provider_leadsquared.tasks import (
     event_loop,
     ledgers,
@@ -124,6 +126,7 @@ def install() -> None:
     called: Any = leadsquared
     called.send = lambda session, request, timeout: reading.get(RUNNING.wire, RUNNING.worker, request)
     trigger._in_thread = _in_thread
+    run.ThreadPoolExecutor = _AtOnce  # type: ignore[assignment,attr-defined]
     # A process handles no signal here: nobody stops a simulated worker so.
     event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]
     event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]
@@ -132,6 +135,17 @@ def install() -> None:
 def _uuid() -> uuid.UUID:
     rng = RUNNING.rng if RUNNING.timeline.current is None else RUNNING.worker.rng
     return uuid.UUID(int=rng.getrandbits(128), version=4)
+
+
+class _AtOnce(Executor):
+    """Calls at once what others call in a thread."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def submit(self, act: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(act(*arguments, **named))
+        return future
 
 
 async def _load_account(hook: Any) -> None:

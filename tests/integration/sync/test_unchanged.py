@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
 from airflow_provider_leadsquared.exceptions import LeadsNotDelivered
 from airflow_provider_leadsquared.hooks.leadsquared import LeadSquaredHook
-from airflow_provider_leadsquared.sync import raw_digests
+from airflow_provider_leadsquared.ledgers.unchanged_rows import UnchangedRows
+from airflow_provider_leadsquared.sync import raw_digests, run
 from airflow_provider_leadsquared.sync.run import SyncRun
 from airflow_provider_leadsquared.tasks.ledgers import prune_ledger
 from tests.integration.sync.nights import (
@@ -72,6 +74,49 @@ def test_a_row_that_changed_is_known_to_be_unchanged_two_nights_later(sandbox, c
     for night in "345":
         run_night(Night(night), clock, on_sqlite)
     assert compared == [1, 1]
+
+
+@pytest.fixture
+def read_by_two(monkeypatch):
+    """Let two rows be read at a time."""
+    monkeypatch.setattr(run, "_CHUNK", 2)
+    monkeypatch.setattr(run, "_MOST_ROWS", 2)
+
+
+@pytest.mark.usefixtures("read_by_two")
+def test_a_changed_row_is_found_wherever_it_stands(sandbox, clock, warehouse, compared):
+    warehouse.fill(5)
+    let_be_unchanged(clock, warehouse, compared)
+    for number in range(5):
+        warehouse.put(customer(number, "Kochi"))
+        assert run_night(Night(f"changed {number}"), clock, warehouse) == {"read": 5, "unchanged": 4, "open": 1}
+        assert values_in_crm(sandbox)[f"customer{number}@example.org"] == ("Kochi", "Gold")
+
+
+@pytest.mark.usefixtures("read_by_two")
+def test_rows_are_read_while_the_ledger_is_asked_for_those_before(sandbox, clock, warehouse, compared, monkeypatch):
+    warehouse.fill(5)
+    let_be_unchanged(clock, warehouse, compared)
+    read, among = SyncRun.read, UnchangedRows.among
+    third_is_read, waited = Event(), []
+
+    def read_noting(self, rows, report_progress):
+        def noted():
+            for number, row in enumerate(rows):
+                if number == 2:
+                    third_is_read.set()
+                yield row
+
+        read(self, noted(), report_progress)
+
+    def among_when_the_third_is_read(self, digests):
+        waited.append(third_is_read.wait(10))
+        return among(self, digests)
+
+    monkeypatch.setattr(SyncRun, "read", read_noting)
+    monkeypatch.setattr(UnchangedRows, "among", among_when_the_third_is_read)
+    assert run_night(Night("3"), clock, warehouse) == {"read": 5, "unchanged": 5}
+    assert waited == [True, True, True]
 
 
 # --- what else decides what is sent --------------------------------------------------------------------------------
