@@ -133,7 +133,7 @@ class CountJudge:
         judged = simulation.auditor
         if read is None or judged.lost_ledgers or judged.is_pruned or "new row keys" in simulation.plan.parts:
             return
-        last: dict[str, Sent | None] = {}
+        last: dict[str, Sent] = {}
         sent_now = {row_key(one) for one in simulation.wire.sent if one.worker is worker}
         for one in simulation.wire.sent:
             if one.worker.name[0] == worker.name[0] or {one.worker.name[0], worker.name[0]} == {"n", "c"}:
@@ -141,10 +141,10 @@ class CountJudge:
         changed = [
             row
             for row, values in read.rows.items()
-            if (one := last.get(str(row))) is not None
+            if (sent := last.get(str(row))) is not None
             and str(row) not in sent_now
-            and one.lead.get("mx_City") != values[2]
-            and is_certain(simulation, one, read.at)
+            and sent.lead.get("mx_City") != values[2]
+            and is_certain(simulation, sent, read.at)
         ]
         if len(changed) > sum(counts.get(name, 0) for name in _ASIDE):
             self._fail(f"A16 {worker.name} did not send the changed rows {changed}, and counts {counts}")
