@@ -9,7 +9,9 @@ that answers as slowly as the real one (15 ms a call, as measured on Airflow 3.3
 
     python benchmarks/durability_cost.py [--leads 2000] [--rounds 5] [--latency 50]
 
-exits with 1 if a ledger costs more than a tenth of the throughput at one of the latencies.
+exits with 1 if a ledger costs more than a tenth of the throughput at one of the latencies. ``--synchronous FULL``
+adds a SQLite with that setting, its own default, which may lose the last commit in a power loss. Databases are in
+TMPDIR.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,8 +56,12 @@ class SlowStore:
         self._values[key] = json.dumps(value)
 
 
-def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
-    """Return a function for each kind of ledger that opens a fresh one."""
+def ledgers(folder: Path, stack: ExitStack, synchronous: str | None) -> dict[str, Any]:
+    """
+    Return a function for each kind of ledger that opens a fresh one.
+
+    :param synchronous: A setting of SQLite's to try beside the package's own, None for none.
+    """
     import sqlite3
 
     import psycopg2
@@ -76,12 +83,17 @@ def ledgers(folder: Path, stack: ExitStack) -> dict[str, Any]:
     def sql(connect: Callable[[], Any]) -> SqlLedger:
         return SqlLedger(Database(connect, table="ledger"), run=run(), clock=time.time)
 
+    class Otherwise(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            return super().execute(sql.replace("synchronous = EXTRA", f"synchronous = {synchronous}"), *parameters)
+
+    other = partial(sqlite3.connect, folder / "other.db", factory=Otherwise)
     return {
         "none": InProcessLedger,
         "task state": lambda: TaskStateLedger(SlowStore()),
         "SQLite": lambda: sql(lambda: sqlite3.connect(folder / "ledger.db")),
         "Postgres": lambda: sql(lambda: psycopg2.connect(server.get_uri())),
-    }
+    } | ({f"SQLite {synchronous}": lambda: sql(other)} if synchronous else {})
 
 
 def submit(count: int, ledger: Any) -> tuple[float, float]:
@@ -129,6 +141,7 @@ def main() -> int:
     parser.add_argument(
         "--latency", type=float, action="append", help="milliseconds; may be given again (default 0, 50 and 150)"
     )
+    parser.add_argument("--synchronous", help="a setting of SQLite's to try beside the package's own, such as FULL")
     options = parser.parse_args()
     is_missed = False
     with ExitStack() as stack:
@@ -138,7 +151,7 @@ def main() -> int:
 
         url = stack.enter_context(sandbox(folder))
         connect_to(url)
-        openers = ledgers(folder, stack)
+        openers = ledgers(folder, stack, options.synchronous)
         submit(options.leads // 4, openers["none"]())  # warms up both sides
         print(f"latency  {'ledger':12}{'leads/s':>10}{'cost':>9}{'CPU µs a lead':>15}{'more than none':>16}")
         for milliseconds in options.latency or [0, 50, 150]:

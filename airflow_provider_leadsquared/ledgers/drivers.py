@@ -74,6 +74,9 @@ def _prepare_sqlite(connection: sqlite3.Connection) -> None:
     if hasattr(connection, "autocommit"):  # since Python 3.12
         connection.autocommit = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL
     connection.isolation_level = None  # the driver begins no transaction: the ledger does, with the lock that it needs
+    # A commit ends with the deletion of the journal. At SQLite's default (FULL) a power loss may undo that, and with it
+    # the commit; in WAL mode some builds do not sync each commit at all.
+    connection.execute("PRAGMA synchronous = EXTRA")
 
 
 def _prepare_psycopg(connection: Any) -> None:

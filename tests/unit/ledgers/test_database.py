@@ -101,6 +101,18 @@ def test_whatever_the_connection_is_set_to_a_write_that_fails_is_undone(with_set
     assert _numbers(ledger) == _numbers(with_setting.open()) == {}
 
 
+def _careless(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
+def test_sqlite_syncs_the_end_of_a_commit_too(sqlite):
+    """At the default setting a power loss may bring the journal back, and undo the commit."""
+    ledger = sqlite.open(connect=lambda: _careless(sqlite.connect()))
+    with ledger.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
+
+
 class _Wrapper:
     """A connection as tracing libraries wrap it."""
 
