@@ -56,11 +56,11 @@ class SlowStore:
         self._values[key] = json.dumps(value)
 
 
-def ledgers(folder: Path, stack: ExitStack, synchronous: str | None) -> dict[str, Any]:
+def ledgers(folder: Path, stack: ExitStack, synchronous: str | None = None) -> dict[str, Any]:
     """
     Return a function for each kind of ledger that opens a fresh one.
 
-    :param synchronous: A setting of SQLite's to try beside the package's own, None for none.
+    :param synchronous: A setting of SQLite's to try beside the package's own. Default: none.
     """
     import sqlite3
 

@@ -97,6 +97,17 @@ def test_what_could_not_be_asked_for_is_asked_for_again_soon_and_the_log_says_so
     assert len(sandbox.polls()) == polled + 1
 
 
+def test_while_no_poll_is_answered_polls_get_rarer_with_the_age_of_the_requests(sandbox, clock, no_waits):
+    receipts = capture(Task(), leads(3))
+    sandbox.fault("reset", endpoint="status")
+    task = Task()
+    for age, least in ((60, 30.0), (3_600, 350.0), (7_200, 700.0)):
+        clock.advance(age)
+        sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)  # each poke is a process of its own
+        assert not sensor.poke(task.context())
+        assert sensor.poke_interval >= least
+
+
 def test_one_request_that_cannot_be_asked_for_does_not_make_all_others_due_again(sandbox, clock, no_waits):
     sandbox.fault("system_errors", count=5)
     receipts, task = capture(Task(), leads(60)), Task()

@@ -7,12 +7,15 @@ returned and the result table says. It shares no rule with the package.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_leadsquared.sandbox.queue import State as Real
+from tests.simulation.judging_counts import store_of
 from tests.simulation.judging_crm import CrmJudge
 from tests.simulation.judging_sendings import SendingJudge
+from tests.simulation.judging_table import TableJudge
 from tests.simulation.judging_tasks import TaskJudge
 from tests.simulation.plan import STILL_NIGHTS
 from tests.simulation.timeline import Violation, Worker
@@ -40,6 +43,7 @@ class Auditor:
         #: Whether anybody else has made leads, which the sync does not foresee.
         self.others_made_leads = False
         self.lost_ledgers = 0
+        self.ledger_lost_at = -math.inf
         self.tasks = TaskJudge(simulation)
         self.is_pruned = False
         self._calm_sent: list[int] = []
@@ -52,6 +56,7 @@ class Auditor:
     ) -> None:
         """Judge a try that ended, if it says anything."""
         self._check_error(error)
+        self.tasks.check_error(instance, error)
         self.tasks.judge(instance, worker, state, output)
 
     def _check_error(self, error: BaseException | None) -> None:
@@ -87,7 +92,10 @@ class Auditor:
         simulation.account.run_due()
         self._check_stillness()
         self._check_verdicts()
-        SendingJudge(simulation, is_memory_whole=not (self.lost_ledgers or self.is_pruned)).judge()
+        is_memory_whole = not (self.lost_ledgers or self.is_pruned)
+        if simulation.ledger.exists():
+            TableJudge(simulation, is_memory_whole=is_memory_whole).judge()
+        SendingJudge(simulation, is_memory_whole=is_memory_whole).judge()
         CrmJudge(simulation).judge()
 
     def is_still(self) -> bool:
@@ -130,8 +138,8 @@ class Auditor:
                 continue  # no poll has found it yet
             if state == "open" and 0 < request.polls <= request.planned.flap_polls:
                 continue  # no poll was shown the verdict yet
-            is_unknown = (
-                request.planned.lost_status == "unknown" and simulation.account.settings.unknown_request == "200"
+            is_unknown = request.planned.lost_status == "unknown" and (
+                simulation.account.settings.unknown_request == "200" or self._has_proof(run, results)
             )
             if state == "open" and is_unknown and simulation.is_calm_for_days and request.polls:
                 self._fail(f"A2 {row_key}, request {request_id}: open, but LeadSquared says that it does not know it")
@@ -144,19 +152,18 @@ class Auditor:
         if self.lost_ledgers or self.is_pruned:
             return
         for sent in simulation.wire.sent:
-            if not (self._is_in_tables(sent) and sent.is_receipt_delivered and sent.request) or sent.worker.is_dead:
+            if (
+                not (store_of(simulation, sent.worker) == "sql" and sent.is_receipt_delivered and sent.request)
+                or sent.worker.is_dead
+            ):
                 continue
-            is_refused = "ledger" in simulation.plan.parts or sent.worker in simulation.ledger.refused
+            is_refused = sent.worker in simulation.ledger.refused
             if sent.request.id.lower() not in results and not is_refused:
                 self._fail(f"A1 {sent.worker.name} got a receipt {sent.request.id} that is nowhere")
 
-    def _is_in_tables(self, sent: Any) -> bool:
-        """Tell whether a sending is one of a sync, or of a capture that keeps its ledger in tables."""
-        run = sent.worker.name.partition(".")[0]
-        stores = (
-            one.facts["store"] for one in self._simulation.events if one.kind == "capture" and one.facts["run"] == run
-        )
-        return next(stores, "sql") == "sql"
+    def _has_proof(self, run: str, results: dict[str, tuple[Any, ...]]) -> bool:
+        """Tell whether a capture has another request by which its sensor can show that the status path works."""
+        return run.startswith("k") and any(line[4] == run and line[1] in _YES for line in results.values())
 
     def _began_late(self, request: Any) -> bool:
         """

@@ -8,6 +8,9 @@ from typing import Any
 from tests.simulation.events import HOUR, Event
 from tests.simulation.themes import Theme
 
+#: Which tasks of a run are on a machine with a wrong clock. A triggerer is a machine of its own.
+_MACHINES = (("send", "wait", "trigger"), ("send", "wait"), ("send",), ("wait",), ("trigger",))
+
 
 class FaultDrawing:
     """
@@ -27,8 +30,8 @@ class FaultDrawing:
         rng, parts, theme = self._rng, self._parts, self._theme
         if "calls" in parts:
             for _ in range(rng.randint(1, 3 * theme.captures)):
-                shares = theme.call_shares
-                self._window(end, "call", {"what": rng.choice(theme.call_faults), "share": rng.choice(shares)})
+                facts = {"what": rng.choice(theme.call_faults), "share": rng.choice(theme.call_shares)}
+                self._window(end, "call", facts | {"form": rng.random() if rng.random() < theme.steady else None})
         if "queue" in parts:
             for _ in range(rng.randint(1, 3)):
                 self._window(end, "queue", {"what": rng.choice(theme.queue_faults), "share": rng.choice(theme.shares)})
@@ -39,7 +42,7 @@ class FaultDrawing:
         if "ledger" in parts:
             self._window(end, "ledger", {"what": rng.choice(theme.ledger_faults), "share": 1.0})
         runs = [event.facts["run"] for event in self._events if event.kind in ("run", "capture")]
-        most = 3 * theme.captures
+        most = 3 * theme.captures if theme.workers_faults is None else theme.workers_faults
         if "crashes" in parts:
             for _ in range(rng.randint(1, most)):
                 self._events.append(Event(0.0, "crash", self._place(runs)))
@@ -48,8 +51,9 @@ class FaultDrawing:
                 self._events.append(Event(0.0, "pause", self._pause(runs)))
         if "clocks" in parts:
             for run in rng.sample(runs, min(len(runs), 2)):
-                offset, jump = rng.choice((-3_700, -600, 60, 3_600)), rng.choice((0, 0, -3_600, 3_600))
-                self._events.append(Event(0.0, "clock", {"run": run, "offset": offset, "jump": jump}))
+                facts = {"run": run, "tasks": rng.choice(_MACHINES)}
+                facts |= {"offset": rng.choice(theme.clock_offsets), "jump": rng.choice((0, 0, -3_600, 3_600))}
+                self._events.append(Event(0.0, "clock", facts))
 
     def _pause(self, runs: list[str]) -> dict[str, Any]:
         rng, theme = self._rng, self._theme
@@ -72,8 +76,8 @@ class FaultDrawing:
     def _window(self, end: float, kind: str, facts: dict[str, Any]) -> None:
         rng = self._rng
         start = HOUR + rng.random() * (end - HOUR)
-        runs = [event.at for event in self._events if event.kind in ("run", "capture")]
+        runs = sorted(event.at for event in self._events if event.kind in ("run", "capture"))
         if rng.random() < self._theme.aimed and runs:
-            start = rng.choice(runs) + rng.choice(self._theme.fault_starts) * rng.random()
+            start = rng.choice(runs[: self._theme.first_runs]) + rng.choice(self._theme.fault_starts) * rng.random()
         seconds = rng.choice(self._theme.fault_seconds) * (0.5 + rng.random())
         self._events.append(Event(start, kind, {**facts, "until": round(start + seconds, 1)}))

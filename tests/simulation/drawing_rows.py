@@ -68,12 +68,12 @@ class RowDrawing:
             city = self._new_city(customer)
         elif x < 0.65 or "swaps" not in self._parts:
             city = self._new_city(customer)
-        elif x < 0.8:
-            email = rng.choice([*self.emails, None])
-        elif x < 0.95:
-            phone = rng.choice([*self.phones, None])
         else:
-            email, phone = None, None
+            kind = rng.choice(self._theme.key_kinds)
+            if kind != "phone":
+                email = None if kind == "none" else rng.choice([*self.emails, None])
+            if kind != "email":
+                phone = None if kind == "none" else rng.choice([*self.phones, None])
         if "split keys" in self._parts:
             email, phone = self._split(customer)
         self._rows[customer] = email, phone, city

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from functools import partial
 from typing import Any
 
@@ -159,10 +160,14 @@ class Simulation:
         for event in self.events:
             if event.kind == "run" and event.facts["run"].startswith("n"):
                 of_last = {name: event.facts[name] for name in of_last}
+        # Neither captures nor the second sync have calm nights: a sensor asks for what they have open.
+        outputs: dict[str, list[Any]] = defaultdict(list)
         for instance in self.instances:
-            # Neither captures nor the second sync have calm nights: a sensor asks for what they have open.
-            if instance.run[0] in "ks" and instance.task == "send" and instance.output is not None:
-                self.runs.wait_for(instance.run, [instance.output], {"sensor": 0.0, "close_after": None}, try_number=90)
+            if instance.run[0] in "ks" and instance.task == "send":
+                outputs[instance.run].append(instance.output)
+        for run, given in outputs.items():
+            if any(given):
+                self.runs.wait_for(run, given, {"sensor": 0.0, "close_after": None}, try_number=90)
         for night in range(CALM_NIGHTS):
             self.auditor.night_begins()
             self.runs.do_run(
@@ -189,7 +194,8 @@ class Simulation:
         """Return a new process for a try, with what happens to it."""
         name = f"{run}.{task}.{part}.{number}"
         clock = self._clocks.get(run)
-        offset = (lambda now: 0.0) if clock is None else _offset(self.timeline.now, clock.facts)
+        is_wrong = clock is not None and task in clock.facts["tasks"]
+        offset = _offset(self.timeline.now, clock.facts) if clock is not None and is_wrong else lambda now: 0.0
         worker = Worker(self.timeline, name, random_of(self.plan.seed, name), offset)
         self.workers.append(worker)
         for event in self._troubles.get((run, task, part, number), ()):

@@ -17,6 +17,7 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.call_faults import RESET_BEFORE, Trouble, sandbox_fault
 from tests.simulation.judging_crm import CrmJudge
 from tests.simulation.judging_sendings import SendingJudge
+from tests.simulation.judging_table import TableJudge
 from tests.simulation.ledger import TABLE, LedgerServer
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.runs import Read
@@ -37,7 +38,7 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.timeline = Timeline(random_of(1))
         self.account = WatchedAccount(Settings().changed(settings), (), TimelineClock(self.timeline))
-        self.wire = Wire(self.timeline, self.account, lambda endpoint, worker: None)
+        self.wire = Wire(self.timeline, self.account, lambda endpoint, worker, asked: None)
         self.ledger = LedgerServer(self.timeline, lambda now: None, is_empty=False)
         self.plan = SimpleNamespace(parts=set())
         self.arguments: dict[str, Any] = {}
@@ -51,17 +52,18 @@ class World:
         self.auditor = Auditor(self)  # type: ignore[arg-type]
 
     def worker(self, name: str) -> Worker:
-        """Return a worker that has read the warehouse."""
+        """Return a worker; one of a sync has read the warehouse."""
         worker = Worker(self.timeline, name, random_of(name))
         self.workers.append(worker)
-        self.reads[worker] = Read(self.timeline.now, dict(self.warehouse))
+        if not name.startswith("k"):
+            self.reads[worker] = Read(self.timeline.now, dict(self.warehouse))
         return worker
 
     def send(self, worker: Worker, lead: dict[str, str], trouble: Trouble | None = None) -> Sent:
         """Submit a lead; the receipt reaches the worker."""
         sent = self._call("capture", {}, worker, _body(lead), trouble)
         assert sent is not None
-        sent.is_receipt_delivered = True
+        sent.is_receipt_delivered, sent.answered_at = True, self.timeline.now
         return sent
 
     def lose(self, worker: Worker, lead: dict[str, str]) -> None:
@@ -86,6 +88,7 @@ class World:
         self._call("status", {"requestid": sent.request.id}, worker, b"", trouble)
         if trouble is None:
             self.wire.note_verdict(worker, sent.request.id)
+            self.wire.note_found(worker, sent.request.id, is_sure=True)
 
     def _endpoint(self, name: str) -> Endpoint:
         return next(one for one in self.wire._endpoints.values() if one.name == name)
@@ -128,8 +131,12 @@ class World:
         self.auditor._check_verdicts()
 
     def sendings(self) -> None:
-        """Judge A4, A5, A9, A12 and A13."""
+        """Judge A4, A5, A9, A12, A14 and A17."""
         SendingJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]
+
+    def table(self) -> None:
+        """Judge A2, A10, A13 and A19."""
+        TableJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]
 
     def crm(self) -> None:
         """Judge A3 and A6."""

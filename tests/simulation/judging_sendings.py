@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_leadsquared.sandbox.queue import State as Real
+from tests.simulation.certainty import SETTLE_TIMEOUT, is_certain, is_known
 from tests.simulation.timeline import Violation
 from tests.simulation.wire import Sent
 
 if TYPE_CHECKING:
     from tests.simulation.episode import Simulation
 
-#: The longest reading of the documented ladder, and an hour of backlog: after it a sending is not waited for any more.
-SETTLE_TIMEOUT = 36_570.0
 #: Seconds for which another run's intent is taken for one that is at work: it is posted in 60 s, or never.
 INTENT_TIMEOUT = 60.0
 #: Polls of one request by one task at most: two after each of its eleven attempts, whose times differ in the two
@@ -27,6 +26,9 @@ POLLS_BESIDE_A_LOST_REQUEST = 41
 POLLS_OF_AN_UNKNOWN_REQUEST = 150
 #: Calls at most that meet a fault on their way: 77 polls in growing intervals, each of which is made four times.
 TROUBLED_CALLS = 308
+
+#: Parts of the world in which rows that were refused may be sent again.
+_REFUSED_ROWS_GO = {"ledger", "refresh", "replay", "other settings", "behaviour", "unmoved keys", "search by"}
 
 
 class SendingJudge:
@@ -42,17 +44,17 @@ class SendingJudge:
 
     def judge(self) -> None:
         """
-        Judge A4, A5, A9, A12, A13, A14 and A17.
+        Judge A4, A5, A9, A12, A14 and A17.
 
         :raises Violation: A promise was not kept.
         """
         self._check_unkeyed()
         self._check_calls()
-        self._check_attempts()
         if self._is_memory_whole:
             if "new row keys" not in self._simulation.plan.parts:  # else values do not say whose they are
                 self._check_order()
             self._check_not_again()
+            self._check_refusals()
             self._check_last_of_a_person()
 
     def _rows_sent(self) -> Iterator[tuple[Sent, int, float]]:
@@ -124,27 +126,62 @@ class SendingJudge:
         """Demand that no row is sent again if its last sending, and all others of its lead, are beyond doubt."""
         simulation = self._simulation
         others = simulation.auditor
-        if others.others_wrote or others.others_made_leads or {"ledger", "refresh"} & simulation.plan.parts:
+        if others.others_wrote or others.others_made_leads or "ledger" in simulation.plan.parts:
             return
-        groups = _Groups()
         sendings = list(self._rows_sent())
-        for sent, row, _ in sendings:
-            groups.join(f"row {row}", *(key for name in ("EmailAddress", "Phone") if (key := _key(name, sent.lead))))
+        groups = _groups_of(sendings)
         last: dict[str, Sent] = {}
         doubtful: set[str] = set()
         for sent, row, read_at in sendings:
             group = groups.name(f"row {row}")
             earlier = last.get(group)
-            if earlier is not None and not self._is_certain(earlier, read_at):
+            if earlier is not None and not is_certain(simulation, earlier, read_at):
                 if group not in doubtful and self._should_have_waited(sent, earlier):
                     self._fail(f"A14 {sent.worker.name} sends {sent.lead} while {earlier.lead} is open at its lead")
                 doubtful.add(group)
             is_same = earlier is not None and _content(earlier) == _content(sent)
+            if earlier is not None and self._is_sent_anew(sent) and _run(earlier) != _run(sent):
+                is_same = False
             if is_same and earlier is not None and self._is_at_work(earlier, sent, read_at):
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, while {earlier.worker.name} sends it")
             if is_same and earlier is not None and group not in doubtful and not self._may_be_intended(sent, read_at):
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, as {earlier.worker.name} sent it")
             last[group] = sent
+
+    def _is_sent_anew(self, sent: Sent) -> bool:
+        """Tell whether a run sends what it is to send, whatever the CRM holds."""
+        return any(
+            one.kind == "run" and one.facts["run"] == _run(sent) and one.facts.get("full_refresh")
+            for one in self._simulation.events
+        )
+
+    def _check_refusals(self) -> None:
+        """Demand that what the CRM surely refused is not sent again, as long as nothing of its lead has changed."""
+        simulation = self._simulation
+        others = simulation.auditor
+        if others.others_wrote or others.others_made_leads or _REFUSED_ROWS_GO & simulation.plan.parts:
+            return
+        sendings = list(self._rows_sent())
+        groups = _groups_of(sendings)
+        before: dict[str, list[Sent]] = defaultdict(list)
+        for sent, row, read_at in sendings:
+            group = before[groups.name(f"row {row}")]
+            own = [one for one in group if _row(one) == _row(sent)]
+            if own and self._stays_refused(own[-1], group, read_at) and _content(own[-1]) == _content(sent):
+                self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, which the CRM has refused")
+            group.append(sent)
+
+    def _stays_refused(self, refused: Sent, group: list[Sent], at: float) -> bool:
+        """Tell whether a refusal was known at a time, and so was what became of all else that was sent to its lead."""
+        if refused.request is None or refused.request.state is not Real.REJECTED:
+            return False
+        known_at = self._simulation.wire.known_at
+        return all(
+            is_known(self._simulation, one, at)
+            and one.request is not None
+            and (one.request.state is Real.REJECTED or known_at[one.request.id] < refused.at)
+            for one in group
+        )
 
     def _is_at_work(self, earlier: Sent, sent: Sent, at: float) -> bool:
         """Tell whether another run had just sent the very same, and nothing says that its worker is gone."""
@@ -195,18 +232,6 @@ class SendingJudge:
                 found = request.lead_id
         return found
 
-    def _is_certain(self, sent: Sent, at: float) -> bool:
-        """Tell whether at a time the sync knew that LeadSquared had taken the row, and that the CRM had said yes."""
-        worker, request = sent.worker, sent.request
-        if request is None or request.state is not Real.SUCCEEDED or not sent.is_receipt_delivered:
-            return False
-        if worker in self._simulation.ledger.refused:
-            return False  # its receipt may be in no ledger
-        known_at = self._simulation.wire.known_at.get(request.id, at)
-        if known_at - sent.at > SETTLE_TIMEOUT - 100:
-            return False  # nobody waited for it any more
-        return known_at < at and not worker.is_dead and worker.ended_at is not None and worker.ended_at < at
-
     def _check_calls(self) -> None:
         """Demand that no task polls a request more often than the plan has it."""
         wire = self._simulation.wire
@@ -222,29 +247,6 @@ class SendingJudge:
         for (asked, task), polls in wire.troubled_polls_of.items():
             if polls > TROUBLED_CALLS:
                 self._fail(f"A9 {task} polled {asked} {polls} times, and met a fault each time")
-
-    def _check_attempts(self) -> None:
-        """Demand that the result table counts each sending that was accepted, where one try was all there was."""
-        simulation = self._simulation
-        if not self._is_memory_whole or {"ledger", "new row keys"} & simulation.plan.parts:
-            return
-        tries = Counter((one.run, one.task) for one in simulation.instances for _ in range(one.try_number))
-        received: Counter[tuple[str, str]] = Counter()
-        for sent, row, _ in self._rows_sent():
-            run, task, *_ = sent.worker.name.split(".")
-            if (
-                tries[run, task] == 1
-                and sent.request is not None
-                and sent.worker.ended_at is not None
-                and not sent.worker.is_dead
-                and sent.worker not in simulation.ledger.refused
-            ):
-                received[run, str(row)] += 1
-        sql = "SELECT run_id, row_key, SUM(attempts) FROM leadsquared_ledger GROUP BY run_id, row_key"
-        recorded = {(run, row): attempts for run, row, attempts in simulation.ledger.query(sql)}
-        for name, count in received.items():
-            if count > recorded.get(name, 0):
-                self._fail(f"A13 row {name[1]} of {name[0]} was sent {count} times, recorded are {recorded.get(name)}")
 
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
@@ -282,6 +284,18 @@ def _content(sent: Sent) -> tuple[Any, ...]:
 def _sync(sent: Sent) -> bool:
     """Tell which of the two syncs a sending is of."""
     return sent.worker.name.startswith("s")
+
+
+def _run(sent: Sent) -> str:
+    return sent.worker.name.partition(".")[0]
+
+
+def _groups_of(sendings: list[tuple[Sent, int, float]]) -> _Groups:
+    """Return which rows and match keys may concern one lead."""
+    groups = _Groups()
+    for sent, row, _ in sendings:
+        groups.join(f"row {row}", *(key for name in ("EmailAddress", "Phone") if (key := _key(name, sent.lead))))
+    return groups
 
 
 class _Groups:

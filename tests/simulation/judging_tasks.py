@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_leadsquared.sandbox.queue import State as Real
+from tests.simulation.certainty import SETTLE_TIMEOUT
+from tests.simulation.judging_counts import CountJudge, row_key, sendings, store_of
+from tests.simulation.judging_lost import LostJudge
 from tests.simulation.timeline import Violation, Worker
 
 if TYPE_CHECKING:
@@ -12,6 +15,17 @@ if TYPE_CHECKING:
     from tests.simulation.tries import TaskInstance
     from tests.simulation.wire import Sent
 
+#: Faults that leave a receipt what it is.
+_READABLE = ("odd_receipt", "other_code")
+#: Errors that are trouble on the way to LeadSquared.
+_TROUBLE = (
+    "NoConnectionError",
+    "NoResponseError",
+    "RateLimitError",
+    "ServerError",
+    "UnexpectedResponseError",
+    "UnknownRequestError",
+)
 #: Waits of one sensor for a trigger at most: another one only where the clocks of two machines differ.
 DEFERRALS = 12
 
@@ -25,6 +39,7 @@ class TaskJudge:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self._counts, self._lost = CountJudge(simulation), LostJudge(simulation)
 
     def judge(self, instance: TaskInstance, worker: Worker, state: str, output: Any) -> None:
         """
@@ -34,14 +49,13 @@ class TaskJudge:
         """
         if instance.task == "wait" and state in ("success", "failed"):
             self._check_recorded(worker)
+            self._lost.judge()
         if isinstance(output, dict) and "counts" in output:
-            self._check_counts(instance, worker, state, output["counts"])
-            if instance.task == "send":
-                self._check_doubts(instance, worker, output["counts"])
+            self._counts.judge(instance, worker, state, output["counts"])
         if state == "success" and instance.task == "wait" and isinstance(output, dict):
             self._check_green(instance)
-        if state == "success" and instance.run.startswith("k") and instance.task == "send":
-            self._check_unkeyed(instance)
+        if state == "success" and instance.task == "send":
+            self._check_receipts(instance, worker)
 
     def deferred(self, instance: TaskInstance) -> None:
         """
@@ -52,105 +66,77 @@ class TaskJudge:
         if instance.deferrals > DEFERRALS:
             self._fail(f"A9 {instance.run}.{instance.task} was deferred {instance.deferrals} times")
 
-    def _check_counts(self, instance: TaskInstance, worker: Worker, state: str, counts: dict[str, int]) -> None:
-        others = sum(count for name, count in counts.items() if name != "read")
-        if others != counts["read"]:
-            self._fail(f"A10 counts of {worker.name} do not add up: {counts}")
-        are_repeated = any(event.facts.get("what") == "repeated_request_id" for event in self._simulation.events)
-        if instance.task == "wait" and counts.get("invalid") and not are_repeated:
-            self._fail(f"A10 {worker.name} does not understand what it was given: {counts}")
-        read = self._simulation.reads.get(worker)
-        if instance.task == "send" and read is not None:
-            most = len(read.rows) + self._sent_before(instance, worker, read.rows)
-            if counts["read"] < most:
-                self._fail(f"A10 {worker.name} read and sent {most} rows, and counts {counts}")
-            if counts.get("unchanged") and self._is_full_refresh(instance) and instance.try_number == 1:
-                self._fail(f"A15 {worker.name} is a full refresh, and leaves rows out: {counts}")
-        given = self._simulation.given.get(worker)
-        if given is not None and not self._starts_over(instance):
-            most = len(given) + len({_row_key(sent) for sent in self._surely_recorded(instance, worker)} - given)
-            if counts["read"] < most:
-                self._fail(f"A10 {worker.name} was given and sent {most} rows, and counts {counts}")
-        if state == "success" and any(counts.get(name) for name in ("unsent", "rejected", "invalid", "in_doubt")):
-            self._fail(f"A7 {worker.name} is green with {counts}")
-
-    def _is_full_refresh(self, instance: TaskInstance) -> bool:
-        return any(
-            event.facts["run"] == instance.run and event.facts.get("full_refresh")
-            for event in self._simulation.events
-            if event.kind == "run"
-        )
-
-    def _sent_before(self, instance: TaskInstance, worker: Worker, rows: dict[int, Any]) -> int:
-        """Return how many rows earlier tries have surely recorded as sent that this one has not read."""
-        if "new row keys" in self._simulation.plan.parts or instance.run.startswith("k"):
-            return 0
-        return len({int(_row_key(sent)) for sent in self._surely_recorded(instance, worker)} - rows.keys())
-
-    def _surely_recorded(self, instance: TaskInstance, worker: Worker) -> list[Sent]:
-        """Return what earlier tries sent whose receipt they have written, with nothing in the way."""
-        simulation = self._simulation
-        if "ledger" in simulation.plan.parts or simulation.auditor.lost_ledgers or simulation.auditor.is_pruned:
-            return []
-        return [
-            one
-            for one in self._sendings(instance)
-            if one.worker is not worker
-            and one.is_receipt_delivered
-            and one.request is not None
-            and one.worker.ended_at is not None
-            and not (one.worker.is_dead or one.worker.is_given_up or one.worker in simulation.ledger.refused)
-        ]
-
-    def _starts_over(self, instance: TaskInstance) -> bool:
-        return bool(instance.clears) and any(
-            event.kind == "capture" and event.facts["run"] == instance.run and event.facts["on_clear"] == "resend"
-            for event in self._simulation.events
-        )
-
-    def _check_doubts(self, instance: TaskInstance, worker: Worker, counts: dict[str, int]) -> None:
-        """Demand that no row counts as in doubt whose last sending has a receipt."""
-        simulation = self._simulation
-        tries = [one for one in simulation.workers if one.name.startswith(_prefix(instance))]
-        is_undisturbed = all(one.ended_at is not None and not one.is_dead and not one.was_paused for one in tries)
-        if not is_undisturbed or {"ledger", "new row keys"} & simulation.plan.parts or simulation.auditor.lost_ledgers:
-            return
-        last = {_row_key(one): one for one in self._sendings(instance)}
-        doubtful = sum(not one.is_receipt_delivered for one in last.values())
-        if counts.get("in_doubt", 0) > doubtful and not simulation.ledger.refused & set(tries):
-            self._fail(f"A10 {worker.name} has doubts about rows with a receipt: {counts}")
-
-    def _sendings(self, instance: TaskInstance) -> list[Sent]:
-        prefix = _prefix(instance)
-        return [one for one in self._simulation.wire.sent if one.worker.name.startswith(prefix)]
-
     def _check_recorded(self, worker: Worker) -> None:
         """Demand that a verdict which a poll was shown is in the ledger when its task ends."""
         simulation = self._simulation
         if not worker.shown or worker in simulation.ledger.refused or "ledger" in simulation.plan.parts:
             return
-        asked = ", ".join("?" * len(worker.shown))
-        sql = f"SELECT request_id FROM leadsquared_ledger WHERE state = 'open' AND LOWER(request_id) IN ({asked})"
-        left = (
-            simulation.ledger.query(sql, *(one.lower() for one in worker.shown)) if simulation.ledger.exists() else []
-        )
+        # Another task may have got the RequestId as its own, and has another ledger.
+        repeated = {
+            str(one.id_shown)
+            for one in simulation.wire.sent
+            if one.request is not None and one.id_shown not in (None, one.request.id_as_sent)
+        }
+        asked = [one.lower() for one in worker.shown if one not in repeated]
+        places = ", ".join("?" * len(asked))
+        sql = f"SELECT request_id FROM leadsquared_ledger WHERE state = 'open' AND LOWER(request_id) IN ({places})"
+        left = simulation.ledger.query(sql, *asked) if simulation.ledger.exists() else []
         if left:
             self._fail(f"A2 {worker.name} was shown the verdict of {left[0][0]}, and it is still open")
+        if not simulation.auditor.is_pruned and simulation.auditor.ledger_lost_at < worker.begun_at:
+            self._check_lines(worker)
 
-    def _check_unkeyed(self, instance: TaskInstance) -> None:
-        """Demand that a capture is not green with a row of which nobody knows whether LeadSquared took it."""
+    def _check_lines(self, worker: Worker) -> None:
+        """Demand that what a sensor was shown of its capture's requests has a line, also if the ledger was lost."""
+        simulation, run = self._simulation, worker.name.partition(".")[0]
+        for sent in simulation.wire.sent:
+            is_shown = sent.request is not None and sent.request.id in worker.shown and sent.is_receipt_delivered
+            if not (is_shown and sent.worker.name.startswith(f"{run}.") and store_of(simulation, sent.worker) == "sql"):
+                continue
+            asked = str(sent.request and sent.request.id).lower()
+            sql = "SELECT 1 FROM leadsquared_ledger WHERE LOWER(request_id) = ?"
+            if run.startswith("k") and not (simulation.ledger.exists() and simulation.ledger.query(sql, asked)):
+                self._fail(f"A2 {worker.name} was shown the verdict of {asked}, and no line has it")
+
+    def _check_receipts(self, instance: TaskInstance, worker: Worker) -> None:
+        """Demand that a task is not green with a row of which nobody knows whether LeadSquared took it."""
         simulation = self._simulation
-        if instance.clears or simulation.auditor.lost_ledgers or "ledger" in simulation.plan.parts:
+        if simulation.auditor.lost_ledgers or "ledger" in simulation.plan.parts:
             return
-        for sent in self._sendings(instance):
+        own = [one for one in simulation.wire.sent if one.worker is worker]
+        answered = {row_key(one) for one in own if one.is_receipt_delivered or one.fault in _READABLE}
+        for sent in own if instance.clears else sendings(simulation, instance):
             is_unkeyed = not (sent.lead.get("EmailAddress") or sent.lead.get("Phone"))
+            is_unanswered = not sent.is_receipt_delivered and sent.fault not in _READABLE
+            # A row with a match key may have been sent again, or have other values now.
+            is_left = is_unkeyed or (sent.worker is worker and row_key(sent) not in answered)
             if (
-                is_unkeyed
+                is_left
+                and is_unanswered
                 and sent.request is not None
-                and not sent.is_receipt_delivered
                 and not sent.worker.is_given_up
+                and self._can_see_repeated_id(sent)
             ):
-                self._fail(f"A7 {instance.run} is green, and nobody knows that {sent.request.id} was accepted")
+                self._fail(f"A7 {worker.name} is green, and nobody knows that {sent.request.id} was accepted")
+
+    def _can_see_repeated_id(self, sent: Sent) -> bool:
+        """Tell whether a task can know that the RequestId which it got was another row's, if it was."""
+        owner = self._owner_of_id(sent)
+        if owner is None:
+            return True
+        are_in_tables = all(store_of(self._simulation, one.worker) == "sql" for one in (sent, owner))
+        return owner.answered_at < sent.answered_at and (are_in_tables or _task(owner) == _task(sent))
+
+    def _owner_of_id(self, sent: Sent) -> Sent | None:
+        """Return the sending whose RequestId another one got as its own."""
+        if sent.id_shown is None or (sent.request is not None and sent.request.id_as_sent == sent.id_shown):
+            return None
+        owners = (
+            one
+            for one in self._simulation.wire.sent
+            if one.is_receipt_delivered and one.request is not None and one.request.id_as_sent == sent.id_shown
+        )
+        return next(owners, None)
 
     def _check_green(self, instance: TaskInstance) -> None:
         """Demand that a green sensor's run has only requests to which the CRM said yes, and that all have an output."""
@@ -159,6 +145,7 @@ class TaskJudge:
             self._fail(f"A7 {instance.run}'s sensor is green, and {instance.missing_outputs} outputs are missing")
         if simulation.auditor.lost_ledgers:
             return
+        self._check_own_ids(instance)
         simulation.account.run_due()
         for sent in simulation.wire.sent:
             worker = sent.worker
@@ -167,6 +154,8 @@ class TaskJudge:
                 continue
             if sent.at > instance.given_at:
                 continue  # the task was cleared later, and has another sensor behind it
+            if sent.at < self._started_over_at(run):
+                continue  # it was to send all again, and asks no more for what it had sent
             closes = any(
                 one.kind == "run" and one.facts["run"] == run and one.facts["close_after"] for one in simulation.events
             )
@@ -175,21 +164,59 @@ class TaskJudge:
             if sent.request.state is not Real.SUCCEEDED and not self._was_sent_again(sent, run):
                 self._fail(f"A7 {instance.run}'s sensor is green, but {sent.request.id} is {sent.request.state.value}")
 
+    def _started_over_at(self, run: str) -> float:
+        """Return when a capture was cleared that sends all again then."""
+        simulation = self._simulation
+        is_resent = any(
+            event.kind == "capture" and event.facts["run"] == run and event.facts["on_clear"] == "resend"
+            for event in simulation.events
+        )
+        return max((one.cleared_at for one in simulation.instances if one.run == run and is_resent), default=0.0)
+
+    def _check_own_ids(self, instance: TaskInstance) -> None:
+        """Demand that behind green captures no green sensor took one request's verdict for two rows'."""
+        tasks = [one for one in self._simulation.instances if one.run == instance.run and one.task == "send"]
+        if not instance.run.startswith("k") or any(one.clears or one.state != "success" for one in tasks):
+            return
+        for sent in (one for task in tasks for one in sendings(self._simulation, task)):
+            owner = self._owner_of_id(sent)
+            if owner is None or _task(owner)[:1] != _task(sent)[:1]:
+                continue
+            # Within an instance, who comes first with a RequestId has it.
+            is_second = _task(owner) != _task(sent) or owner.answered_at < sent.answered_at
+            if is_second and not sent.worker.is_given_up and not self._was_sent_again(sent, instance.run):
+                self._fail(f"A7 {instance.run}'s sensor is green, and {sent.lead} got the RequestId of another row")
+
     def _was_sent_again(self, sent: Any, run: str) -> bool:
         return any(
             other.lead == sent.lead and other.number > sent.number and other.worker.name.startswith(f"{run}.")
             for other in self._simulation.wire.sent
         )
 
+    def check_error(self, instance: TaskInstance, error: BaseException | None) -> None:
+        """
+        Judge A18: what ends a sensor.
+
+        :raises Violation: Trouble on the way to LeadSquared did, or it gave up before its time.
+        """
+        if instance.task != "wait" or error is None:
+            return
+        name = type(error).__name__
+        if name in _TROUBLE:
+            self._fail(f"A18 {instance.run}'s sensor ends with {name}: {error}")
+        account, ledger = self._simulation.account, self._simulation.ledger
+        if name != "LeadsStillOpen" or account.settings.date_header == "missing" or not ledger.exists():
+            return  # without LeadSquared's time, a clock that is wrong is not known to be
+        sql = "SELECT request_id FROM leadsquared_ledger WHERE state = 'open' AND run_id = ?"
+        requests = [account.queue.request(asked) for (asked,) in ledger.query(sql, instance.run) if asked]
+        ages = [self._simulation.timeline.now - one.accepted_at for one in requests if one is not None]
+        if ages and max(ages) < SETTLE_TIMEOUT - 100:
+            self._fail(f"A18 {instance.run}'s sensor gave up after {max(ages):.0f} s")
+
     def _fail(self, text: str) -> NoReturn:
         raise Violation(text)
 
 
-def _row_key(sent: Sent) -> str:
-    """Return the row key of a sending: its city begins with it."""
-    city = str(sent.lead.get("mx_City"))
-    return city.rstrip("~") if city.startswith("c") else city.partition(".")[0]
-
-
-def _prefix(instance: TaskInstance) -> str:
-    return f"{instance.run}.{instance.task}.{instance.part}."
+def _task(sent: Sent) -> list[str]:
+    """Return run, task and instance of a sending."""
+    return sent.worker.name.split(".")[:3]

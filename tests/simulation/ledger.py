@@ -8,6 +8,7 @@ a transaction that has been idle for a minute, as a worker that is paused leaves
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -21,6 +22,8 @@ from tests.simulation.timeline import Strand, Timeline, Worker
 
 TABLE = "leadsquared_ledger"
 LOCK_SECONDS, IDLE_SECONDS = 5.0, 60.0
+#: A worker need not write what it has after more commits in a row of which it does not know how they ended.
+LOST_COMMITS = 3
 #: The day of 1970-01-01 in Julian days.
 _EPOCH = 2440587.5
 
@@ -41,6 +44,8 @@ class LedgerServer:
         #: Workers that met a fault of the database, or of another worker that was stopped in a transaction.
         self.refused: set[Worker] = set()
         self.commits = 0
+        #: Commits in a row of which a worker was not told how they ended.
+        self.lost_commits: Counter[Worker] = Counter()
         self._open(is_empty=is_empty)
 
     def _open(self, *, is_empty: bool) -> None:
@@ -102,6 +107,7 @@ class WorkerConnection:
         self.cursors: list[sqlite3.Cursor] = []
         worker.step("connect")
         if server.fault_at(server.timeline.now) == "away":
+            server.refused.add(worker)
             raise sqlite3.OperationalError("unable to open database file")
         worker.on_death.append(self.drop)
 
@@ -128,6 +134,7 @@ class WorkerConnection:
 
     def _check(self) -> None:
         if not self._is_lost and self._server.fault_at(self._server.timeline.now) == "away":
+            self._server.refused.add(self.worker)
             self.drop()
         if self._is_lost:
             raise sqlite3.OperationalError("the server closed the connection")
@@ -143,7 +150,11 @@ class WorkerConnection:
         self._in_transaction = False
         server.release(self)
         if server.fault_at(server.timeline.now) == "lost_commit":
+            server.lost_commits[self.worker] += 1
+            if server.lost_commits[self.worker] > LOST_COMMITS:
+                server.refused.add(self.worker)
             raise sqlite3.OperationalError("the server closed the connection")
+        del server.lost_commits[self.worker]
         self.worker.step("commit done")
 
     def rollback(self) -> None:

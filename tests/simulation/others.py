@@ -92,6 +92,7 @@ class Others:
         """Lose the ledger."""
         self._simulation.tell("the ledger is lost")
         self._simulation.auditor.lost_ledgers += 1
+        self._simulation.auditor.ledger_lost_at = self._simulation.timeline.now
         self._simulation.ledger.lose()
 
     def do_prune(self, event: Event) -> None:

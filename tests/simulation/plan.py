@@ -120,7 +120,7 @@ class _Drawing:
             if "captures" in parts and rng.random() < 0.6:
                 self._capture(f"{night}{'abcdef'[number]}", at + rng.random() * rng.choice((60.0, 6 * HOUR)))
         if "lost ledger" in parts and rng.random() < theme.losses:
-            self._events.append(Event(at + DAY * rng.random(), "ledger lost"))
+            self._events.append(Event(at + rng.choice(theme.loss_times) * rng.random(), "ledger lost"))
         if "pruned" in parts and rng.random() < 0.5:
             self._events.append(Event(at + DAY * rng.random(), "prune"))
 
@@ -170,7 +170,7 @@ class _Drawing:
             "rows": rows,
             "later": self._later(rows) if "other rows later" in parts else rows,
             "parts": rng.choice((1, 2)) if "mapped captures" in parts else 1,
-            "retries": rng.choice((0, 1, 2)),
+            "retries": rng.choice(theme.retries),
             "concurrency": rng.choice((1, 4)),
             "store": rng.choice(theme.stores),
             "on_clear": rng.choice(theme.on_clear),

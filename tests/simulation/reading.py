@@ -12,8 +12,9 @@ from airflow_provider_leadsquared.sandbox import protocol
 from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from tests.simulation.call_faults import LATE, LOST, REFUSED
+from tests.simulation.responding import headers_of
 from tests.simulation.timeline import Worker
-from tests.simulation.wire import READ_TIMEOUT, Wire, headers_of
+from tests.simulation.wire import READ_TIMEOUT, Wire
 
 
 def get(wire: Wire, worker: Worker, request: Request) -> Response:

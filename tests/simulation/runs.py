@@ -123,20 +123,26 @@ class Runs:
                         lambda: self.wait_for(facts["run"], given, facts),
                     )
 
-        instances: list[TaskInstance] = []
-        for part in range(parts):
-            instance = TaskInstance(
+        instances = self._instances(facts, self._sync, ended)
+        for instance in instances:
+            self._begin(instance)
+
+    def _instances(self, facts: dict[str, Any], act: Any, ended: Any) -> list[TaskInstance]:
+        """Return the instances of a task that sends: several, if it is mapped."""
+        parts = facts["parts"]
+        return [
+            TaskInstance(
                 self._simulation,
                 facts["run"],
                 "send",
                 part,
                 facts["retries"],
-                lambda context, part=part: self._sync(context, facts, part),
+                lambda context, part=part: act(context, facts, part),
                 ended,
                 map_index=part if parts > 1 else -1,
             )
-            instances.append(instance)
-            self._begin(instance)
+            for part in range(parts)
+        ]
 
     def _sync(self, context: Any, facts: dict[str, Any], part: int) -> Any:
         options = {name: facts[name] for name in ("full_refresh", "replay", "concurrency") if name in facts}
@@ -185,7 +191,6 @@ class Runs:
         parts = facts["parts"]
         left = self._parts_left.setdefault(facts["run"], set())
         left.update(range(parts))
-        instances: list[TaskInstance] = []
 
         def ended(instance: TaskInstance) -> None:
             left.discard(instance.part)
@@ -193,18 +198,7 @@ class Runs:
             if not left and any(outputs):
                 self.wait_for(facts["run"], outputs if parts > 1 else outputs[0], {**facts, "close_after": None})
 
-        for part in range(parts):
-            instance = TaskInstance(
-                self._simulation,
-                facts["run"],
-                "send",
-                part,
-                facts["retries"],
-                lambda context, part=part: self._capture(context, facts, part),
-                ended,
-                map_index=part if parts > 1 else -1,
-            )
-            instances.append(instance)
+        instances = self._instances(facts, self._capture, ended)
         for instance in instances:
             self._begin(instance)
 
@@ -235,4 +229,5 @@ class Runs:
         for instance in instances:
             self._simulation.tell(f"{run}.{instance.part} is cleared")
             instance.clears += 1
+            instance.cleared_at = self._simulation.timeline.now
             instance.begin()

@@ -7,8 +7,10 @@ rare things in one order is drawn in some of its seeds.
 
 from __future__ import annotations
 
+from tests.simulation.stories_of_captures import STORIES_OF_CAPTURES
 from tests.simulation.stories_of_faults import STORIES_OF_FAULTS
 from tests.simulation.stories_of_leads import STORIES_OF_LEADS
+from tests.simulation.stories_of_phones import STORIES_OF_PHONES
 
 #: Each in the same share of the seeds that have a theme.
-THEMES = {**STORIES_OF_LEADS, **STORIES_OF_FAULTS}
+THEMES = {**STORIES_OF_LEADS, **STORIES_OF_PHONES, **STORIES_OF_FAULTS, **STORIES_OF_CAPTURES}

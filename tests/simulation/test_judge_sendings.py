@@ -6,6 +6,7 @@ import pytest
 
 from tests.simulation import judging_sendings
 from tests.simulation.call_faults import Trouble, sandbox_fault
+from tests.simulation.events import Event
 from tests.simulation.judged_world import EMAIL, FLAPS, HOUR, PHONE, World, lead
 from tests.simulation.test_judge import breaks
 from tests.simulation.wire import Sent
@@ -227,3 +228,61 @@ def test_a_row_that_is_sent_before_a_later_row_of_its_person_is_found_unless_tha
         world.sendings()
     else:
         breaks("A17", world.sendings)
+
+
+# --- A12: refusals, and runs that send all
+
+
+def refused_twice(world: World, between: dict[str, str] | None = None) -> None:
+    """Let a row that LeadSquared has rejected be sent again with the same values."""
+    for run in ("n1", "n2"):
+        worker = world.worker(f"{run}.send.0.1")
+        sent = world.send(worker, lead("0.1"), sandbox_fault("reject"))
+        worker.ended_at = world.timeline.now
+        world.later()
+        world.poll(world.worker(f"{run}.wait.0.1"), sent)
+        world.later()
+        if between is not None:
+            other = world.worker(f"{run}b.send.0.1")
+            sent = world.send(other, between)
+            other.ended_at = world.timeline.now
+            world.later()
+            world.poll(world.worker(f"{run}b.wait.0.1"), sent)
+            world.later()
+
+
+def test_a_row_that_is_sent_again_although_it_was_refused_is_found():
+    world = World()
+    refused_twice(world)
+    breaks("A12", world.sendings)
+
+
+@pytest.mark.parametrize("part", ["replay", "refresh"])
+def test_a_refused_row_may_be_sent_again_where_all_are(part):
+    world = World()
+    world.plan.parts = {part}
+    refused_twice(world)
+    world.sendings()
+
+
+def test_a_refused_row_may_be_sent_again_after_its_lead_has_changed():
+    world = World()
+    refused_twice(world, between=lead("1.1"))
+    world.sendings()
+
+
+@pytest.mark.parametrize("runs", [("n1", "n1"), ("n1", "n2")])
+def test_a_full_refresh_sends_what_others_have_delivered_but_nothing_twice(runs):
+    world = World()
+    for number, run in enumerate(runs):
+        world.events.append(Event(0.0, "run", {"run": run, "full_refresh": True}))
+        worker = world.worker(f"{run}.send.0.{number}")
+        sent = world.send(worker, lead("0.1"))
+        worker.ended_at = world.timeline.now
+        world.later()
+        world.poll(world.worker(f"{run}.wait.0.1"), sent)
+        world.later()
+    if runs[0] == runs[1]:
+        breaks("A12", world.sendings)
+    else:
+        world.sendings()

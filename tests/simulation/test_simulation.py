@@ -47,7 +47,7 @@ def test_nights_of_some_seeds_keep_every_promise():
 
 
 def test_two_runs_of_one_seed_are_equal_byte_for_byte():
-    first, second = (simulate("--seeds", "18", "--story") for _ in range(2))
+    first, second = (simulate("--seeds", "2", "--story") for _ in range(2))
     story = first.stdout.splitlines()[:-1]  # the last line has the time that it took
     assert story == second.stdout.splitlines()[:-1]
     assert len(story) > 30
@@ -95,7 +95,7 @@ def test_what_a_killed_process_had_not_begun_is_no_warning():
 
 
 def test_every_theme_is_drawn():
-    assert {plan.draw(seed).theme for seed in range(1, 200)} == {"everything", *THEMES}
+    assert {plan.theme_of(seed) for seed in range(1, 1_000)} == {"everything", *THEMES}
 
 
 def test_a_theme_can_be_given_to_any_seed_and_its_own_theme_changes_nothing():

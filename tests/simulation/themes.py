@@ -104,6 +104,7 @@ class Theme:
     :param drops: Share of the changes that are rows that go.
     :param back: Share of changes that put a row back as it once was.
     :param match_keys: Share of the other changes that are of match keys.
+    :param key_kinds: Which match keys these change; ``none``: the row loses all.
     :param changes: How many changes a night has.
     :param change_times: Seconds from a night to a change, at most.
     :param partitions: How many instances a mapped sync has.
@@ -115,6 +116,7 @@ class Theme:
     :param captures: Captures in a night at most.
     :param keyed: Share of a capture's rows that have a match key, where some have none.
     :param losses: Share of the nights in which the ledger is lost, where it is.
+    :param loss_times: Seconds from a night to that, at most.
     :param clears: Share of the runs that are cleared, where some are.
     :param clear_times: Seconds from a night to a clear, at most.
     :param stores: Where a capture keeps its ledger.
@@ -124,6 +126,7 @@ class Theme:
     :param retries: Retries of a task.
     :param steps: Where workers are killed or paused.
     :param tasks: Of which tasks, and of which tries.
+    :param workers_faults: How many are killed, and how many paused, at most. None: three for each capture of a night.
     :param pauses: Seconds for which they are paused.
     :param given_up: Share of the pauses in which the worker is given up.
     :param backlogs: Seconds for which LeadSquared's queue keeps requests back, where it does so for a while.
@@ -132,9 +135,12 @@ class Theme:
     :param ledger_faults: What is wrong with the ledger's database.
     :param call_shares: Share of the calls that a fault meets.
     :param call_faults: What goes wrong with calls.
+    :param steady: Share of the faults of calls that have one form as long as they last.
+    :param clock_offsets: Seconds by which clocks are wrong.
     :param queue_faults: What becomes of requests that were accepted.
     :param unseen: Share of the requests without an attempt left that are applied all the same.
     :param aimed: Share of the faults that begin at a run.
+    :param first_runs: At one of how many first runs they begin; None for all.
     :param shares: Share of the requests that they meet.
     :param fault_starts: Seconds from a run to the fault that is aimed at it, at most.
     :param fault_seconds: How long faults last.
@@ -151,6 +157,7 @@ class Theme:
     drops: float = 0.12
     back: float = 0.1
     match_keys: float = 0.35
+    key_kinds: tuple[str, ...] = ("email", "email", "email", "phone", "phone", "phone", "none")
     changes: tuple[int, int] = (0, 4)
     change_times: tuple[float, ...] = (-600.0, 0.5, 5.0, HOUR, 12 * HOUR)
     partitions: tuple[int, ...] = (1, 2, 3)
@@ -162,6 +169,7 @@ class Theme:
     captures: int = 1
     keyed: float = 0.6
     losses: float = 0.3
+    loss_times: tuple[float, ...] = (DAY,)
     clears: float = 0.4
     clear_times: tuple[float, ...] = (HOUR, DAY, 2 * DAY)
     stores: tuple[str, ...] = ("sql", "sql", "task state")
@@ -179,6 +187,7 @@ class Theme:
         ("wait", 2),
         ("trigger", 1),
     )
+    workers_faults: int | None = None
     pauses: tuple[float, ...] = (5.0, 70.0, 100.0, HOUR, 12 * HOUR, 40 * HOUR)
     given_up: float = 0.4
     backlogs: tuple[float, ...] = (HOUR, 8 * HOUR, 14 * HOUR)
@@ -187,9 +196,12 @@ class Theme:
     ledger_faults: tuple[str, ...] = ("away", "slow", "lost_commit")
     call_shares: tuple[float, ...] = (0.1, 0.3, 0.7, 1.0)
     call_faults: tuple[str, ...] = CALL_FAULTS
+    steady: float = 0.3
+    clock_offsets: tuple[float, ...] = (-3_700.0, -600.0, 60.0, 3_600.0)
     queue_faults: tuple[str, ...] = QUEUE_FAULTS
     unseen: float = 0.5
     aimed: float = 0.7
+    first_runs: int | None = None
     shares: tuple[float, ...] = (0.2, 0.5, 1.0)
     fault_starts: tuple[float, ...] = (-1.0, 0.5, 2.0)
     fault_seconds: tuple[float, ...] = (2.0, 20.0, 200.0, HOUR, 10 * HOUR)

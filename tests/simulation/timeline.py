@@ -165,6 +165,7 @@ class Worker:
         self._clock_offset = clock_offset
         self.strands: list[Strand] = []
         self.is_dead = False
+        self.begun_at = timeline.now
         #: When its try ended, None before.
         self.ended_at: float | None = None
         self.paused_until = 0.0

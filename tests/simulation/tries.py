@@ -52,6 +52,7 @@ class TaskInstance:
     map_index: int = -1
     try_number: int = 0
     clears: int = 0
+    cleared_at: float = 0.0
     state: str = "none"
     output: Any = None
     worker: Worker | None = None

@@ -33,13 +33,21 @@ class Troubles:
         """Return what is wrong with the ledger's database."""
         return next((str(facts["what"]) for facts in self._active("ledger", now)), None)
 
-    def of_call(self, endpoint: Any, worker: Worker) -> Trouble | None:
-        """Draw what goes wrong with a call, None if nothing does."""
+    def of_call(self, endpoint: Any, worker: Worker, asked: str = "") -> Trouble | None:
+        """
+        Draw what goes wrong with a call, None if nothing does.
+
+        :param asked: The request that it asks for.
+        """
         trouble: Trouble | None = None
         for facts in (*self._active("call", worker.timeline.now), *self._active("queue", worker.timeline.now)):
-            if worker.rng.random() >= facts["share"]:
+            form = facts.get("form")
+            # One that is steady does the same to each call, and meets the same requests.
+            chance = worker.rng if form is None or not asked else random.Random(f"{form}/{asked}")  # noqa: S311 - draws
+            if chance.random() >= facts["share"]:
                 continue
-            drawn = _trouble(facts["what"], endpoint.name, worker.rng)
+            rng = worker.rng if form is None else random.Random(form)  # noqa: S311 - draws a simulation
+            drawn = _trouble(facts["what"], endpoint.name, rng)
             if trouble is None or drawn is None:
                 trouble = trouble or drawn
             else:
@@ -70,9 +78,9 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
         case "error":
             return sandbox_fault(what, http=rng.choice((500, 500, 200, 400)), accepted=accepted)
         case "gateway":
-            return sandbox_fault(
-                what, http=rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503)), accepted=accepted
-            )
+            code = rng.choice((504, 400, 403, 404, 413, 429, 500, 502, 503))
+            # What it refuses, it does not pass on.
+            return sandbox_fault(what, http=code, accepted=accepted and code >= 500)
         case "garbage":
             shape = rng.choice(("html", "broken_json", "empty", "wrong_types", "no_request_id"))
             return sandbox_fault(what, shape=shape, accepted=accepted)
@@ -111,7 +119,9 @@ def _trouble(what: str, endpoint: str, rng: random.Random) -> Trouble | None:
             return sandbox_fault("system_errors", count=10)
         case "all_attempts":
             return sandbox_fault("system_errors", count=11)
-        case "reject" | "repeated_request_id":
+        case "reject":
+            return sandbox_fault(what, exception=rng.choice(("MXDuplicateEntryException", "")))
+        case "repeated_request_id":
             return sandbox_fault(what)
         case "silent_loss":
             return sandbox_fault(what, status=rng.choice(("in_queue", "unknown")))

@@ -8,13 +8,12 @@ the faults of the moment.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,6 +31,7 @@ from airflow_provider_leadsquared.sandbox.faults import CallFaults
 from airflow_provider_leadsquared.sandbox.protocol import Call
 from airflow_provider_leadsquared.sandbox.queue import Request, State
 from tests.simulation.call_faults import LATE, LOST, REFUSED, RESET_AFTER, RESET_BEFORE, Trouble
+from tests.simulation.responding import headers_of, id_in, is_shown, named_failure
 from tests.simulation.timeline import Timeline, Worker
 from tests.simulation.watched import WatchedAccount
 
@@ -52,7 +52,11 @@ class Sent:
     fault: str | None = None
     #: Whether the receipt reached the sender.
     is_receipt_delivered: bool = False
+    #: When a response reached the sender.
+    answered_at: float = math.inf
     is_from_pause: bool = False
+    #: The RequestId that the response named: another request's, if a server in between repeated an old receipt.
+    id_shown: Any = None
     lead: dict[str, Any] = field(default_factory=dict)
     #: The query parameters that say what becomes of an existing lead.
     parameters: dict[str, str] = field(default_factory=dict)
@@ -77,7 +81,7 @@ class Wire:
         self,
         timeline: Timeline,
         account: WatchedAccount,
-        draw_fault: Callable[[Endpoint, Worker], Trouble | None],
+        draw_fault: Callable[[Endpoint, Worker, str], Trouble | None],
     ) -> None:
         self.timeline, self.account, self._draw_fault = timeline, account, draw_fault
         self.sent: list[Sent] = []
@@ -87,6 +91,9 @@ class Wire:
         self.troubled_polls_of: Counter[tuple[str, str]] = Counter()
         #: When a worker first got the verdict of a request, by RequestId.
         self.known_at: dict[str, float] = {}
+        #: When a worker was last shown any status of a request, by RequestId; and of any request at all.
+        self.found_at: dict[str, float] = {}
+        self.path_found_at = -math.inf
         #: Whether a status between retries is a failure with the system error's name.
         self.names_failures = False
         #: Share of the requests without an attempt left that are applied all the same.
@@ -97,8 +104,10 @@ class Wire:
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
         """Return the endpoint that is called, and what goes wrong with this call."""
-        endpoint = self._endpoints[method, urlsplit(url).path]
-        return endpoint, self._draw_fault(endpoint, worker)
+        parts = urlsplit(url)
+        endpoint = self._endpoints[method, parts.path]
+        query = {name.lower(): value for name, value in parse_qsl(parts.query)}
+        return endpoint, self._draw_fault(endpoint, worker, query.get("requestid", ""))
 
     def deliver(
         self,
@@ -141,8 +150,8 @@ class Wire:
             if kind == RESET_AFTER:
                 self.timeline.at(back, lambda: settle(aiohttp.ClientOSError("reset")))
                 return
-            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys()
-            self.timeline.at(back, lambda: settle((response, sent if is_whole else None, shown)))
+            is_whole = trouble is None or not _SPOILS_A_RECEIPT & trouble.faults.keys() or _has_own_id(sent)
+            self.timeline.at(back, lambda: settle((response, sent, is_whole, shown)))
 
         self.timeline.at(there, arrive)
         return future
@@ -158,6 +167,7 @@ class Wire:
         if call.endpoint.action is Action.SUBMIT:
             request = account.queue.request(response.request_id) if response.request_id else None
             sent = self._note_sent(call, worker, trouble, is_paused, request)
+            sent.id_shown = id_in(response)
             if (
                 request is not None
                 and request.planned.system_errors >= EVERY_ATTEMPT
@@ -171,13 +181,15 @@ class Wire:
             polls[asked, worker.name.rpartition(".")[0]] += 1
             request = account.queue.request(asked)
             if self.names_failures:
-                response = _named_failure(request, response)
+                response = named_failure(request, response)
             is_odd = (
                 trouble is not None and trouble.name == "odd_status" and trouble.faults.keys() <= {Stage.ALTERATION}
             )
-            # A rejection in an odd form may be a system error between retries.
-            is_readable = trouble is None or (is_odd and request is not None and request.state is State.SUCCEEDED)
-            if request is not None and is_readable and _is_shown(request):
+            # A rejection in another odd form may be a system error between retries.
+            is_readable = trouble is None or (
+                is_odd and request is not None and (request.state is State.SUCCEEDED or _is_inner_failure(trouble))
+            )
+            if request is not None and is_readable and is_shown(request):
                 return response, None, request.id
         return response, sent, None
 
@@ -201,6 +213,12 @@ class Wire:
             elif not worker.is_given_up:
                 self.known_at.setdefault(request.id, self.timeline.now)
 
+    def note_found(self, worker: Worker, request_id: str | None, *, is_sure: bool) -> None:
+        """Note that a worker got a status of a request; whether it can read it is not always sure."""
+        self.path_found_at = self.timeline.now
+        if is_sure and not worker.is_given_up and ".trigger." not in worker.name:
+            self.found_at[request_id or ""] = self.timeline.now
+
     def _apply_unseen(self, request: Request, worker: Worker) -> None:
         """Let a request be applied at one of its attempts, though LeadSquared calls each of them a system error."""
 
@@ -214,23 +232,13 @@ class Wire:
         self.timeline.at(begins + worker.rng.random() * 9 * 3_600, apply)
 
 
-def _is_shown(request: Request) -> bool:
-    """Tell whether a poll now got the verdict of a request."""
-    planned = request.planned
-    # A system error is a verdict only once the longest reading of the retries is over.
-    is_settled = request.state in (State.SUCCEEDED, State.REJECTED)
-    return is_settled and request.polls > max(planned.flap_polls, planned.hidden_polls)
+def _has_own_id(sent: Sent | None) -> bool:
+    """Tell whether a receipt names its own request: no receipt was there before to be repeated."""
+    return sent is not None and sent.request is not None and sent.request.id_as_sent == sent.id_shown
 
 
-def _named_failure(request: Request | None, response: responses.Response) -> responses.Response:
-    if request is None or request.state is not State.RETRYING or response.http != 200:
-        return response
-    body = json.loads(response.body)
-    status = body.get("TaskStatus") if isinstance(body, dict) else None
-    if not isinstance(status, dict):
-        return response
-    body["TaskStatus"] = {**status, "Status": "FAILURE", "StatusReason": "SqlException: Timeout expired"}
-    return replace(response, body=json.dumps(body).encode())
+def _is_inner_failure(trouble: Trouble) -> bool:
+    return any(fault.parameters.get("shapes") == ("inner_failure",) for fault in trouble.faults.values())
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
@@ -249,13 +257,6 @@ class _Content:
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), size):
             yield self._body[start : start + size]
-
-
-def headers_of(response: responses.Response, account: Account) -> dict[str, str]:
-    """Return a response's headers as they are sent."""
-    headers = {"Content-Type": response.content_type, **response.headers}
-    server_time = account.server_time()
-    return headers if server_time is None else {**headers, "Date": responses.http_date(server_time)}
 
 
 class _Response:
@@ -322,14 +323,16 @@ class WireConnections:
                 worker.is_at_socket = False
             future = wire.deliver(worker, endpoint, trouble, str(url), headers, data)
             async with asyncio.timeout(READ_TIMEOUT):
-                response, sent, shown = await future
+                response, sent, is_whole, shown = await future
             worker.step("response")
             if shown is not None:
                 worker.shown.append(shown)
-            if sent is not None and sent.request is not None:
-                sent.is_receipt_delivered = True
+            if sent is not None:
+                sent.answered_at = wire.timeline.now
+                sent.is_receipt_delivered = is_whole and sent.request is not None
             if endpoint.action is Action.STATUS and response.status is not None:
                 wire.note_verdict(worker, response.request_id)
+                wire.note_found(worker, response.request_id, is_sure=trouble is None)
             yield _Response(response, wire.account)
 
 
