@@ -40,4 +40,8 @@ def test_nothing_that_a_night_asks_of_its_ledger_reads_a_whole_table(sandbox, cl
             if statement.startswith(("SELECT", "DELETE", "UPDATE", "INSERT"))
         }
     assert len(plans) > 20
-    assert not {one: plan for one, plan in plans.items() if any(step.startswith("SCAN") for step in plan)}
+    assert not {one: plan for one, plan in plans.items() if any(_reads_a_whole_table(step) for step in plan)}
+
+
+def _reads_a_whole_table(step: str) -> bool:
+    return step.startswith("SCAN") and not step.startswith("SCAN asked VIRTUAL TABLE")  # that is what is asked for
