@@ -124,7 +124,7 @@ test-floors: $(FLOORS_STAMP)
 ONLY :=
 
 test-matrix: setup
-	@$(VENV_PYTHON) .ci/matrix.py run --part "$(ARGS)" --only $(ONLY); status=$$?; \
+	@$(VENV_PYTHON) .ci/matrix.py run --part="$(ARGS)" --only $(ONLY); status=$$?; \
 		$(if $(ARGS),,$(VENV_PYTHON) .ci/matrix.py table;) exit $$status
 
 test-mariadb: $(MARIADB_STAMP)

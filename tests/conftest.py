@@ -54,9 +54,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return OneAirflowAtATime(config, log)
 
 
+#: Whether this process has a lower priority.
+GIVES_WAY = pytest.StashKey[bool]()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the tests beside those with a real Airflow leave it the processor: these take longest, mostly waiting."""
-    if hasattr(item.config, "workerinput") and not item.nodeid.startswith("tests/e2e/") and not os.nice(0):
+    is_beside = hasattr(item.config, "workerinput") and not item.nodeid.startswith("tests/e2e/")
+    if is_beside and not item.config.stash.get(GIVES_WAY, False):
+        item.config.stash[GIVES_WAY] = True
         os.nice(5)
 
 
