@@ -40,16 +40,11 @@ pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """
-    Let the tests with a real Airflow run one after another beside all others, which go file by file.
-
-    The demonstration has an Airflow of its own beside theirs: it takes minutes, and nothing in it has to be on time.
-    """
+    """Let the tests with a real Airflow run one after another beside all others, which go file by file."""
 
     class OneAirflowAtATime(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "e2e" if file.startswith("tests/e2e/") and file != "tests/e2e/test_demo.py" else file
+            return "e2e" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
 
     return OneAirflowAtATime(config, log)
 
