@@ -153,7 +153,7 @@ def write_nights(connect: Callable[[], Any]) -> None:
         )
         with connect() as connection:
             at = f"{datetime.fromtimestamp(began, UTC):%Y-%m-%d %H:%M:%S.%f}"
-            connection.execute(f"UPDATE {LEDGER}_runs SET began_at = ? WHERE run_id = ?", (at, run.run_id))  # noqa: S608
+            connection.execute(f"UPDATE {LEDGER}_runs SET began_at = ? WHERE run_id = ?", (at, run.run_id))  # noqa: S608 - our own name
 
 
 def write_nothing(connect: Callable[[], Any]) -> None:

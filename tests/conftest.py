@@ -32,9 +32,9 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 # Imported only now: it brings the package, and that Airflow.
-from airflow_provider_leadsquared.hooks._transport import GUARDED_LOGGERS  # noqa: E402
-from tests import canaries  # noqa: E402
-from tests.support.mariadb import MariaDB  # noqa: E402
+from airflow_provider_leadsquared.hooks._transport import GUARDED_LOGGERS  # noqa: E402 - after the environment is set
+from tests import canaries  # noqa: E402 - after the environment is set
+from tests.support.mariadb import MariaDB  # noqa: E402 - after the environment is set
 
 pytest_plugins = ["airflow_provider_leadsquared.sandbox.pytest_plugin"]
 

@@ -101,7 +101,8 @@ def judge(
     Turn what LeadSquared says of a request into a verdict.
 
     A system error (one without an ``MX…`` name) is tried again by LeadSquared, and its pages do not say what it shows
-    meanwhile, so such a response is final only after the last retry. A request counts as lost if LeadSquared itself
+    meanwhile, so such a response is final only after the last retry; so is a failure with neither name nor text, of
+    which nobody can tell what it was. A request counts as lost if LeadSquared itself
     says after the last retry that it does not know it, or if it has been unknown for :data:`LOST_AFTER` and the present
     poll found other requests.
 
@@ -121,8 +122,9 @@ def judge(
     if confirmation is not None:
         return Verdict(State.CREATED if confirmation.is_created else State.UPDATED, confirmation.lead_id)
     if outcome.state in (RequestState.FAILED, RequestState.ERROR):
-        has_failed = outcome.state is RequestState.FAILED
-        if outcome.is_application_error or (has_failed and error_name is None):
+        # Without a name a refusal is known by its word and its text; the word alone may be shown between two retries.
+        is_worded = outcome.state is RequestState.FAILED and error_name is None and outcome.reason
+        if outcome.is_application_error or is_worded:
             return Verdict(State.REJECTED, reason_class=error_name or UNNAMED_REFUSAL, reason=outcome.reason)
         state = State.FAILED if ladder_ended else State.OPEN
         return Verdict(state, reason_class=error_name or UNNAMED_ERROR, reason=outcome.reason)

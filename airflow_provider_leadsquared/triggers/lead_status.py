@@ -58,7 +58,7 @@ class LeadStatusTrigger(BaseTrigger):
         close_after: float | None = None,
         reports_groups: bool = True,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no types
         self.leadsquared_conn_id = leadsquared_conn_id
         self.timeout, self.close_after = timeout, close_after
         self.ledgers, self.requests, self.metadata = list(ledgers), list(requests), dict(metadata or {})
@@ -102,7 +102,7 @@ class LeadStatusTrigger(BaseTrigger):
         finally:
             # A poll that is under way in its thread ends soon.
             self._stopping = True
-        yield TriggerEvent(await _in_thread(_event, waiting, failure))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(await _in_thread(_event, waiting, failure))  # type: ignore[no-untyped-call]  # Airflow's own has no types
 
     def _is_stopping(self) -> bool:
         return self._stopping

@@ -173,7 +173,7 @@ class Disk:
             yield self._files(ages, lambda file: file.torn(chance.randrange, bytes))
             yield self._files(
                 ages,
-                lambda file: file.torn(lambda n: 0 if chance.random() < share else n - 1, chance.randbytes),  # noqa: B023
+                lambda file: file.torn(lambda n: 0 if chance.random() < share else n - 1, chance.randbytes),  # noqa: B023 - called at once
             )
 
     def _all(self, names: list[dict[str, int]]) -> Iterator[Files]:
@@ -183,7 +183,7 @@ class Disk:
             while choices:
                 given = choices.pop()
                 asked: list[int] = []
-                yield self._files(ages, lambda file: file.torn(_chooser(given, asked), bytes))  # noqa: B023
+                yield self._files(ages, lambda file: file.torn(_chooser(given, asked), bytes))  # noqa: B023 - called at once
                 # What was chosen beyond the given choices was the first each time; the others come in their turn.
                 for position in range(len(given), len(asked)):
                     zeros = [0] * (position - len(given))

@@ -131,5 +131,5 @@ def rows_of(path: Path) -> tuple[list[dict[str, Any]], list[tuple[bool, bool]]]:
     with closing(sqlite3.connect(path)) as database:
         database.row_factory = sqlite3.Row
         rows = database.execute("SELECT * FROM leadsquared_ledger ORDER BY task_id, row_no").fetchall()
-    compared = [{name: row[name] for name in row.keys() if name not in NOT_COMPARED} for row in rows]  # noqa: SIM118
+    compared = [{name: row[name] for name in row.keys() if name not in NOT_COMPARED} for row in rows]  # noqa: SIM118 - a row of sqlite3 gives its values, not its names
     return compared, [(row["lead_id"] is None, row["settled_at"] is None) for row in rows]

@@ -52,7 +52,7 @@ def test_one_that_was_skipped_does_not_excuse_two_without_an_output(sandbox, clo
 
 def test_with_no_output_at_all_there_is_nothing_to_wait_for():
     with pytest.raises(LeadsNotDelivered, match="No receipts"):
-        wait_for(Task(), None, [None, None])  # type: ignore[arg-type]
+        wait_for(Task(), None, [None, None])  # type: ignore[arg-type]  # no clock is needed: nothing is waited for
 
 
 # --- many requests ----------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class World:
         self.is_calm_for_days = True
         self.reads: dict[Worker, Read] = {}
         self.warehouse: dict[int, tuple[str | None, str | None, str]] = {}
-        self.auditor = Auditor(self)  # type: ignore[arg-type]
+        self.auditor = Auditor(self)  # type: ignore[arg-type]  # a world of facts in place of a whole one
 
     def worker(self, name: str) -> Worker:
         """Return a worker; one of a sync has read the warehouse."""
@@ -132,15 +132,15 @@ class World:
 
     def sendings(self) -> None:
         """Judge A4, A5, A9, A12, A14 and A17."""
-        SendingJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]
+        SendingJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]  # a world of facts in place of a whole one
 
     def table(self) -> None:
         """Judge A2, A10, A13 and A19."""
-        TableJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]
+        TableJudge(self, is_memory_whole=True).judge()  # type: ignore[arg-type]  # a world of facts in place of a whole one
 
     def crm(self) -> None:
         """Judge A3 and A6."""
-        CrmJudge(self).judge()  # type: ignore[arg-type]
+        CrmJudge(self).judge()  # type: ignore[arg-type]  # a world of facts in place of a whole one
 
 
 def _body(lead: dict[str, str]) -> bytes:

@@ -210,7 +210,7 @@ class WorkerCursor:
 
 
 #: Who is asked for a connection: until a simulation runs, nobody's database.
-connect: Callable[[], Any] = lambda: sqlite3.connect(":memory:", isolation_level=None)  # noqa: E731
+connect: Callable[[], Any] = lambda: sqlite3.connect(":memory:", isolation_level=None)  # noqa: E731 - is replaced as a whole
 
 
 def prepare() -> None:

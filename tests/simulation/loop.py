@@ -91,7 +91,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future that sets keep in the order of creation."""
         future: asyncio.Future[Any] = _Future(loop=self)
-        future.number = self._next()  # type: ignore[attr-defined]
+        future.number = self._next()  # type: ignore[attr-defined]  # it is a _Future
         return future
 
     def _new_task(self, loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
@@ -99,7 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task = _Task.__new__(_Task)
         task.number = self._next()
         self._coroutines.append(coro)
-        task.__init__(coro, loop=loop, **options)  # type: ignore[misc]
+        task.__init__(coro, loop=loop, **options)  # type: ignore[misc]  # made in two steps, see above
         return task
 
     def _drop_unbegun(self) -> None:
@@ -112,7 +112,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._numbers += 1
         return self._numbers
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(  # type: ignore[override]  # calls at once
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Run a function in another strand of the worker, as a thread would."""

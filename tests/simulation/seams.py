@@ -100,21 +100,21 @@ def install() -> None:
     sys.unraisablehook = lambda unraisable: None
     clock = _Time(RUNNING)
     for module in (_transport, sync_operator, progress, ledgers, polling, submitting, lead_status, trigger):
-        module.time = clock  # type: ignore[attr-defined]
+        module.time = clock  # type: ignore[attr-defined]  # replaced
     nap: Any = tenacity.nap
     nap.time = clock
-    _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]
-    planning.sleep = clock.sleep  # type: ignore[assignment,attr-defined]
+    _many_calls.monotonic = clock.monotonic  # type: ignore[attr-defined]  # replaced
+    planning.sleep = clock.sleep  # type: ignore[assignment,attr-defined]  # replaced
     chance = SimpleNamespace(uniform=lambda low, high: RUNNING.worker.rng.uniform(low, high))
-    _backoff.random = leadsquared.random = _repeated_calls.random = chance  # type: ignore[assignment,attr-defined]
+    _backoff.random = leadsquared.random = _repeated_calls.random = chance  # type: ignore[assignment,attr-defined]  # replaced
     uuid.uuid4 = _uuid
-    event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment,attr-defined]
+    event_loop.asyncio = SimpleNamespace(  # type: ignore[assignment,attr-defined]  # replaced
         Runner=asyncio.Runner, SelectorEventLoop=lambda: VirtualLoop(RUNNING.timeline)
     )
-    _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]
+    _connections.Connections = wire.WireConnections  # type: ignore[assignment,misc]  # replaced
     wire.WireConnections.wire = staticmethod(lambda: RUNNING.wire)
     ledgers._database = lambda address: ledger.SimulatedDatabase()
-    migrations.secrets = SimpleNamespace(token_hex=lambda size: "5a" * size)  # type: ignore[assignment,attr-defined]
+    migrations.secrets = SimpleNamespace(token_hex=lambda size: "5a" * size)  # type: ignore[assignment,attr-defined]  # replaced
     ledger.prepare()
     ledger.connect = lambda: ledger.WorkerConnection(RUNNING.ledger, RUNNING.worker)
     hook: Any = leadsquared.LeadSquaredHook
@@ -126,10 +126,10 @@ def install() -> None:
     called: Any = leadsquared
     called.send = lambda session, request, timeout: reading.get(RUNNING.wire, RUNNING.worker, request)
     trigger._in_thread = _in_thread
-    run.ThreadPoolExecutor = _AtOnce  # type: ignore[assignment,attr-defined]
+    run.ThreadPoolExecutor = _AtOnce  # type: ignore[assignment,attr-defined]  # replaced
     # A process handles no signal here: nobody stops a simulated worker so.
-    event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]
-    event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]
+    event_loop.HeldBack.begin = lambda self: None  # type: ignore[method-assign]  # replaced
+    event_loop.HeldBack.end = lambda self: None  # type: ignore[method-assign]  # replaced
 
 
 def _uuid() -> uuid.UUID:
@@ -195,7 +195,7 @@ def load_fields() -> None:
     from airflow_provider_leadsquared.sandbox.settings import Settings
 
     account = SandboxAccount(Settings(), (), Clock(0.0))
-    response = protocol._lead_fields(account, SimpleNamespace(query={}))  # type: ignore[arg-type]
+    response = protocol._lead_fields(account, SimpleNamespace(query={}))  # type: ignore[arg-type]  # the handler reads the query alone
     ours = Account.from_settings(
         host="https://asyncapi-in21.leadsquared.com",
         access_key=account.settings.access_key,

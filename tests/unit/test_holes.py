@@ -109,7 +109,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     (project / "code_under_test.py").write_text(CODE)
     (project / "test_x.py").write_text(TESTS)
     (project / "pytest.ini").write_text("[pytest]\naddopts = -m 'not mariadb'\nmarkers = mariadb\n")
-    subprocess.run(["git", "init", "-q"], cwd=project, check=True)  # noqa: S607
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)  # noqa: S607 - whichever git is there
     found = [Hole.read(write_hole(folder, name, *tests, change=change)) for name, (tests, change, _) in HOLES.items()]
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

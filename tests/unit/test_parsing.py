@@ -66,7 +66,7 @@ def parsed() -> tuple[set[str], set[str]]:
         f"import sys, {', '.join(PUBLIC)}\n{OTHERS}\nimported = set(sys.modules)\n{BUILD}\n"
         "print(*imported)\nprint(*set(sys.modules) - imported)"
     )
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - our own script
     imported, built = output.stdout.splitlines()[-2:]
     return set(imported.split()), set(built.split())
 

@@ -43,7 +43,7 @@ def test_every_error_of_a_call_is_tested_here():
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_an_error_survives_pickling_whole(error):
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled a moment ago
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 

@@ -49,8 +49,14 @@ def test_an_application_error_is_a_rejection_at_once(state, ended):
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_failure_without_a_name_is_a_rejection(ended):
-    assert judge(_status(RequestState.FAILED), ladder_ended=ended).state is State.REJECTED
+def test_a_failure_with_a_text_and_no_name_is_a_rejection(ended):
+    assert judge(_status(RequestState.FAILED, reason="refused"), ladder_ended=ended).state is State.REJECTED
+
+
+@pytest.mark.parametrize(("ended", "state"), [(False, State.OPEN), (True, State.FAILED)])
+def test_a_failure_with_neither_name_nor_text_is_final_only_after_the_last_retry(ended, state):
+    verdict = judge(_status(RequestState.FAILED), ladder_ended=ended)
+    assert (verdict.state, verdict.reason_class) == (state, "SystemError")
 
 
 @pytest.mark.parametrize(("ended", "state"), [(False, State.OPEN), (True, State.FAILED)])

@@ -144,7 +144,7 @@ def test_a_poll_whose_verdicts_could_not_all_be_written_counts_as_not_made():
     first = SimpleNamespace(has_line_of=lambda entry: entry is A, write=lambda *a, **more: written.append(more))
     away = SimpleNamespace(has_line_of=lambda entry: entry is B, write=fail)
     with pytest.raises(LedgerUnavailableError):
-        SeveralLedgers([first, away], None).write([A, B], metadata={"polled_at": 5})  # type: ignore[list-item]
+        SeveralLedgers([first, away], None).write([A, B], metadata={"polled_at": 5})  # type: ignore[list-item]  # ledgers for the test
     assert written == []
 
 
@@ -154,7 +154,7 @@ def test_a_ledger_that_nothing_was_received_for_is_not_written_to():
         SimpleNamespace(has_line_of=lambda entry, own=own: entry is own, write=lambda part, **_: written.append(part))
         for own in (A, B)
     ]
-    SeveralLedgers(ledgers, None).write([B])  # type: ignore[arg-type]
+    SeveralLedgers(ledgers, None).write([B])  # type: ignore[arg-type]  # ledgers for the test
     assert written == [[B]]
 
 

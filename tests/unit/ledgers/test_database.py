@@ -78,7 +78,7 @@ def with_setting(request: pytest.FixtureRequest) -> Database:
     """Return an empty database whose connections have a setting that no ledger expects."""
     connect, options, change = SETTINGS[request.param]
     found: Database = request.getfixturevalue("sqlite" if connect is sqlite3.connect else "on_postgres")
-    where = found.connect.args  # type: ignore[attr-defined]
+    where = found.connect.args  # type: ignore[attr-defined]  # the fixture makes it a partial
     return Database(lambda: (change or (lambda one: one))(connect(*where, **options)), found.table, found.catalog)
 
 

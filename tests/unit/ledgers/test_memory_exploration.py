@@ -111,7 +111,7 @@ class World:
     """Warehouse, CRM, runs, and time in seconds."""
 
     def __init__(self, kind: str, seed: int) -> None:
-        self.rng = rng = random.Random(f"{kind} {seed}")  # noqa: S311
+        self.rng = rng = random.Random(f"{kind} {seed}")  # noqa: S311 - draws cases, guards nothing
         self.kind, self.memory, self.is_calm = kind, LoadingMemory(), False
         self.faults = rng.choice((0.0, 0.05, 0.15))
         self.partitions = rng.choice((1, 1, 2))

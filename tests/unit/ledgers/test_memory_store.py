@@ -106,7 +106,7 @@ def sending(number: int, **changes: object) -> Sending:
     one = MemoryRow("r", "17", KEYS, "f", moves_keys=False)
     values = {"sending_id": f"s{number}", "no": 5, "sync_id": "sync", "row": one, "try_id": "try", "scope": "scope"}
     values |= {"entry_id": "entry", "partition": "p", "intended_at": NOW + 0.5, "lines": ("r", "e"), "leads": ("l",)}
-    return Sending(**{**values, **changes})  # type: ignore[arg-type]
+    return Sending(**{**values, **changes})  # type: ignore[arg-type]  # values of many types by name
 
 
 UNSETTLED = {

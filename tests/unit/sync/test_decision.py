@@ -16,7 +16,7 @@ REFUSAL = Refusal(7, "new", 5.0, "MXInvalidInputException", "why")
 
 
 def found(state: State, **more: object) -> Finding:
-    return Finding("person", state, **more)  # type: ignore[arg-type]
+    return Finding("person", state, **more)  # type: ignore[arg-type]  # values of many types by name
 
 
 def earlier(state: State) -> Entry:

@@ -52,7 +52,7 @@ def test_redshift_by_the_postgres_hook_is_refused_as_ledger(monkeypatch, extra):
         open_sql_ledger(ADDRESS)
 
 
-@pytest.mark.parametrize("fields", [{"conn_type": "postgres"}, {"conn_type": "sqlite", "host": "/tmp/x.db"}])  # noqa: S108
+@pytest.mark.parametrize("fields", [{"conn_type": "postgres"}, {"conn_type": "sqlite", "host": "/tmp/x.db"}])  # noqa: S108 - a name that is never opened
 def test_a_row_store_is_opened_as_ledger(monkeypatch, fields: dict[str, Any]):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(fields))
     assert open_sql_ledger(ADDRESS)

@@ -64,7 +64,7 @@ def standing_plan(metrics) -> PollPlan:
     plan = plan_of(1_000.0)
     for wave in plan.waves(1_100.0):
         plan.answer(*wave, settled=False)
-    planning.ask_for_metrics(SimpleNamespace(get_queue_metrics=get_queue_metrics), plan)  # type: ignore[arg-type]
+    planning.ask_for_metrics(SimpleNamespace(get_queue_metrics=get_queue_metrics), plan)  # type: ignore[arg-type]  # has what is asked for
     return plan
 
 
@@ -104,7 +104,7 @@ READING = {"gaps": [10, 50], "offsets": [0, 50], "since": 500.0}
 
 def plan_with(metadata: dict[str, object]) -> tuple[PollPlan, KnownRequests]:
     known = KnownRequests(Records(metadata=metadata), [entry(0, accepted_at=990.0)], lambda: 1_000.0)
-    return planning.make_plan(ACCOUNT, known), known  # type: ignore[arg-type]
+    return planning.make_plan(ACCOUNT, known), known  # type: ignore[arg-type]  # has what is asked for
 
 
 def test_a_plan_starts_from_what_the_account_has_learnt_of_its_retry_ladder():

@@ -94,7 +94,7 @@ class PandasFrame:
 
 
 class PolarsFrame(PandasFrame):
-    def to_dict(self, *, as_series: bool = True) -> Any:  # type: ignore[override]
+    def to_dict(self, *, as_series: bool = True) -> Any:  # type: ignore[override]  # as polars has it
         raise AssertionError("gives columns")
 
     def to_dicts(self) -> Any:
