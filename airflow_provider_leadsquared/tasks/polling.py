@@ -253,8 +253,8 @@ class _Poll:
         youngest = max(self._known.accepted_at(self._known.by_request[request_id]) for request_id in self._plan.open)
         wait = min((now - youngest) * _TROUBLE_SHARE, _TROUBLE_MAX / self._speed)
         soon = now + max(wait, _TROUBLE_MIN)
-        # What is due already was not answered just now: that is no reason to ask at once.
-        return soon if next_at <= now else min(next_at, soon)
+        # Where nothing was answered, what is due or soon will be is no reason to ask earlier.
+        return min(next_at, soon) if self._path_works and next_at > now else soon
 
     def _may_pass(self, error: ApiError) -> bool:
         """Tell trouble on the way from wrong settings: keys, or a path at which no poll has found anything yet."""

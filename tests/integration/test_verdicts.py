@@ -108,6 +108,21 @@ def test_while_no_poll_is_answered_polls_get_rarer_with_the_age_of_the_requests(
         assert sensor.poke_interval >= least
 
 
+def test_while_no_poll_is_answered_no_retry_of_leadsquareds_brings_the_next_one_forward(sandbox, clock, no_waits):
+    sandbox.fault("system_errors", count=10)
+    receipts, task = capture(Task(), leads(3)), Task()
+    clock.advance(60)
+    poke(task, receipts)
+    sandbox.fault("reset", endpoint="status")
+    age = 60.0
+    while age < 10_000:
+        sensor = LeadStatusSensor(task_id="wait", request_ids=receipts)
+        assert not sensor.poke(task.context())
+        assert sensor.poke_interval >= max(age * 0.09, 29.0)
+        clock.advance(sensor.poke_interval)
+        age += sensor.poke_interval
+
+
 def test_one_request_that_cannot_be_asked_for_does_not_make_all_others_due_again(sandbox, clock, no_waits):
     sandbox.fault("system_errors", count=5)
     receipts, task = capture(Task(), leads(60)), Task()

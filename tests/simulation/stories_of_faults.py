@@ -106,7 +106,7 @@ STORIES_OF_FAULTS = {
         queue_faults=("ten_errors", "ten_errors", "hidden"),
         shares=(1.0, 0.7),
         fault_starts=(-5.0, 100.0),
-        fault_seconds=(5 * HOUR, 6 * HOUR),
+        fault_seconds=(8 * HOUR, 10 * HOUR),
         settings={"unknown_request": ("404", "400"), "queue_delay": (1.0, 30.0)},
     ),
     "metrics that lie": Theme(
@@ -264,7 +264,7 @@ STORIES_OF_FAULTS = {
         queue_faults=("system_errors", "silent_loss"),
         shares=(0.5, 1.0),
         fault_starts=(20.0,),
-        fault_seconds=(4 * HOUR, 7 * HOUR),
+        fault_seconds=(8 * HOUR, 10 * HOUR),
         settings={"queue_delay": (1.0, 30.0)},
     ),
     "slow calls": Theme(
