@@ -31,8 +31,9 @@ class LeadSquaredNotifier(BaseNotifier):
     Build text and counts from how a delivery ended, and hand them to whoever sends them.
 
     As ``on_failure_callback`` or ``on_success_callback`` of a capture, sync or sensor it takes counts, reasons and row
-    keys from the task's error or XCom. Anywhere else, such as in a deadline alert, it reads them from the ledger of
-    the run, if ``ledger_conn_id`` is given. It never holds lead data or keys.
+    keys from the task's error or XCom. Anywhere else, it reads them from the ledger of the run, if ``ledger_conn_id``
+    is given: in a deadline alert, as a callback of a DAG, and after a task whose process was ended from outside, of
+    which Airflow has no error. It never holds lead data or keys.
 
     A target that is away, or fails, is logged: nothing that happens here changes the colour of a task.
 
@@ -105,12 +106,12 @@ class LeadSquaredNotifier(BaseNotifier):
         from airflow_provider_leadsquared.tasks.alerts import Alert, alert_of_run, alert_of_task
 
         given = cast("Mapping[str, Any]", context)
-        if given.get("ti") is not None:
+        # A task's own process always sets this key; what ends a task or a run from outside does not.
+        if "exception" in given:
             alert = alert_of_task(given)
         else:
-            run = given.get("dag_run")
-            dag_id, run_id = (_field_of(run, name) for name in ("dag_id", "run_id"))
-            title = f"LeadSquared: {dag_id} needs attention (run {run_id})"
+            dag_id, run_id = _run_of(given)
+            title = f"LeadSquared: {_what_happened(given, dag_id)} (run {run_id})"
             try:
                 alert = alert_of_run(self._night(dag_id, run_id), title) if self.ledger_conn_id else Alert(title)
             except Exception as error:
@@ -165,8 +166,26 @@ async def _awaited(result: Any) -> Any:
     return await result
 
 
-def _field_of(run: Any, name: str) -> Any:
-    """Return a field of a DAG run, which a deadline's context has as a dict."""
-    if isinstance(run, Mapping):
-        return run.get(name) or run.get(f"dag_{name}")
-    return getattr(run, name, None)
+def _run_of(given: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the ids of DAG and run from whatever a callback is given: a task instance, a run, or a DAG alone."""
+    holders = [one for one in (given.get("ti"), given.get("dag_run"), given.get("dag")) if one is not None]
+    dag_id, run_id = (
+        next((found for one in holders if (found := _field_of(one, name)) is not None), None)
+        for name in ("dag_id", "run_id")
+    )
+    return dag_id, run_id or given.get("run_id")
+
+
+def _what_happened(given: Mapping[str, Any], dag_id: Any) -> str:
+    """Say what Airflow lets a callback know that no task's own process has called."""
+    reason, ti = given.get("reason"), given.get("ti")
+    if reason is not None:
+        return f"{dag_id} succeeded" if reason == "success" else f"{dag_id} failed: {reason}"
+    return f"{dag_id} needs attention" if ti is None else f"{dag_id}.{ti.task_id} was ended from outside"
+
+
+def _field_of(holder: Any, name: str) -> Any:
+    """Return a field of a task instance, DAG or DAG run; a deadline's context has the run as a dict."""
+    if isinstance(holder, Mapping):
+        return holder.get(name) or holder.get(f"dag_{name}")
+    return getattr(holder, name, None)

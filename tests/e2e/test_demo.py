@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.support.processes import MARK, left_running
+
 PROJECT = Path(__file__).parents[2]
-MARK = "LEADSQUARED_DEMO_UNDER_TEST"
 
 
 @pytest.fixture
@@ -45,17 +45,6 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         process.kill()
 
 
-def left_running(tmp_path: Path) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if _environment(process).get(MARK) == str(tmp_path)]
-
-
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
-
-
 def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_path: Path):
     shown, _ = demo.communicate(timeout=300)
 
@@ -76,7 +65,7 @@ def test_it_tells_the_truth_of_both_nights_and_leaves_nothing_behind(demo: subpr
     assert "@example.org" not in shown
     # Airflow 3.1 logs lines of its own among them.
     assert max(len(line) for line in shown.splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line)) <= 100
-    assert left_running(tmp_path) == []
+    assert left_running(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,5 +92,5 @@ def test_interrupted_it_leaves_nothing_behind(demo: subprocess.Popen[str], tmp_p
     assert demo.returncode == 130, shown
     assert "nothing is left running" in shown
     assert "Traceback" not in shown
-    assert left_running(tmp_path) == []
+    assert left_running(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []

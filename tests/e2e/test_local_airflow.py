@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from local_airflow import LocalAirflow, LocalAirflowError, TaskInstance
+from tests.support.processes import MARK, left_running
 
 PROJECT = Path(__file__).parents[2]
 
@@ -169,12 +170,11 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_a_dying_component_is_shown_and_the_rest_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = set(psutil.Process().children(recursive=True))
-    nonsense = {"AIRFLOW__CORE__EXECUTOR": "NoSuchExecutor"}
+    nonsense = {"AIRFLOW__CORE__EXECUTOR": "NoSuchExecutor", MARK: str(tmp_path)}
 
     with pytest.raises(LocalAirflowError, match=r"(?s)scheduler ended with exit code 1.*NoSuchExecutor"):
         LocalAirflow(tmp_path, env=nonsense).__enter__()
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert left_running(str(tmp_path)) == []
     assert not list(tmp_path.iterdir())
 
 

@@ -66,7 +66,8 @@ def ti(output: Any = None) -> Any:
 
 
 def context(error: BaseException | None = ERROR, output: Any = None) -> Any:
-    return {"ti": ti(output), **({} if error is None else {"exception": error})}
+    """Return what a task's own process hands to a callback: the error is there, if only as None."""
+    return {"ti": ti(output), "exception": error}
 
 
 def alert_by(notifier: Any = None, **of: Any) -> Alert:
@@ -159,6 +160,23 @@ def test_a_deadlines_alert_is_counted_by_the_ledger(ledger, run):
     assert alert.title == "LeadSquared: nightly needs attention (run n1)"
     assert alert.counts == {"waiting": 1, "open": 1, "rejected": 1}
     assert (alert.reasons, alert.examples) == ({"rejected: MXDuplicateEntryException": 1}, ["4711"])
+
+
+#: What Airflow's DAG processor hands to a callback: there is no error.
+DAG = SimpleNamespace(dag_id="nightly")
+FROM_OUTSIDE: dict[str, tuple[Any, str]] = {
+    "task_ended": ({"ti": ti(), "dag": DAG}, "nightly.sync was ended from outside"),
+    "dag_failed": ({"dag": DAG, "ti": ti(), "run_id": "n1", "reason": "task_failure"}, "nightly failed: task_failure"),
+    "dag_timed_out": ({"dag": DAG, "run_id": "n1", "reason": "timed_out"}, "nightly failed: timed_out"),
+    "dag_succeeded": ({"dag": DAG, "run_id": "n1", "reason": "success"}, "nightly succeeded"),
+}
+
+
+@pytest.mark.parametrize(("given", "title"), FROM_OUTSIDE.values(), ids=FROM_OUTSIDE)
+def test_a_callback_without_an_error_says_what_airflow_knows_and_counts_by_the_ledger(ledger, given, title):
+    alert = alert_by(given, ledger_conn_id="ledger")
+    assert alert.title == f"LeadSquared: {title} (run n1)"
+    assert alert.counts == {"waiting": 1, "open": 1, "rejected": 1}
 
 
 def test_a_run_that_the_ledger_does_not_know_is_told_so(ledger):
