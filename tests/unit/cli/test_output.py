@@ -51,7 +51,8 @@ def test_brackets_are_no_markup(capsys):
     assert shown.err == "Error: [z]\n"
 
 
-def test_progress_is_shown_on_a_terminal_only():
+def test_progress_is_shown_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal shows none
     shown = {}
     for is_terminal in (True, False):
         output = Output(as_json=False)
