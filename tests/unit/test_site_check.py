@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
+from sphinx.search.en import SearchEnglish
 
 from docs import public_names, site_check
 
@@ -14,14 +16,14 @@ NAMES = sorted({one.name for one in ALL})
 STOP_WORDS = {"to", "into", "out"}
 
 
-def site(folder: Path, names: list[str], entries: set[str] = frozenset(STOP_WORDS | {"--out"})) -> Path:
+def site(folder: Path, names: list[str], entries: AbstractSet[str] = frozenset(STOP_WORDS | {"--out"})) -> Path:
     """Build a site of one page that has these names, as Sphinx does."""
     (folder / "_static").mkdir()
     (folder / "_static" / "language_data.js").write_text(
         f"const stopwords = new Set({json.dumps(sorted(STOP_WORDS))});"
     )
     (folder / "page.html").write_text(f"<body><nav>merged_read</nav><article>{' '.join(names)}</article></body>")
-    language = site_check.SearchEnglish({})
+    language = SearchEnglish({})
     index = {
         "docnames": ["page"],
         "terms": {language.stem(word): 0 for name in names for word in language.split(name)},
