@@ -51,7 +51,8 @@ def test_brackets_are_no_markup(capsys):
     assert shown.err == "Error: [z]\n"
 
 
-def test_progress_is_shown_on_a_terminal_only():
+def test_progress_is_shown_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal shows none
     shown = {}
     for is_terminal in (True, False):
         output = Output(as_json=False)
@@ -65,5 +66,6 @@ def test_progress_is_shown_on_a_terminal_only():
 
 def test_the_width_of_a_terminal_is_kept(monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal has 80 columns
     monkeypatch.setenv("COLUMNS", "50")
     assert Output(as_json=False)._console.width == 50
