@@ -36,7 +36,9 @@ def get(wire: Wire, worker: Worker, request: Request) -> Response:
     faults = CallFaults(trouble.faults if trouble else {})
     response = protocol.respond(wire.account, Call(endpoint, query, headers, b""), faults)
     worker.step("response")
-    body = lying(response.body, worker.rng) if wire.metrics_lie else response.body
+    # Metrics with one error that lasts are drawn anew in the same way.
+    rng = worker.rng if wire.metrics_error is None else random.Random(wire.metrics_error)  # noqa: S311 - draws
+    body = lying(response.body, rng) if wire.metrics_lie else response.body
     return Response(response.http, body, response.content_type, headers_of(response, wire.account))
 
 

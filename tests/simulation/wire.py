@@ -102,6 +102,8 @@ class Wire:
         self.unseen = 0.5
         #: Whether queue metrics are sometimes wrong.
         self.metrics_lie = False
+        #: Which error they have as long as the simulation lasts; None if it is another one each time.
+        self.metrics_error: float | None = None
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
