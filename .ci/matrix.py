@@ -56,6 +56,8 @@ class Result:
     :param passed: How many passed; of the end-to-end tests None where they are not run.
     :param failed: How many failed.
     :param date: The day of the run, in UTC.
+    :param commit: What was tested, with ``+`` if files were changed since; None where no run recorded it.
+    :param skipped: How many were skipped; None where no run recorded it.
     """
 
     passed: int
@@ -63,17 +65,25 @@ class Result:
     date: str
     end_to_end_passed: int | None = None
     end_to_end_failed: int | None = None
+    commit: str | None = None
+    skipped: int | None = None
+    end_to_end_skipped: int | None = None
 
     @property
     def in_words(self) -> tuple[str, str]:
         """Unit and sandbox tests, and end-to-end tests."""
-        return _counted(self.passed, self.failed), _counted(self.end_to_end_passed, self.end_to_end_failed)
+        return (
+            _counted(self.passed, self.failed, self.skipped),
+            _counted(self.end_to_end_passed, self.end_to_end_failed, self.end_to_end_skipped),
+        )
 
 
-def _counted(passed: int | None, failed: int | None) -> str:
+def _counted(passed: int | None, failed: int | None, skipped: int | None) -> str:
     if passed is None:
         return "–"
-    return f"{passed:,} passed" + (f", **{failed:,} failed**" if failed else "")
+    words = [f"{passed:,} passed", f"**{failed:,} failed**" if failed else ""]
+    words.append("" if skipped is None else f"{skipped:,} skipped")
+    return ", ".join(filter(None, words))
 
 
 def constraints_of(airflow: str) -> Path:
@@ -105,11 +115,12 @@ def run(airflow: str, python: str, part: list[str]) -> Result:
     """
     interpreter = _environment(airflow, python)
     print(f"\nAirflow {airflow}, Python {python}", flush=True)
-    passed, failed = _test(interpreter, ["tests/unit", "tests/integration/sandbox", *part])
-    end_to_end: tuple[int, int] | tuple[None, None] = None, None
+    commit, day = _commit(), _today()
+    passed, failed, skipped = _test(interpreter, ["tests/unit", "tests/integration/sandbox", *part])
+    end_to_end: tuple[int, int, int] | tuple[None, None, None] = None, None, None
     if (airflow, python) in END_TO_END:
         end_to_end = _test(interpreter, ["tests/e2e", *part])
-    return Result(passed, failed, _today(), *end_to_end)
+    return Result(passed, failed, day, *end_to_end[:2], commit, skipped, end_to_end[2])
 
 
 def _environment(airflow: str, python: str) -> str:
@@ -144,8 +155,8 @@ def _can_make_environments(interpreter: str) -> bool:
     return not subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603 - found on PATH
 
 
-def _test(interpreter: str, arguments: list[str]) -> tuple[int, int]:
-    """Run tests, and return how many passed and failed."""
+def _test(interpreter: str, arguments: list[str]) -> tuple[int, int, int]:
+    """Run tests, and return how many passed, failed and were skipped."""
     report = ENVIRONMENTS / "report.xml"
     report.unlink(missing_ok=True)
     command = [interpreter, "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *arguments]
@@ -154,7 +165,7 @@ def _test(interpreter: str, arguments: list[str]) -> tuple[int, int]:
         raise SystemExit(f"{shlex.join(command)} ended without a result")
     suite = next(ElementTree.parse(report).iter("testsuite"))  # noqa: S314 - pytest wrote it
     bad, skipped = int(suite.get("failures", 0)) + int(suite.get("errors", 0)), int(suite.get("skipped", 0))
-    return int(suite.get("tests", 0)) - bad - skipped, bad
+    return int(suite.get("tests", 0)) - bad - skipped, bad, skipped
 
 
 def recorded() -> dict[str, Result]:
@@ -172,11 +183,15 @@ def record(name: str, result: Result) -> None:
 
 def long_table(results: dict[str, Result]) -> str:
     """Return the table of docs/versions.md, a line for each combination."""
-    lines = ["| Airflow | Python | Unit and sandbox tests | End-to-end tests | On |", "|---|---|---|---|---|"]
+    lines = [
+        "| Airflow | Python | Unit and sandbox tests | End-to-end tests | Commit | On |",
+        "|---|---|---|---|---|---|",
+    ]
     for airflow, python in COMBINATIONS:
         found = results.get(f"{airflow}-{python}")
         words, date = (found.in_words, found.date) if found else (("not run", "–"), "–")
-        lines.append(f"| {airflow} | {python} | {words[0]} | {words[1]} | {date} |")
+        commit = found.commit if found and found.commit else "–"
+        lines.append(f"| {airflow} | {python} | {words[0]} | {words[1]} | {commit} | {date} |")
     return "\n".join(lines)
 
 
@@ -190,11 +205,21 @@ def short_table(results: dict[str, Result]) -> str:
         cells = []
         for python in PYTHONS:
             found = results.get(f"{airflow}-{python}")
-            failed = (found.failed + (found.end_to_end_failed or 0)) if found else 0
-            passed = (found.passed + (found.end_to_end_passed or 0)) if found else 0
-            cells.append(_counted(passed, failed) if found else "not run")
+            cells.append(_in_all(found) if found else "not run")
         lines.append(f"| Airflow {airflow} | {' | '.join(cells)} |")
+    days = sorted({found.date for found in results.values()})
+    commits = sorted({found.commit for found in results.values() if found.commit})
+    if days:
+        last = f"Run on {' and '.join(days)}" + (f", at commit {' and '.join(commits)}." if commits else ".")
+        lines += ["", last]
     return "\n".join(lines)
+
+
+def _in_all(found: Result) -> str:
+    """Return a combination's tests of both kinds in words."""
+    skipped = None if found.skipped is None else found.skipped + (found.end_to_end_skipped or 0)
+    failed = found.failed + (found.end_to_end_failed or 0)
+    return _counted(found.passed + (found.end_to_end_passed or 0), failed, skipped)
 
 
 def parsed(page: str) -> dict[str, Result]:
@@ -202,17 +227,24 @@ def parsed(page: str) -> dict[str, Result]:
     found = {}
     for line in page.partition(BEGIN)[2].partition(END)[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 5 and re.fullmatch(r"\d{4}-\d\d-\d\d", cells[4]):
+        if len(cells) == 6 and re.fullmatch(r"\d{4}-\d\d-\d\d", cells[5]):
             unit, end = (_numbers(cell) for cell in cells[2:4])
-            found[f"{cells[0]}-{cells[1]}"] = Result(*(unit or (0, 0)), cells[4], *(end or (None, None)))
+            found[f"{cells[0]}-{cells[1]}"] = Result(
+                unit.get("passed", 0),
+                unit.get("failed", 0),
+                cells[5],
+                end.get("passed"),
+                end.get("failed", 0) if end else None,
+                None if cells[4] == "–" else cells[4],
+                unit.get("skipped"),
+                end.get("skipped"),
+            )
     return found
 
 
-def _numbers(cell: str) -> tuple[int, int] | None:
-    if "passed" not in cell:
-        return None
-    numbers = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", cell)]
-    return numbers[0], (numbers[1:] or [0])[0]
+def _numbers(cell: str) -> dict[str, int]:
+    found = re.findall(r"(\d[\d,]*) (passed|failed|skipped)", cell)
+    return {word: int(number.replace(",", "")) for number, word in found}
 
 
 def with_table(page: str, table: str) -> str:
@@ -227,6 +259,13 @@ def write_tables() -> None:
     results = {**parsed(long.read_text()), **recorded()}
     long.write_text(with_table(long.read_text(), long_table(results)))
     short.write_text(with_table(short.read_text(), short_table(results)))
+
+
+def _commit() -> str:
+    """Return the commit that is tested, with ``+`` if files that git knows have changed since."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=7", "--dirty=+"]
+    found = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)  # noqa: S603 - our own words
+    return found.stdout.strip()
 
 
 def _today() -> str:

@@ -20,7 +20,8 @@ class LeadCaptureOperator(SubmitOperator):
     """
     Submit leads to be captured asynchronously, and return their receipts.
 
-    A receipt says that LeadSquared *accepted* a lead; a :class:`LeadStatusSensor` reports whether the CRM took it. Rows
+    A receipt says that LeadSquared *accepted* a lead; a
+    :class:`~airflow_provider_leadsquared.sensors.lead_status.LeadStatusSensor` reports whether the CRM took it. Rows
     that break a rule are set aside with a reason, the rest is sent. What is sent is recorded in the task's ledger as it
     is sent: a task that is killed and run again sends only rows without a receipt.
 

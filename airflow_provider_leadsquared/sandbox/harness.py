@@ -27,7 +27,7 @@ class Sandbox:
     :param speed: Sandbox seconds per real second, 1 by default. With 0 only :meth:`advance` moves the clock.
     :param port: Port on 127.0.0.1. 0, the default, is a free one.
     :param fields: Lead fields in addition to the built-in ones, as objects like those of the metadata endpoint.
-    :param switches: Any switch of :class:`~airflow_provider_leadsquared.sandbox.settings.Settings`.
+    :param switches: Any switch of the sandbox, by its name; the page on the sandbox lists them.
     :raises ValueError: If the speed is out of range, or a field or a switch is wrong.
     """
 

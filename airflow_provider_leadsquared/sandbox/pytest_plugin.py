@@ -19,7 +19,8 @@ _SPEED = 60.0
 
 
 SandboxFactory = Callable[..., Sandbox]
-"""Starts a sandbox that is stopped after the test. The arguments are those of :class:`Sandbox`."""
+"""Starts a sandbox that is stopped after the test. The arguments are those of
+:class:`~airflow_provider_leadsquared.sandbox.harness.Sandbox`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -33,7 +33,7 @@ class FaultDrawing:
                 facts = {"what": rng.choice(theme.call_faults), "share": rng.choice(theme.call_shares)}
                 self._window(end, "call", facts | {"form": rng.random() if rng.random() < theme.steady else None})
         if "queue" in parts:
-            for _ in range(rng.randint(1, 3)):
+            for _ in range(rng.randint(*theme.queue_windows)):
                 self._window(end, "queue", {"what": rng.choice(theme.queue_faults), "share": rng.choice(theme.shares)})
         if "rejects" in parts:
             self._window(end, "queue", {"what": "reject", "share": rng.choice(theme.reject_shares)})

@@ -27,7 +27,7 @@ class RowDrawing:
         self.customers = rng.randint(20, 60) if "many" in parts else rng.choice(theme.customers)
         size = max(1, int(self.customers * rng.choice(theme.emails)))
         self.emails = [f"p{n}@example.org" for n in range(size)]
-        self.phones = [f"+91-90000{n:05d}" for n in range(max(theme.fewest_phones, size * 2 // 3))]
+        self.phones = [f"+91-90000{n:05d}" for n in range(max(theme.fewest_phones, int(size * theme.phones)))]
         if "phones alike" in parts:  # in all but their first digits
             self.phones += [phone.replace("-9", "-8") for phone in self.phones]
         #: The newest value of each customer, all values that it had, and its row as it is now.
@@ -76,6 +76,8 @@ class RowDrawing:
                 phone = None if kind == "none" else rng.choice([*self.phones, None])
         if "split keys" in self._parts:
             email, phone = self._split(customer)
+        if "household" in self._parts:
+            email, phone, city = self._of_household(customer)
         self._rows[customer] = email, phone, city
         self._add_put(at, customer)
 
@@ -99,6 +101,14 @@ class RowDrawing:
         if customer % 2:
             return None, phone
         return email, None if customer in self._former else phone
+
+    def _of_household(self, customer: int) -> _Row:
+        """Return the next values of one who shares a phone: each other one has an e-mail address, too."""
+        email = self.emails[customer // 2 % len(self.emails)] if customer % 2 else None
+        phone = self._rows.get(customer, (None, self.phones[0], ""))[1]
+        if customer in self._rows and self._rng.random() < self._theme.match_keys:
+            phone = self._rng.choice([*self.phones, None] if email else self.phones)
+        return email, phone, self._new_city(customer)
 
     def _add_put(self, at: float, customer: int) -> None:
         email, phone, city = row = self._rows[customer]

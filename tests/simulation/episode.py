@@ -83,6 +83,8 @@ class Simulation:
         self.wire.names_failures = "named failures" in plan.parts
         self.wire.unseen = THEMES.get(plan.theme, EVERYTHING).unseen
         self.wire.metrics_lie = "lying metrics" in plan.parts
+        if "steady metrics" in plan.parts:
+            self.wire.metrics_error = random_of(plan.seed, "metrics").random()
         RUNNING.timeline, RUNNING.rng, RUNNING.wire = self.timeline, random_of(plan.seed, "ids"), self.wire
         RUNNING.account = Account.from_settings(
             host=HOST,

@@ -118,12 +118,14 @@ class CountJudge:
         )
 
     def _check_doubts(self, instance: TaskInstance, worker: Worker, counts: dict[str, int]) -> None:
-        """Demand that no row counts as in doubt whose last sending has a receipt."""
+        """Demand that no row counts as in doubt whose last sending has a receipt that no other row got too."""
         simulation = self._simulation
         if {"ledger", "new row keys"} & simulation.plan.parts or simulation.auditor.lost_ledgers:
             return
         last = {_doubted(one): one for one in sendings(simulation, instance)}
-        doubtful = sum(not one.is_receipt_delivered for one in last.values())
+        shown = Counter(one.id_shown for one in simulation.wire.sent if one.id_shown is not None)
+        doubtful = sum(not one.is_receipt_delivered or shown[one.id_shown] > 1 for one in last.values())
+        doubtful += simulation.wire.on_their_way[prefix(instance)]
         if counts.get("in_doubt", 0) > doubtful and self._is_undisturbed(instance):
             self._fail(f"A10 {worker.name} has doubts about rows with a receipt: {counts}")
 
@@ -144,6 +146,7 @@ class CountJudge:
             if (sent := last.get(str(row))) is not None
             and str(row) not in sent_now
             and sent.lead.get("mx_City") != values[2]
+            and _is_of_one_lead(sent, values)
             and is_certain(simulation, sent, read.at)
         ]
         if len(changed) > sum(counts.get(name, 0) for name in _ASIDE):
@@ -157,6 +160,12 @@ def row_key(sent: Sent) -> str:
     """Return the row key of a sending: its city begins with it."""
     city = str(sent.lead.get("mx_City"))
     return city.rstrip("~") if city.startswith("c") else city.partition(".")[0]
+
+
+def _is_of_one_lead(sent: Sent, row: tuple[str | None, str | None, str]) -> bool:
+    """Tell whether a row still reaches the lead that a sending reached: its first match key is the same."""
+    email, phone, _ = _values(sent)
+    return email == row[0] if email or row[0] else phone == row[1]
 
 
 def prefix(instance: TaskInstance) -> str:

@@ -134,7 +134,7 @@ class TaskJudge:
         owners = (
             one
             for one in self._simulation.wire.sent
-            if one.is_receipt_delivered and one.request is not None and one.request.id_as_sent == sent.id_shown
+            if one.request is not None and one.request.id_as_sent == sent.id_shown
         )
         return next(owners, None)
 

@@ -36,13 +36,18 @@ def get(wire: Wire, worker: Worker, request: Request) -> Response:
     faults = CallFaults(trouble.faults if trouble else {})
     response = protocol.respond(wire.account, Call(endpoint, query, headers, b""), faults)
     worker.step("response")
-    body = lying(response.body, worker.rng) if wire.metrics_lie else response.body
+    # Metrics with one error that lasts are drawn anew in the same way.
+    rng = worker.rng if wire.metrics_error is None else random.Random(wire.metrics_error)  # noqa: S311 - draws
+    body = lying(response.body, rng) if wire.metrics_lie else response.body
     return Response(response.http, body, response.content_type, headers_of(response, wire.account))
 
 
 def lying(body: bytes, rng: random.Random) -> bytes:
     """Return queue metrics that are wrong: too few, too many, none, below zero, of another type, or not there."""
-    figures = json.loads(body) if body.startswith(b"{") else None
+    try:
+        figures = json.loads(body)
+    except ValueError:  # a fault has taken the body's place
+        return body
     if not isinstance(figures, dict) or "PendingMessages" not in figures or rng.random() < 0.3:
         return body
     name = rng.choice(list(figures))

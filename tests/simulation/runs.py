@@ -54,6 +54,7 @@ class SimulatedSync(SyncOperator):
             yield rows
 
         yield Rows(COLUMNS, batches())
+        worker.step("source closed")
 
 
 class SimulatedSensor(LeadStatusSensor):

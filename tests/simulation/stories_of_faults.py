@@ -110,7 +110,7 @@ STORIES_OF_FAULTS = {
         settings={"unknown_request": ("404", "400"), "queue_delay": (1.0, 30.0)},
     ),
     "metrics that lie": Theme(
-        parts={"metrics": 1.0, "lying metrics": 1.0, "backlog": 0.5, "queue": 0.5},
+        parts={"metrics": 1.0, "lying metrics": 1.0, "steady metrics": 0.6, "backlog": 0.5, "queue": 0.5},
         customers=(1, 3),
         nights=(1, 2),
         changes=(0, 1),

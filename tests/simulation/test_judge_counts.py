@@ -98,3 +98,43 @@ def test_a_doubt_about_values_that_newer_ones_cannot_replace_may_stay(values: di
         breaks("A10", lambda: judge(instance("k0"), worker, {"in_doubt": 1}))
     else:
         judge(instance("k0"), worker, {"in_doubt": 1})
+
+
+def doubts_of_one_row(world: World) -> Any:
+    """Let a capture of one row, whose receipt came, have a doubt."""
+    worker = world.worker("k0.send.0.1")
+    world.send(worker, lead("k0.0"))
+    worker.ended_at = world.timeline.now
+    judge = ends(world, worker, instance("k0"), in_doubt=1).func.__self__._counts._check_doubts
+    return lambda: judge(instance("k0"), worker, {"in_doubt": 1})
+
+
+def test_a_doubt_about_a_row_with_a_receipt_is_found():
+    breaks("A10", doubts_of_one_row(World()))
+
+
+def test_a_row_whose_request_id_another_row_got_too_may_be_in_doubt():
+    world = World()
+    doubts = doubts_of_one_row(world)
+    other = world.send(world.worker("k0.send.1.1"), lead("k1.0"))
+    other.id_shown = world.wire.sent[0].id_shown
+    doubts()
+
+
+def test_a_row_whose_second_call_is_still_on_its_way_may_be_in_doubt():
+    world = World()
+    doubts = doubts_of_one_row(world)
+    world.wire.on_their_way["k0.send.0."] += 1
+    doubts()
+
+
+def test_a_row_whose_other_values_went_to_the_lead_of_another_address_is_no_finding():
+    world = World()
+    world.warehouse = {0: (EMAIL, None, "0.1")}
+    sender = world.worker("n1.send.0.1")
+    sent = world.send(sender, lead("0.2", "ravi@example.org"))
+    sender.ended_at = world.timeline.now
+    world.later()
+    world.poll(world.worker("n1.wait.0.1"), sent)
+    world.later(60.0)
+    ends(world, world.worker("n0.send.0.2"), instance("n0", try_number=2), unchanged=1)()

@@ -257,6 +257,13 @@ def test_a_row_that_is_sent_again_although_it_was_refused_is_found():
     breaks("A12", world.sendings)
 
 
+def test_refused_values_may_be_sent_once_more_for_another_row_key_that_has_them_too():
+    world = World()
+    world.warehouse = {0: (EMAIL, None, "0.1"), 5: (EMAIL, None, "0.1")}
+    refused_twice(world)
+    world.sendings()
+
+
 @pytest.mark.parametrize("part", ["replay", "refresh"])
 def test_a_refused_row_may_be_sent_again_where_all_are(part):
     world = World()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -178,6 +179,15 @@ def test_a_capture_cannot_know_request_ids_of_others_or_which_of_its_rows_has_on
     ends(world, repeated(world, ("k0", "k1")), instance("k1"), open=1)()
     world = World()
     ends(world, repeated(world, ("k1", "k1"), is_first=True), instance("k1"), open=1)()
+
+
+def test_a_capture_cannot_know_that_its_request_id_is_one_that_its_owner_has_not_received_yet():
+    world = World()
+    second = repeated(world, ("k1", "k1"))
+    owner = world.wire.sent[0]
+    owner.is_receipt_delivered, owner.answered_at = False, math.inf
+    owner.worker.is_given_up = True
+    ends(world, second, instance("k1"), open=1)()
 
 
 def test_a_green_sensor_that_took_one_verdict_for_two_rows_is_found():

@@ -33,6 +33,8 @@ PARTS = {
     "unmoved keys": 0.0,
     "other settings": 0.0,
     "plain phones": 0.0,
+    "household": 0.0,
+    "steady metrics": 0.0,
     "phones alike": 0.0,
     "new row keys": 0.1,
     "mapped captures": 0.3,
@@ -98,6 +100,7 @@ class Theme:
     :param customers: How many there may be.
     :param nights: How many nights it has before the calm ones.
     :param emails: E-mail addresses for each customer, at most.
+    :param phones: Phones for each e-mail address.
     :param fewest_phones: How many phones there are at least.
     :param phone_only: Share of the new rows with a phone that have no e-mail address.
     :param email_only: Share of the new rows that have no phone.
@@ -141,6 +144,7 @@ class Theme:
     :param unseen: Share of the requests without an attempt left that are applied all the same.
     :param aimed: Share of the faults that begin at a run.
     :param first_runs: At one of how many first runs they begin; None for all.
+    :param queue_windows: For how many spans of time something becomes of requests, at least and at most.
     :param shares: Share of the requests that they meet.
     :param fault_starts: Seconds from a run to the fault that is aimed at it, at most.
     :param fault_seconds: How long faults last.
@@ -151,6 +155,7 @@ class Theme:
     customers: tuple[int, ...] = (1, 2, 2, 2, 3, 3, 3, 4, 5, 8)
     nights: tuple[int, int] = (3, 6)
     emails: tuple[float, ...] = (0.5, 0.7, 1.0)
+    phones: float = 2 / 3
     fewest_phones: int = 2
     phone_only: float = 0.15
     email_only: float = 0.3
@@ -202,6 +207,7 @@ class Theme:
     unseen: float = 0.5
     aimed: float = 0.7
     first_runs: int | None = None
+    queue_windows: tuple[int, int] = (1, 3)
     shares: tuple[float, ...] = (0.2, 0.5, 1.0)
     fault_starts: tuple[float, ...] = (-1.0, 0.5, 2.0)
     fault_seconds: tuple[float, ...] = (2.0, 20.0, 200.0, HOUR, 10 * HOUR)

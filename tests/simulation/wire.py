@@ -89,6 +89,8 @@ class Wire:
         #: Polls by RequestId and task: those that met no fault on their way, and the others.
         self.polls_of: Counter[tuple[str, str]] = Counter()
         self.troubled_polls_of: Counter[tuple[str, str]] = Counter()
+        #: Submissions that have not reached LeadSquared yet, by how the names of their task's workers begin.
+        self.on_their_way: Counter[str] = Counter()
         #: When a worker first got the verdict of a request, by RequestId.
         self.known_at: dict[str, float] = {}
         #: When a worker was last shown any status of a request, by RequestId; and of any request at all.
@@ -100,6 +102,8 @@ class Wire:
         self.unseen = 0.5
         #: Whether queue metrics are sometimes wrong.
         self.metrics_lie = False
+        #: Which error they have as long as the simulation lasts; None if it is another one each time.
+        self.metrics_error: float | None = None
         self._endpoints = {(one.method, one.path): one for one in endpoints()}
 
     def meet(self, worker: Worker, method: str, url: str) -> tuple[Endpoint, Trouble | None]:
@@ -130,6 +134,9 @@ class Wire:
         kind = trouble.kind if trouble else None
         if kind in (LATE, LOST) and trouble and trouble.stays:
             there = now + trouble.stays
+        task = worker.name.rpartition(".")[0] + "."
+        is_submission = endpoint.action is Action.SUBMIT
+        self.on_their_way[task] += is_submission
         is_paused = worker.was_paused_at_socket
         worker.was_paused_at_socket = False
 
@@ -138,6 +145,7 @@ class Wire:
                 loop.call_soon_threadsafe(_settle, future, outcome)
 
         def arrive() -> None:
+            self.on_their_way[task] -= is_submission
             if kind == RESET_BEFORE:
                 if call.endpoint.action is Action.SUBMIT:
                     self._note_sent(call, worker, trouble, is_paused, None)  # its sender is in doubt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -26,7 +27,7 @@ def _loaded(path: Path) -> Any:
 
 matrix = _loaded(PROJECT / ".ci" / "matrix.py")
 RESULTS = {
-    "3.1.8-3.11": matrix.Result(6_327, 0, "2026-01-31", 40, 2),
+    "3.1.8-3.11": matrix.Result(6_327, 0, "2026-01-31", 40, 2, "1a2b3c4", 12, 3),
     "3.2.2-3.12": matrix.Result(6_300, 1, "2026-02-01"),
 }
 
@@ -54,13 +55,40 @@ def test_each_release_is_pinned_with_all_that_it_needs_and_no_index(airflow: str
 def test_the_page_has_a_line_for_each_combination_and_says_what_was_not_run():
     lines = matrix.long_table(RESULTS).splitlines()[2:]
     assert len(lines) == len(matrix.COMBINATIONS)
-    assert "| 3.1.8 | 3.11 | 6,327 passed | 40 passed, **2 failed** | 2026-01-31 |" in lines
-    assert "| 3.2.2 | 3.12 | 6,300 passed, **1 failed** | – | 2026-02-01 |" in lines
-    assert "| 3.3.2 | 3.13 | not run | – | – |" in lines
+    assert (
+        "| 3.1.8 | 3.11 | 6,327 passed, 12 skipped | 40 passed, **2 failed**, 3 skipped | 1a2b3c4 | 2026-01-31 |"
+        in lines
+    )
+    assert "| 3.2.2 | 3.12 | 6,300 passed, **1 failed** | – | – | 2026-02-01 |" in lines
+    assert "| 3.3.2 | 3.13 | not run | – | – | – |" in lines
 
 
 def test_the_readme_has_a_cell_for_each_combination():
-    assert "| Airflow 3.1.8 | 6,367 passed, **2 failed** | not run | not run |" in matrix.short_table(RESULTS)
+    assert "| Airflow 3.1.8 | 6,367 passed, **2 failed**, 15 skipped | not run | not run |" in matrix.short_table(
+        RESULTS
+    )
+
+
+def test_the_readme_says_when_and_on_what_it_was_run():
+    assert matrix.short_table(RESULTS).endswith("\n\nRun on 2026-01-31 and 2026-02-01, at commit 1a2b3c4.")
+
+
+def test_a_run_names_the_commit_and_whether_files_have_changed_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        ended = subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True)  # noqa: S603, S607 - our own command
+        return ended.stdout.strip()
+
+    git("init")
+    (tmp_path / "code.py").write_text("1")
+    git("add", ".")
+    git("commit", "-m", "one")
+    monkeypatch.setattr(matrix, "PROJECT", tmp_path)
+    head = git("rev-parse", "--short=7", "HEAD")
+    assert matrix._commit() == head
+
+    (tmp_path / "code.py").write_text("2")
+    assert matrix._commit() == f"{head}+"
 
 
 def test_what_a_page_says_can_be_read_again():
@@ -73,10 +101,10 @@ def test_the_readme_says_what_the_page_says():
     assert page == matrix.with_table(page, matrix.long_table(matrix.parsed(page)))
 
 
-def test_a_run_counts_what_passed_and_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_counts_what_passed_what_failed_and_what_was_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "test_three.py").write_text(
         "import pytest\ndef test_a(): pass\ndef test_b(): assert False\n@pytest.mark.skip\ndef test_c(): pass\n"
     )
     monkeypatch.setattr(matrix, "ENVIRONMENTS", tmp_path)
     monkeypatch.setattr(matrix, "_OPTIONS", ("-p", "no:cacheprovider", "--noconftest", "-p", "no:xdist", "-c/dev/null"))
-    assert matrix._test(sys.executable, [str(tmp_path / "test_three.py")]) == (1, 1)
+    assert matrix._test(sys.executable, [str(tmp_path / "test_three.py")]) == (1, 1, 1)
