@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
-from sphinx.highlighting import lexers
 
 import airflow_provider_leadsquared
 
@@ -50,7 +48,6 @@ ELSEWHERE = {
     "../CHANGELOG.md": "changelog.md",
     "../CONTRIBUTING.md": "contributing.md",
 }
-lexers["mermaid"] = TextLexer()  # drawn where the repository is shown; the site shows its text
 
 # Shell and Python prompts are not copied with the commands.
 copybutton_prompt_text = "$ "
