@@ -81,12 +81,9 @@ def text_of(page: Path) -> str:
 def main(site: Path) -> int:
     """Print the names that the search does not find, and return how the process ends."""
     search = SiteSearch(site)
-    missing = sorted(
-        {f"{one.place}: the site's search finds no page that names {one.name} ({one.what})"
-         for one in public_names() if not search.finds(one.name)}
-    )  # fmt: skip
-    for one in missing:
-        print(one, file=sys.stderr)
+    missing = {one for one in public_names() if not search.finds(one.name)}
+    for one in sorted(missing, key=lambda name: (name.place, name.name)):
+        print(f"{one.place}: the site's search finds no page that names {one.name} ({one.what})", file=sys.stderr)
     return min(len(missing), 1)
 
 

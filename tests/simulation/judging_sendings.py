@@ -167,13 +167,9 @@ class SendingJudge:
         for sent, row, read_at in sendings:
             group = before[groups.name(f"row {row}")]
             own = [one for one in group if _row(one) == _row(sent)]
+            is_same = bool(own) and _content(own[-1]) == _content(sent)
             # Of two row keys with the same values, the second is tried once the first was refused.
-            if (
-                self._has_one_key(sent)
-                and own
-                and self._stays_refused(own[-1], group, read_at)
-                and _content(own[-1]) == _content(sent)
-            ):
+            if is_same and self._stays_refused(own[-1], group, read_at) and self._has_one_key(sent):
                 self._fail(f"A12 {sent.worker.name} sends {sent.lead} again, which the CRM has refused")
             group.append(sent)
 

@@ -37,7 +37,7 @@ def get(wire: Wire, worker: Worker, request: Request) -> Response:
     response = protocol.respond(wire.account, Call(endpoint, query, headers, b""), faults)
     worker.step("response")
     # Metrics with one error that lasts are drawn anew in the same way.
-    rng = worker.rng if wire.metrics_error is None else random.Random(wire.metrics_error)  # noqa: S311 - draws
+    rng = worker.rng if wire.metrics_error is None else random.Random(wire.metrics_error)  # noqa: S311 - draws cases
     body = lying(response.body, rng) if wire.metrics_lie else response.body
     return Response(response.http, body, response.content_type, headers_of(response, wire.account))
 
